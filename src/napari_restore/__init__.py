@@ -1,0 +1,71 @@
+"""Clear images from noisy, blurred and under-sampled stacks, without clean training data.
+
+The public names load on first use, so that importing the package costs nothing (PEP 562).
+"""
+
+from __future__ import annotations
+
+import typing
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "open_image": "napari_restore.sources",
+    "denoise": "napari_restore.api",
+    "train": "napari_restore.api",
+    "restore": "napari_restore.api",
+    "evaluate": "napari_restore.api",
+    "load_model": "napari_restore.api",
+    "list_methods": "napari_restore.api",
+    "denoise_events": "napari_restore.api",
+    "train_events": "napari_restore.api",
+    "restore_events": "napari_restore.api",
+    "submit": "napari_restore.api",
+}
+
+__all__ = [
+    "__version__",
+    "denoise",
+    "denoise_events",
+    "evaluate",
+    "list_methods",
+    "load_model",
+    "open_image",
+    "restore",
+    "restore_events",
+    "submit",
+    "train",
+    "train_events",
+]
+
+if typing.TYPE_CHECKING:
+    from napari_restore.api import (
+        denoise,
+        denoise_events,
+        evaluate,
+        list_methods,
+        load_model,
+        restore,
+        restore_events,
+        submit,
+        train,
+        train_events,
+    )
+    from napari_restore.sources import open_image
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    from napari_restore.core.threads import let_waiting_threads_sleep
+
+    let_waiting_threads_sleep()
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""What an array's axes mean and how large a pixel is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from napari_restore.core.errors import ImageError
+
+AXES = "TCZYX"
+"""Every axis there is, in the order that files are written in: time, channel, depth, row, column."""
+
+SPATIAL = "ZYX"
+
+# Letters that other formats use for the same things.
+_SYNONYMS = {"S": "C", "I": "Z", "Q": "Z", "A": "C", "P": "T", "R": "T"}
+
+MICROMETER = "micrometer"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the pixels of an image lie in the world. All tuples have one entry an axis.
+
+    Attributes
+    ----------
+    axes
+        One letter of ``TCZYX`` an axis, in the order of the array.
+    shape
+        Pixels along each axis.
+    pixel_size
+        Distance between neighbouring pixel centres, in ``units``; 1.0 where nothing is known.
+    units
+        Names such as ``"micrometer"``, ``"second"``, or ``"pixel"`` where nothing is known.
+    origin
+        World position of the centre of the first pixel, in ``units``.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    pixel_size: tuple[float, ...]
+    units: tuple[str, ...]
+    origin: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not valid_axes(self.axes, len(self.shape)):
+            raise ImageError(
+                f"axes {self.axes!r} do not describe an array of shape {self.shape}: give one different letter of "
+                f"{AXES} for each of its {len(self.shape)} axes, Y and X among them."
+            )
+        lengths = {len(self.pixel_size), len(self.units), len(self.origin), len(self.shape)}
+        assert len(lengths) == 1, f"one entry an axis, got {self}"
+        for letter, size in zip(self.axes, self.pixel_size, strict=True):
+            if not 0 < size < float("inf"):
+                raise ImageError(f"axis {letter}: a pixel size of {size} is not a positive length.")
+
+    @classmethod
+    def of(
+        cls,
+        axes: str,
+        shape: Sequence[int],
+        *,
+        pixel_size: Mapping[str, float] | None = None,
+        units: Mapping[str, str] | None = None,
+        origin: Mapping[str, float] | None = None,
+    ) -> Geometry:
+        """A geometry from what is known an axis; the rest is 1 pixel."""
+        sizes, names, zero = pixel_size or {}, units or {}, origin or {}
+        return cls(
+            axes=axes,
+            shape=tuple(int(n) for n in shape),
+            pixel_size=tuple(float(sizes.get(a, 1.0)) for a in axes),
+            units=tuple(names.get(a, "pixel") for a in axes),
+            origin=tuple(float(zero.get(a, 0.0)) for a in axes),
+        )
+
+    @property
+    def spatial(self) -> str:
+        """The axes along which the image is a picture or a volume, of more than one pixel."""
+        return "".join(a for a in SPATIAL if a in self.axes and (a != "Z" or self.length("Z") > 1))
+
+    def index(self, axis: str) -> int:
+        """Position of an axis in the array."""
+        return self.axes.index(axis)
+
+    def length(self, axis: str) -> int:
+        """Pixels along an axis; 1 for an axis the array does not have."""
+        return self.shape[self.index(axis)] if axis in self.axes else 1
+
+    def size_of(self, axis: str) -> float:
+        """Pixel size along an axis."""
+        return self.pixel_size[self.index(axis)]
+
+    def with_pixel_size(self, pixel_size: Mapping[str, float], unit: str | None = None) -> Geometry:
+        """The same image with other pixel sizes on the axes named; a unit is given to those that have none."""
+        unknown = set(pixel_size) - set(self.axes)
+        if unknown:
+            raise ImageError(f"a pixel size for axis {', '.join(sorted(unknown))}: the image has axes {self.axes}.")
+        sizes = tuple(float(pixel_size.get(a, s)) for a, s in zip(self.axes, self.pixel_size, strict=True))
+        units = tuple(
+            (unit or (MICROMETER if u == "pixel" else u)) if a in pixel_size else u
+            for a, u in zip(self.axes, self.units, strict=True)
+        )
+        return replace(self, pixel_size=sizes, units=units)
+
+
+def valid_axes(axes: str, ndim: int) -> bool:
+    """Whether these letters can name the axes of an array with ``ndim`` dimensions."""
+    return len(axes) == ndim == len(set(axes)) and set(axes) <= set(AXES) and {"Y", "X"} <= set(axes)
+
+
+def canonical_axes(axes: str) -> str:
+    """Axes as we name them: capitals, and S (samples), I, Q, A, P, R as the axis they stand for."""
+    letters = [_SYNONYMS.get(a, a) if _SYNONYMS.get(a, a) not in axes.upper() else a for a in axes.upper()]
+    return "".join(letters)
+
+
+def canonical_order(axes: str) -> tuple[int, ...]:
+    """How to transpose an array with ``axes`` into the order that files are written in."""
+    return tuple(axes.index(a) for a in AXES if a in axes)
+
+
+def canonical(geometry: Geometry) -> Geometry:
+    """The same image with its axes in the order that files are written in: those of TCZYX that it has."""
+    order = canonical_order(geometry.axes)
+    return Geometry(
+        axes="".join(geometry.axes[i] for i in order),
+        shape=tuple(geometry.shape[i] for i in order),
+        pixel_size=tuple(geometry.pixel_size[i] for i in order),
+        units=tuple(geometry.units[i] for i in order),
+        origin=tuple(geometry.origin[i] for i in order),
+    )
+
+
+def guess_axes(shape: Sequence[int]) -> tuple[str, str]:
+    """Axes for an array that says nothing about them, and the guess in words.
+
+    The last two are rows and columns, unless a last axis of 3 or 4 after two larger ones says colour; the one
+    before them is depth, then channel (up to 8 of them) or time, so that a plain stack is a volume.
+    """
+    shape = tuple(int(n) for n in shape)
+    colour = len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 16
+    body = shape[:-1] if colour else shape
+    if len(body) < 2 or len(body) > (4 if colour else 5):
+        raise ImageError(f"an array of shape {shape} is not an image: 2 to 5 axes are needed, Y and X among them.")
+    letters = {2: "YX", 3: "ZYX", 4: "CZYX" if body[0] <= 8 and not colour else "TZYX", 5: "TCZYX"}[len(body)]
+    axes = letters + ("C" if colour else "")
+    return axes, f"axes {axes} guessed from the shape {'x'.join(map(str, shape))}; --axes overrides"
