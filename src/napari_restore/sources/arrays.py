@@ -1,0 +1,161 @@
+"""Arrays in memory and lazy arrays: NumPy, dask, zarr, xarray, and whatever can be sliced like them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import ImageError
+from napari_restore.core.region import Region
+from napari_restore.sources.described import MIB, Described, Reader, explaining, only_level
+from napari_restore.sources.image import Image
+from napari_restore.sources.naming import letters_of, unit_name
+
+_BLOCK = 16 * MIB
+
+
+def describe_array(array: Any, level: int, *, name: str = "image", location: str | None = None) -> Described:
+    """An array as an image without metadata; xarray says more."""
+    if _is_zarr_group(array):
+        from napari_restore.sources.zarrs import describe_group
+
+        return describe_group(array, level, name=name, location=location)
+    only_level(level, 1, name)
+    if hasattr(array, "dims") and hasattr(array, "coords"):
+        return _describe_xarray(array, name)
+    array = as_sliceable(array)
+    return Described(
+        name=name,
+        axes=None,
+        shape=tuple(int(n) for n in array.shape),
+        dtype=np.dtype(array.dtype),
+        chunks=block_of(array),
+        reader=reader_of(array, name),
+        location=location,
+    )
+
+
+def describe_image(image: Image, level: int) -> Described:
+    """An image that is open already."""
+    only_level(level, 1, image.name)
+    geometry = image.geometry
+    return Described(
+        name=image.name,
+        axes=image.axes,
+        shape=image.shape,
+        dtype=image.dtype,
+        chunks=image.chunks,
+        reader=image.reader,
+        pixel_size=dict(zip(image.axes, geometry.pixel_size, strict=True)),
+        units=dict(zip(image.axes, geometry.units, strict=True)),
+        origin=dict(zip(image.axes, geometry.origin, strict=True)),
+        location=image.location,
+        notes=image.notes,
+    )
+
+
+def as_sliceable(array: Any) -> Any:
+    """The array itself if it is lazy and can be sliced, else as NumPy sees it."""
+    if isinstance(array, np.ndarray):
+        return array
+    if all(hasattr(array, word) for word in ("shape", "dtype", "__getitem__")) and _has_numpy_dtype(array):
+        return array
+    if hasattr(array, "__array__"):
+        with explaining("the array cannot be read"):
+            return np.asarray(array)
+    raise ImageError(
+        f"{_short(array)} is not an image. Give a NumPy, dask or zarr array, a napari image layer, a path or a URL."
+    )
+
+
+def reader_of(array: Any, name: str) -> Reader:
+    """A thread-safe reader of anything that can be sliced; dask computes in the calling thread."""
+
+    def read(region: Region) -> NDArray[Any]:
+        with explaining(f"{name}: pixels {region.start} to {region.stop} cannot be read"):
+            part = array[region.slices]
+            if hasattr(part, "__dask_graph__"):
+                part = part.compute(scheduler="synchronous")
+            return np.asarray(part)
+
+    return read
+
+
+def block_of(array: Any) -> tuple[int, ...]:
+    """The block that is cheapest to read whole: shard, chunk, or the last axes of a plain array."""
+    shape = tuple(int(n) for n in array.shape)
+    itemsize = np.dtype(array.dtype).itemsize
+    shards = getattr(array, "shards", None)
+    if shards and math.prod(shards) * itemsize <= 16 * _BLOCK:
+        return tuple(int(n) for n in shards)
+    chunksize = getattr(array, "chunksize", None) or getattr(array, "chunks", None)
+    if isinstance(chunksize, tuple) and len(chunksize) == len(shape) and all(isinstance(n, int) for n in chunksize):
+        return chunksize
+    return plain_block(shape, itemsize)
+
+
+def plain_block(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Whole last axes, as many as stay under 16 MiB, and part of the one before them."""
+    block = [1] * len(shape)
+    room = max(1, _BLOCK // max(1, itemsize))
+    for axis in reversed(range(len(shape))):
+        block[axis] = max(1, min(shape[axis], room))
+        room //= max(1, block[axis])
+    return tuple(block)
+
+
+def _describe_xarray(array: Any, name: str) -> Described:
+    """An xarray DataArray: its dimensions are names, its coordinates are pixel sizes."""
+    axes = letters_of(array.dims)
+    data = as_sliceable(array.data)
+    sizes: dict[str, float] = {}
+    units: dict[str, str] = {}
+    origin: dict[str, float] = {}
+    for letter, dim in zip(axes or "", array.dims, strict=False):
+        values = np.asarray(array.coords[dim].values) if dim in array.coords else np.empty(0)
+        step = _regular_step(values)
+        if step is None:
+            continue
+        sizes[letter], origin[letter] = step, float(values[0])
+        units[letter] = unit_name(array.coords[dim].attrs.get("units"))
+    return Described(
+        name=str(array.name or name),
+        axes=axes,
+        shape=tuple(int(n) for n in data.shape),
+        dtype=np.dtype(data.dtype),
+        chunks=block_of(data),
+        reader=reader_of(data, name),
+        pixel_size=sizes,
+        units=units,
+        origin=origin,
+    )
+
+
+def _regular_step(values: NDArray[Any]) -> float | None:
+    """The distance between coordinates that are evenly spaced and rising."""
+    if values.ndim != 1 or values.size < 2 or values.dtype.kind not in "iuf":
+        return None
+    steps = np.diff(values.astype(float))
+    step = float(steps.mean())
+    return step if step > 0 and np.allclose(steps, step, rtol=1e-3) else None
+
+
+def _is_zarr_group(array: Any) -> bool:
+    return type(array).__module__.startswith("zarr.") and type(array).__name__ == "Group"
+
+
+def _has_numpy_dtype(array: Any) -> bool:
+    try:
+        np.dtype(array.dtype)
+    except TypeError:
+        return False
+    return True
+
+
+def _short(thing: Any) -> str:
+    text = repr(thing)
+    return f"{type(thing).__name__} {text if len(text) <= 60 else text[:57] + '...'}"

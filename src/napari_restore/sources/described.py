@@ -1,0 +1,98 @@
+"""What a loader hands over: an array as its file describes it, before the user's wishes are applied."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import ImageError
+from napari_restore.core.region import Region
+
+Reader = Callable[[Region], NDArray[Any]]
+
+MIB = 1024**2
+LARGEST_BLOCK = 2048 * MIB
+"""A block that cannot be decoded in part must not be larger than this, in bytes."""
+
+_LIBRARY_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    OSError,
+    EOFError,
+    MemoryError,
+    ImportError,
+    BufferError,
+    AssertionError,
+    ParseError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What the format libraries raise on files that are damaged, hostile or too new for them."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """An array and what its file says about it.
+
+    Attributes
+    ----------
+    axes
+        A letter an axis in the words of the format (S, I and Q too), or None where the format says nothing.
+    pixel_size, units, origin
+        What is known, by letter.
+    channel_names
+        Names of the channels in order, or empty.
+    """
+
+    name: str
+    axes: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    reader: Reader = field(repr=False)
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, float] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    location: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def explaining(what: str, *also: type[Exception]) -> Iterator[None]:
+    """Turn what a format library raises into one line that names the file.
+
+    An ``ImageError`` passes as it is. ``also`` are errors of the library that are children of ``Exception`` only.
+    """
+    caught: tuple[type[Exception], ...] = (*_LIBRARY_ERRORS, *also)
+    try:
+        yield
+    except ImageError:
+        raise
+    except caught as error:
+        text = " ".join(str(error).split())[:200] or "no reason given"
+        raise ImageError(
+            f"{what}: {text} ({type(error).__name__}). The file is damaged or of an unknown kind."
+        ) from error
+
+
+def only_level(level: int, levels: int, name: str) -> int:
+    """The level asked for, if there are so many."""
+    if not 0 <= level < levels:
+        many = f"has levels 0 to {levels - 1}" if levels > 1 else "has one level only: leave out the level, or give 0"
+        raise ImageError(f"{name}: level {level} does not exist; the image {many}.")
+    return level

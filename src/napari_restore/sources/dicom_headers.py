@@ -1,0 +1,220 @@
+"""What the header of a DICOM file says about each of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_restore.core.errors import ImageError
+from napari_restore.sources.described import explaining
+
+_GRAY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_MOST_FRAMES = 1_000_000
+
+JPEG_PLUGIN = "imagecodecs"
+SYNTAXES = {
+    "1.2.840.10008.1.2": "",
+    "1.2.840.10008.1.2.1": "",
+    "1.2.840.10008.1.2.1.99": "",  # deflated
+    "1.2.840.10008.1.2.2": "",  # big endian
+    "1.2.840.10008.1.2.4.50": JPEG_PLUGIN,  # JPEG baseline
+    "1.2.840.10008.1.2.4.51": JPEG_PLUGIN,  # JPEG extended, 12 bits
+    "1.2.840.10008.1.2.4.57": JPEG_PLUGIN,  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": JPEG_PLUGIN,  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 by pylibjpeg-openjpeg
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+    "1.2.840.10008.1.2.4.201": "pylibjpeg",  # high-throughput JPEG 2000
+    "1.2.840.10008.1.2.4.202": "pylibjpeg",
+    "1.2.840.10008.1.2.4.203": "pylibjpeg",
+    "1.2.840.10008.1.2.5": "pydicom",  # RLE
+}
+"""Transfer syntaxes that are read, and which of pydicom's plugins decodes them."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One frame of a DICOM file.
+
+    Attributes
+    ----------
+    stored
+        Pixel type before the rescale; ``bits`` of it are used.
+    slope, intercept
+        Of the rescale to the values that the image stands for (Hounsfield units in CT).
+    spacing
+        Millimeters between rows and between columns.
+    height, corner
+        Position of the first pixel along the normal of the slice, and along its columns and rows, in millimeters.
+    series
+        Equal for the planes that belong together.
+    """
+
+    path: Path
+    frame: int
+    syntax: str
+    shape: tuple[int, ...]
+    samples: int
+    photometric: str
+    stored: np.dtype[Any]
+    bits: int
+    slope: float
+    intercept: float
+    spacing: tuple[float, float] | None
+    slice_distance: float | None
+    height: float | None
+    corner: tuple[float, float] | None
+    instance: int
+    frame_time: float | None
+    series: tuple[Any, ...]
+    title: str
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """The smallest and largest stored value."""
+        if self.stored.kind == "i":
+            return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
+        return 0, 2**self.bits - 1
+
+
+def read_planes(path: Path) -> list[Plane]:
+    """All frames of a file, without their pixels."""
+    import pydicom
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    with explaining(f"{path.name} cannot be read as DICOM", BytesLengthException, InvalidDicomError):
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        _refuse_unreadable(header, path)
+        frames = int(header.get("NumberOfFrames") or 1)
+        if not 1 <= frames <= _MOST_FRAMES:
+            raise ImageError(f"{path.name} claims {frames} frames; 1 to {_MOST_FRAMES} are possible.")
+        return [_plane(header, path, frame, frames) for frame in range(frames)]
+
+
+def _refuse_unreadable(header: Any, path: Path) -> None:
+    missing = [w for w in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if not header.get(w)]
+    if missing:
+        kind = f" (modality {header.Modality})" if header.get("Modality") else ""
+        raise ImageError(f"{path.name}{kind} is not an image: its header lacks {', '.join(missing)}.")
+    photometric = str(header.PhotometricInterpretation)
+    if photometric not in (*_GRAY, *_COLOUR):
+        raise ImageError(
+            f"{path.name}: pixels of kind {photometric} are not supported. Export it as MONOCHROME2 or RGB."
+        )
+    syntax = _transfer_syntax(header)
+    if syntax not in SYNTAXES:
+        raise ImageError(
+            f"{path.name}: its compression (transfer syntax {syntax}) is not supported. "
+            "Convert it to JPEG 2000 or to an uncompressed file."
+        )
+    if "ModalityLUTSequence" in header:
+        raise ImageError(f"{path.name}: its values go through a modality look-up table, which is not supported.")
+
+
+def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
+    groups = _groups(header, frame)
+    samples = int(header.get("SamplesPerPixel") or 1)
+    stored = _stored_dtype(header, path)
+    position = _numbers(_find("ImagePositionPatient", groups), 3)
+    orientation = _numbers(_find("ImageOrientationPatient", groups), 6) or ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    height, corner = _placed(position, orientation)
+    spacing = _numbers(_find("PixelSpacing", groups), 2)
+    between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or _numbers([_find("SliceThickness", groups)], 1)
+    time = _numbers([header.get("FrameTime")], 1) if frames > 1 else None
+    return Plane(
+        path=path,
+        frame=frame,
+        syntax=_transfer_syntax(header),
+        shape=(int(header.Rows), int(header.Columns)) + ((samples,) if samples > 1 else ()),
+        samples=samples,
+        photometric=str(header.PhotometricInterpretation),
+        stored=stored,
+        bits=int(header.get("BitsStored") or header.BitsAllocated),
+        slope=_number(_find("RescaleSlope", groups), 1.0),
+        intercept=_number(_find("RescaleIntercept", groups), 0.0),
+        spacing=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
+        slice_distance=abs(between[0]) if between and between[0] else None,
+        height=height,
+        corner=corner,
+        instance=int(_number(header.get("InstanceNumber"), 0.0)),
+        frame_time=time[0] / 1000 if time and time[0] > 0 else None,
+        series=(
+            str(header.get("SeriesInstanceUID")),
+            int(header.Rows),
+            int(header.Columns),
+            samples,
+            _rounded(orientation),
+        ),
+        title=str(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
+    )
+
+
+def _transfer_syntax(header: Any) -> str:
+    """From the file's meta information; very old files have none and are plain."""
+    meta = getattr(header, "file_meta", None)
+    if meta is not None and meta.get("TransferSyntaxUID"):
+        return str(meta.TransferSyntaxUID)
+    implicit, little = header.original_encoding
+    return "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"
+
+
+def _groups(header: Any, frame: int) -> list[Any]:
+    """Where a value may stand: in the frame's groups, the groups that all frames share, the header."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = header.get("SharedFunctionalGroupsSequence") or ()
+    parts = [*per_frame[frame : frame + 1], *shared[:1]]
+    words = (
+        "PixelMeasuresSequence",
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "PixelValueTransformationSequence",
+    )
+    return [part.get(word)[0] for part in parts for word in words if part.get(word)] + [header]
+
+
+def _find(word: str, groups: Sequence[Any]) -> Any:
+    return next((group.get(word) for group in groups if group.get(word) is not None), None)
+
+
+def _stored_dtype(header: Any, path: Path) -> np.dtype[Any]:
+    bits = int(header.BitsAllocated)
+    if "PixelRepresentation" not in header and bits in (32, 64):
+        return np.dtype(f"f{bits // 8}")
+    if bits not in (1, 8, 16, 32):
+        raise ImageError(f"{path.name}: {bits} bits a pixel are not supported; 1, 8, 16 and 32 are.")
+    return np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}{max(1, bits // 8)}")
+
+
+def _placed(
+    position: tuple[float, ...] | None, orientation: tuple[float, ...]
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Position along the normal, and along columns and rows of the slice."""
+    if position is None:
+        return None, None
+    row, column = np.asarray(orientation[:3]), np.asarray(orientation[3:])
+    at = np.asarray(position)
+    return float(at @ np.cross(row, column)), (float(at @ column), float(at @ row))
+
+
+def _rounded(numbers: Sequence[float]) -> tuple[float, ...]:
+    return tuple(round(number, 2) + 0.0 for number in numbers)
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
+    """So many finite numbers, or None."""
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and all(np.isfinite(numbers)) else None
+
+
+def _number(value: Any, missing: float) -> float:
+    found = _numbers([value], 1)
+    return found[0] if found else missing

@@ -1,0 +1,183 @@
+"""Which loader reads a path: one row a format, chosen by magic bytes and folder contents, never by name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlparse
+
+from napari_restore.core.errors import ImageError
+from napari_restore.sources.described import Described
+
+HEAD = 4096
+"""Bytes of a file that a sniffer may look at."""
+
+
+class Format(NamedTuple):
+    """One kind of file or folder.
+
+    ``sniff(path, head)`` is cheap; ``head`` is the first bytes of a file, None for a folder. ``loader`` is
+    ``"module:function"`` in this room, a function of path and level, imported when it is needed.
+    """
+
+    name: str
+    sniff: Callable[[Path, bytes | None], bool]
+    loader: str
+
+
+def _starts(*magics: bytes) -> Callable[[Path, bytes | None], bool]:
+    return lambda path, head: head is not None and head.startswith(magics)
+
+
+def _has(*names: str) -> Callable[[Path, bytes | None], bool]:
+    return lambda path, head: head is None and any((path / name).is_file() for name in names)
+
+
+def _is_dicom(path: Path, head: bytes | None) -> bool:
+    """The mark behind the preamble, or a first element of group 2 or 8 with a known type or a sane length."""
+    if head is None:
+        return False
+    if head[128:132] == b"DICM":
+        return True
+    group, element = head[:2], int.from_bytes(head[2:4], "little")
+    explicit = re.fullmatch(rb"UI|UL|CS|SH|LO|DA|TM|OB|PN", head[4:6]) is not None
+    implicit = len(head) > 8 and int.from_bytes(head[4:8], "little") <= 64
+    return group in (b"\x02\x00", b"\x08\x00") and element <= 0x70 and len(head) > 128 and (explicit or implicit)
+
+
+def _is_zipped_zarr(path: Path, head: bytes | None) -> bool:
+    if head is None or not head.startswith(b"PK\x03\x04"):
+        return False
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rsplit("/", 1)[-1] in ZARR_MARKS for name in archive.namelist()[:1000])
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
+def _holds(*formats: str) -> Callable[[Path, bytes | None], bool]:
+    """A folder whose files are of these formats; the first few files decide."""
+
+    def sniff(path: Path, head: bytes | None) -> bool:
+        return head is None and any(format_of_file(file) in formats for file in visible_files(path)[:8])
+
+    return sniff
+
+
+SLICE_FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
+"""Formats of which a folder can be a stack."""
+
+ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+
+FORMATS: tuple[Format, ...] = (
+    # DICOM before TIFF: the preamble of a DICOM file may be that of a TIFF.
+    Format("DICOM", _is_dicom, "dicom:open_dicom"),
+    Format("TIFF", _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff:open_tiff"),
+    Format("Zarr", _has(*ZARR_MARKS), "zarrs:open_zarr"),
+    Format("zipped Zarr", _is_zipped_zarr, "zarrs:open_zipped_zarr"),
+    Format("PNG", _starts(b"\x89PNG\r\n\x1a\n"), "pictures:open_png"),
+    Format("JPEG", _starts(b"\xff\xd8\xff"), "pictures:open_jpeg"),
+    Format("BMP", _starts(b"BM"), "pictures:open_bmp"),
+    Format("NPY", _starts(b"\x93NUMPY"), "npy:open_npy"),
+    Format("DICOM series", _holds("DICOM"), "dicom:open_series"),
+    Format("folder of slices", _holds(*SLICE_FORMATS), "slices:open_slices"),
+)
+
+_KNOWN = (
+    "TIFF (ImageJ, OME, BigTIFF, LSM, STK), a folder of TIFF, PNG, JPEG or BMP slices, OME-Zarr and Zarr, DICOM files "
+    "and series, PNG, JPEG, BMP, NPY"
+)
+
+
+def open_location(location: str, level: int) -> Described:
+    """Open a path or a URL with the loader of its format."""
+    if "://" in location:
+        return _open_url(location, level)
+    path = Path(location).expanduser()
+    format = _format_of(path, *_look(path))
+    module, function = format.loader.split(":")
+    load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
+    described: Described = load(path, level)
+    return described
+
+
+def recognises(path: object) -> str | None:
+    """The name of the format if there is a loader for this path; None otherwise. Cheap, and never raises."""
+    try:
+        location = Path(str(path)).expanduser()
+        format = _find(location, _head(location))
+    except (OSError, ValueError, RuntimeError):
+        return None
+    return format.name if format else None
+
+
+def format_of_file(path: Path) -> str | None:
+    """The name of the format of a file, or None."""
+    format = _find(path, _head(path)) if path.is_file() else None
+    return format.name if format else None
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder in natural order (``z2`` before ``z10``), without hidden ones."""
+    files = [file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()]
+    return sorted(files, key=lambda file: [(int(p), "") if p.isdigit() else (-1, p) for p in _parts(file.name)])
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in re.split(r"(\d+)", name.lower()) if part]
+
+
+def _find(path: Path, head: bytes | None) -> Format | None:
+    return next((format for format in FORMATS if format.sniff(path, head)), None)
+
+
+def _look(path: Path) -> tuple[bytes | None]:
+    """The head of a file, None for a folder; what is not there is an ``ImageError``."""
+    try:
+        return (_head(path),)
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist. Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path} cannot be read: {error}. Check that the file is readable.") from None
+
+
+def _head(path: Path) -> bytes | None:
+    if path.is_dir():
+        return None
+    if path.exists() and not path.is_file():
+        raise OSError("it is neither a file nor a folder")
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _format_of(path: Path, head: bytes | None) -> Format:
+    format = _find(path, head)
+    if format is not None:
+        return format
+    if head is None:
+        raise ImageError(f"{path} is a folder without images that can be opened. Supported: {_KNOWN}.")
+    if not head:
+        raise ImageError(f"{path} is an empty file (0 bytes). Copy it again.")
+    if path.suffix.lower() in (".tif", ".tiff"):
+        raise ImageError(f"{path.name} is not a TIFF: it starts with {head[:8]!r}. Check how it was written or copied.")
+    if b"<OME" in head and b"openmicroscopy" in head:
+        raise ImageError(f"{path.name} is OME-XML without pixels: open one of the .ome.tif files beside it.")
+    raise ImageError(f"{path.name} is of an unknown format: it starts with {head[:8]!r}. Supported: {_KNOWN}.")
+
+
+def _open_url(url: str, level: int) -> Described:
+    scheme = url.split("://", 1)[0].lower()
+    if scheme == "file":
+        return open_location(unquote(urlparse(url).path), level)
+    if scheme not in ("http", "https", "s3", "gs", "gcs", "az", "abfs"):
+        raise ImageError(
+            f"{url}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a Zarr."
+        )
+    from napari_restore.sources.zarrs import open_url
+
+    return open_url(url, level)

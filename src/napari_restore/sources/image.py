@@ -1,0 +1,88 @@
+"""An image where it lies: described at once, read a region at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import ImageError
+from napari_restore.core.geometry import Geometry
+from napari_restore.core.region import Region
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A lazy image. Nothing is read until ``read`` is called, and ``read`` may be called from any thread.
+
+    Attributes
+    ----------
+    name
+        What to call it: a layer's name or a file's stem.
+    geometry
+        Axes, shape, pixel size, units, origin.
+    dtype
+        Of the pixels, as they are stored (native byte order).
+    chunks
+        The block, one entry an axis, that is cheapest to read whole.
+    reader
+        Gives the pixels of a region inside the image; thread-safe.
+    location
+        Path or URL it was opened from, or None for an array in memory.
+    notes
+        What was guessed or decided on opening, in words for the user.
+    """
+
+    name: str
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    reader: Callable[[Region], NDArray[Any]] = field(repr=False)
+    location: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def axes(self) -> str:
+        """One letter of TCZYX an axis, in the order of the array."""
+        return self.geometry.axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return self.geometry.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all pixels, uncompressed."""
+        return Region.of_shape(self.shape).size * self.dtype.itemsize
+
+    def read(self, region: Region | None = None) -> NDArray[Any]:
+        """The pixels of a region (all of them without one), with the region's shape and the image's dtype.
+
+        Raises
+        ------
+        ImageError
+            If the region reaches outside the image, or the file does not hold what it promised.
+        """
+        region = region if region is not None else Region.of_shape(self.shape)
+        if not region.inside(self.shape):
+            raise ImageError(f"{self.name}: region {region.start} to {region.stop} reaches outside {self.shape}.")
+        pixels = self.reader(region)
+        if pixels.shape != region.shape:
+            raise ImageError(
+                f"{self.name}: asked for {region.shape} pixels at {region.start} and got {pixels.shape}; "
+                "the file is damaged or changed while it was read."
+            )
+        return np.asarray(pixels, dtype=self.dtype)
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """All pixels, in memory."""
+        return np.asarray(self.read(), dtype=dtype)

@@ -1,0 +1,18 @@
+"""NumPy's own files, mapped into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_restore.sources.arrays import describe_array
+from napari_restore.sources.described import Described, explaining, only_level
+
+
+def open_npy(path: Path, level: int) -> Described:
+    """A ``.npy`` file; arrays of Python objects are refused."""
+    only_level(level, 1, path.name)
+    with explaining(f"{path.name} is not a whole NPY file"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return describe_array(array, 0, name=path.stem, location=str(path))

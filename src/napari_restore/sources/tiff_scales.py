@@ -1,0 +1,177 @@
+"""Pixel sizes, units and channel names of a TIFF, from the metadata that its writer left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from xml.etree import ElementTree
+
+from napari_restore.core.geometry import MICROMETER
+from napari_restore.sources.naming import UNKNOWN_UNIT, unit_name
+
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_INCH, _CENTIMETER = 2, 3
+_MICROMETERS = {_INCH: 25_400.0, _CENTIMETER: 10_000.0}
+_PRINT_DPI = (1, 72, 75, 90, 96, 100, 120, 144, 150, 180, 200, 240, 300, 350, 360, 400, 600, 720, 1200, 2400, 2.54)
+"""Dots an inch that programs write when they know nothing: for paper and screens (2.54 is one a centimeter)."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What is known by letter of the axis."""
+
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, float] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+
+    def at_level(self, full: Any, level: Any) -> Scales:
+        """The pixels of a lower level are larger, and the centre of the first lies further in."""
+        if full is level:
+            return self
+        lengths = dict(zip(full.get_axes(False), full.get_shape(False), strict=True))
+        shorter = dict(zip(level.get_axes(False), level.get_shape(False), strict=True))
+        factor = {axis: lengths[axis] / shorter[axis] for axis in "ZYX" if axis in lengths and axis in shorter}
+        size = {axis: self.pixel_size.get(axis, 1.0) * factor.get(axis, 1.0) for axis in {*self.pixel_size, *factor}}
+        shift = {axis: size[axis] / f * (f - 1) / 2 for axis, f in factor.items()}
+        origin = {axis: self.origin.get(axis, 0.0) + shift.get(axis, 0.0) for axis in {*self.origin, *shift}}
+        return replace(self, pixel_size=size, origin=origin)
+
+
+def scales_of(tif: Any, series: Any) -> Scales:
+    """From the first writer's metadata that there are: OME, LSM, MetaMorph, ImageJ, the TIFF tags."""
+    sources: tuple[Callable[[Any, Any], Scales | None], ...] = (_ome, _lsm, _stk, _imagej)
+    found = next((scales for source in sources if (scales := source(tif, series)) is not None), None)
+    found = found if found is not None else _tags(series.keyframe)
+    return _believable(found)
+
+
+def _believable(scales: Scales) -> Scales:
+    """Without sizes that are no lengths (0, negative, nan): files are full of them."""
+    size = {axis: float(s) for axis, s in scales.pixel_size.items() if 0 < float(s) < math.inf}
+    return replace(
+        scales,
+        pixel_size=size,
+        units={axis: unit for axis, unit in scales.units.items() if axis in size},
+        origin={axis: float(o) for axis, o in scales.origin.items() if axis in size and math.isfinite(float(o))},
+    )
+
+
+def _ome(tif: Any, series: Any) -> Scales | None:
+    if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
+        return None
+    number = next((i for i, other in enumerate(tif.series) if other is series), 0)
+    pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, number)
+    if pixels is None:
+        return None
+    size: dict[str, float] = {}
+    units: dict[str, str] = {}
+    for axis in "XYZ":
+        if f"PhysicalSize{axis}" in pixels.attrib:
+            size[axis] = float(pixels.attrib[f"PhysicalSize{axis}"])
+            units[axis] = unit_name(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+    if "TimeIncrement" in pixels.attrib:
+        size["T"] = float(pixels.attrib["TimeIncrement"])
+        units["T"] = unit_name(pixels.get("TimeIncrementUnit", "s"))
+    channels = [element for element in pixels if element.tag.endswith("Channel")]
+    names = tuple(channel.get("Name") or f"{i}" for i, channel in enumerate(channels))
+    return Scales(size, units, {}, names)
+
+
+def _ome_pixels(root: ElementTree.Element, series: Any, number: int) -> ElementTree.Element | None:
+    """The description of this series: the one of its number if the sizes agree, else the first that agrees."""
+    every = [element for element in root.iter() if element.tag.endswith("}Pixels")]
+    lengths = dict(zip(series.get_axes(False), series.get_shape(False), strict=True))
+    agree = [
+        pixels
+        for pixels in every
+        if all(int(pixels.get(f"Size{axis}", 1)) == lengths.get(axis, 1) for axis in "YXZT" if axis in lengths)
+    ]
+    own = every[number] if number < len(every) else None
+    return own if own in agree else next(iter(agree), None)
+
+
+def _lsm(tif: Any, series: Any) -> Scales | None:
+    if not tif.is_lsm or not tif.lsm_metadata:
+        return None
+    meta = tif.lsm_metadata
+    size = {axis: float(meta.get(f"VoxelSize{axis}", 0)) * 1e6 for axis in "XYZ"}
+    units = dict.fromkeys("XYZ", MICROMETER)
+    if float(meta.get("TimeIntervall", 0) or 0) > 0:
+        size["T"], units["T"] = float(meta["TimeIntervall"]), "second"
+    return Scales(size, units)
+
+
+def _stk(tif: Any, series: Any) -> Scales | None:
+    if not tif.is_stk or not tif.stk_metadata or not tif.stk_metadata.get("SpatialCalibration", 1):
+        return None
+    meta = tif.stk_metadata
+    unit = unit_name(meta.get("CalibrationUnits"))
+    size = {axis: float(meta[f"{axis}Calibration"]) for axis in "XY" if f"{axis}Calibration" in meta}
+    distances = meta.get("ZDistance")
+    if distances is not None and len(distances):
+        size["Z"] = abs(float(distances[0]))
+    return Scales(size, dict.fromkeys(size, unit)) if unit != UNKNOWN_UNIT else None
+
+
+def _imagej(tif: Any, series: Any) -> Scales | None:
+    """ImageJ: pixels a unit in the resolution tags, the unit and the distance of slices in its own text."""
+    if not tif.is_imagej or not tif.imagej_metadata:
+        return None
+    meta = tif.imagej_metadata
+    unit = unit_name(_unescaped(str(meta.get("unit", ""))))
+    size: dict[str, float] = {}
+    units: dict[str, str] = {}
+    if unit != UNKNOWN_UNIT and not _default_of_imagej(series.keyframe, unit):
+        resolution = zip("XY", (_X_RESOLUTION, _Y_RESOLUTION), strict=True)
+        size = {axis: 1 / value for axis, tag in resolution if (value := _ratio(series.keyframe, tag))}
+        if "spacing" in meta:
+            size["Z"] = abs(float(meta["spacing"]))
+        units = dict.fromkeys(size, unit)
+        units |= {a: u for a in "YZ" if (u := unit_name(_unescaped(str(meta.get(f"{a.lower()}unit", ""))))) != "pixel"}
+    if float(meta.get("finterval", 0) or 0) > 0:
+        size["T"], units["T"] = float(meta["finterval"]), _time_unit(meta)
+    return Scales(size, units, {}) if size else _tags(series.keyframe)
+
+
+def _default_of_imagej(keyframe: Any, unit: str) -> bool:
+    """ImageJ takes the dots an inch of a picture that it opens for a calibration."""
+    inches = {"inch": 1.0, "centimeter": 2.54}.get(unit)
+    value = _ratio(keyframe, _X_RESOLUTION)
+    return inches is not None and value is not None and _for_print(value * inches)
+
+
+def _time_unit(meta: Mapping[str, Any]) -> str:
+    unit = unit_name(meta.get("tunit", "s"))
+    return unit if unit != UNKNOWN_UNIT else "second"
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\u00B5", "µ").replace("\\u00b5", "µ")
+
+
+def _tags(keyframe: Any) -> Scales:
+    """The TIFF tags, unless they speak of dots an inch on paper."""
+    tag = keyframe.tags.get(_RESOLUTION_UNIT)
+    factor = _MICROMETERS.get(int(tag.value)) if tag is not None and isinstance(tag.value, int) else None
+    size: dict[str, float] = {}
+    for axis, code in (("X", _X_RESOLUTION), ("Y", _Y_RESOLUTION)):
+        value = _ratio(keyframe, code)
+        if factor is not None and value and not _for_print(value * 25_400.0 / factor):
+            size[axis] = factor / value
+    return Scales(size, dict.fromkeys(size, MICROMETER))
+
+
+def _for_print(dpi: float) -> bool:
+    return any(math.isclose(dpi, usual, rel_tol=1e-3) for usual in _PRINT_DPI)
+
+
+def _ratio(keyframe: Any, code: int) -> float | None:
+    """A resolution tag as a number, if it is one."""
+    tag = keyframe.tags.get(code)
+    if tag is None or not isinstance(tag.value, (tuple, list)) or len(tag.value) < 2 or not tag.value[1]:
+        return None
+    value = float(tag.value[0]) / float(tag.value[1])
+    return value if value > 0 else None

@@ -1,0 +1,239 @@
+"""Zarr 2 and 3: OME-Zarr images with their axes and pixel sizes, and plain arrays."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_restore.core.errors import ImageError
+from napari_restore.sources.arrays import describe_array
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, only_level
+from napari_restore.sources.formats import ZARR_MARKS
+from napari_restore.sources.naming import letters_of, unit_name
+
+_READ_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+
+
+def open_zarr(path: Path, level: int) -> Described:
+    """A folder with Zarr metadata in it."""
+    name = path.name.removesuffix(".zarr").removesuffix(".ome") or path.name
+    with explaining(f"{path.name} cannot be read as Zarr"):
+        from zarr.storage import LocalStore
+
+        return _open_store(LocalStore(path, read_only=True), "", level, name, str(path))
+
+
+def open_zipped_zarr(path: Path, level: int) -> Described:
+    """A Zarr in a zip file, at its top or in its one folder."""
+    with explaining(f"{path.name} cannot be read as a zipped Zarr"):
+        from zarr.storage import ZipStore
+
+        with zipfile.ZipFile(path) as archive:
+            marks = [entry for entry in archive.namelist() if entry.rsplit("/", 1)[-1] in ZARR_MARKS]
+        root = min((entry.rpartition("/")[0] for entry in marks), key=lambda folder: (folder.count("/"), folder))
+        return _open_store(ZipStore(path, mode="r"), _safe(root, path.name), level, path.stem, str(path))
+
+
+def open_url(url: str, level: int) -> Described:
+    """A Zarr behind an http, https, s3 or gs URL, through fsspec."""
+    with explaining(f"{url} cannot be read as a Zarr (the URL must name one, and fsspec needs aiohttp, s3fs or gcsfs)"):
+        from zarr.storage import FsspecStore
+
+        name = url.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome")
+        return _open_store(FsspecStore.from_url(url, read_only=True), "", level, name, url)
+
+
+def _open_store(store: Any, root: str, level: int, name: str, location: str) -> Described:
+    import zarr
+
+    node = zarr.open(store=store, path=root or None, mode="r")
+    return replace(_describe_node(node, level, name), location=location)
+
+
+def describe_group(group: Any, level: int, *, name: str, location: str | None) -> Described:
+    """A ``zarr.Group`` that the user opened."""
+    with explaining(f"{name} cannot be read as Zarr"):
+        return replace(_describe_node(group, level, group.basename or name), location=location)
+
+
+def _describe_node(node: Any, level: int, name: str) -> Described:
+    if not hasattr(node, "members"):
+        only_level(level, 1, name)
+        return _describe_zarr_array(node, name)
+    attributes = dict(node.attrs)
+    nested = attributes.get("ome")
+    ome: Mapping[str, Any] = nested if isinstance(nested, Mapping) else attributes
+    if "multiscales" in ome:
+        return _describe_multiscale(node, ome, level, name)
+    return _describe_inside(node, ome, level, name)
+
+
+def _describe_zarr_array(array: Any, name: str) -> Described:
+    """One array, with the names of its dimensions where Zarr 3 or xarray gives them."""
+    _refuse_huge_chunks(array, name)
+    described = describe_array(array, 0, name=name)
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    axes = letters_of(names) if isinstance(names, (list, tuple)) and len(names) == len(described.shape) else None
+    return replace(described, axes=axes, notes=described.notes + _empty_note(array))
+
+
+def _empty_note(array: Any) -> tuple[str, ...]:
+    """A missing chunk reads as the fill value; say so where a folder holds metadata and nothing else."""
+    root = getattr(array.store_path.store, "root", None)
+    if not isinstance(root, Path):
+        return ()
+    folder = root / array.store_path.path
+    if any(entry.name not in ZARR_MARKS for entry in folder.iterdir()):
+        return ()
+    return (f"no chunk of it is there: every pixel reads as the fill value {array.fill_value}",)
+
+
+def _refuse_huge_chunks(array: Any, name: str) -> None:
+    """Metadata can ask for chunks of any size; one is decoded whole."""
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > LARGEST_BLOCK:
+        raise ImageError(
+            f"{name}: its chunks {tuple(array.chunks)} are {size / MIB:.0f} MiB each, over the limit of "
+            f"{LARGEST_BLOCK // MIB} MiB. Write it with smaller chunks."
+        )
+
+
+def _describe_inside(group: Any, ome: Mapping[str, Any], level: int, name: str) -> Described:
+    """A group that is no image: the only image inside it, or an error that names what there is."""
+    if "plate" in ome or "well" in ome:
+        kind = "plate" if "plate" in ome else "well"
+        raise ImageError(
+            f"{name} is an OME-Zarr {kind} of many images: open one image inside it, "
+            f"such as {name}/{_first_image(ome)}."
+        )
+    if "bioformats2raw.layout" in ome:
+        described = _describe_node(group["0"], level, name)
+        return replace(described, notes=(*described.notes, f"{name} may hold several images; the first, 0, is read"))
+    children = dict(group.members())
+    arrays = [key for key, child in children.items() if not hasattr(child, "members")]
+    if len(arrays) == 1:
+        only_level(level, 1, name)
+        return _describe_zarr_array(children[arrays[0]], name)
+    if not children:
+        raise ImageError(f"{name} is a Zarr group without images: open a group with OME-Zarr metadata, or an array.")
+    listed = ", ".join(sorted(children)[:8]) + (" ..." if len(children) > 8 else "")
+    raise ImageError(f"{name} is a Zarr group without OME-Zarr metadata: open one of the things in it ({listed}).")
+
+
+def _first_image(ome: Mapping[str, Any]) -> str:
+    """The path of an image in a plate or well, as an example."""
+    kind, inside, missing = ("well", "images", "0") if "well" in ome else ("plate", "wells", "A/1")
+    first: Mapping[str, Any] = next(iter(ome[kind].get(inside, ())), {})
+    return str(first.get("path", missing)) + ("/0" if kind == "plate" else "")
+
+
+def _describe_multiscale(group: Any, ome: Mapping[str, Any], level: int, name: str) -> Described:
+    """An OME-Zarr image at one level."""
+    multiscales = ome["multiscales"]
+    if not (isinstance(multiscales, Sequence) and multiscales and isinstance(multiscales[0], Mapping)):
+        raise ImageError(f"{name}: its OME-Zarr multiscales are empty. Open the array inside it instead.")
+    image = multiscales[0]
+    version = str(ome.get("version", image.get("version", "0.4")))
+    if not version.startswith(_READ_VERSIONS) or "coordinateSystems" in image:
+        raise ImageError(
+            f"{name} is OME-Zarr {version}; versions {_READ_VERSIONS[0]} to {_READ_VERSIONS[-1]} are read. "
+            "Open the array inside it, or convert it."
+        )
+    datasets = image.get("datasets")
+    if not isinstance(datasets, Sequence) or not datasets:
+        raise ImageError(f"{name}: its OME-Zarr metadata list no datasets. Open the array inside it instead.")
+    dataset = datasets[only_level(level, len(datasets), name)]
+    array = group[_safe(dataset["path"], name)] if _safe(dataset["path"], name) else group
+    if hasattr(array, "members"):
+        raise ImageError(f"{name}: level {level} is not at {dataset['path']!r}, where its metadata say it is.")
+    described = replace(_describe_zarr_array(array, name), axes=None)
+    notes = (f"{name} holds {len(multiscales)} multiscale images; the first is read",) if len(multiscales) > 1 else ()
+    placed = _placed(described, image, dataset)
+    return replace(placed, channel_names=_channel_names(ome), notes=placed.notes + notes)
+
+
+def _safe(path: object, name: str) -> str:
+    """A path inside the store: Zarr would follow ``..`` to a neighbour."""
+    parts = str(path).strip("/").split("/")
+    if not isinstance(path, str) or path.startswith("/") or "\\" in path or ".." in parts or ":" in parts[0]:
+        raise ImageError(
+            f"{name}: its metadata point at {path!r}, which is not a path inside the Zarr. It is not opened."
+        )
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _placed(described: Described, image: Mapping[str, Any], dataset: Mapping[str, Any]) -> Described:
+    """Axes, pixel sizes, units and origin from OME-Zarr metadata."""
+    count = len(described.shape)
+    axes, units = _axes_of(image.get("axes"), count, described.name)
+    scale, shift = [1.0] * count, [0.0] * count
+    for source in (dataset, image):
+        for transform in source.get("coordinateTransformations") or ():
+            if "path" in transform:
+                raise ImageError(
+                    f"{described.name}: a transformation stored as an array is not read. Give a pixel size."
+                )
+            if transform.get("type") == "scale":
+                factors = _numbers(transform["scale"], count, described.name)
+                scale = [a * b for a, b in zip(scale, factors, strict=True)]
+                shift = [a * b for a, b in zip(shift, factors, strict=True)]
+            elif transform.get("type") == "translation":
+                shift = [
+                    a + b for a, b in zip(shift, _numbers(transform["translation"], count, described.name), strict=True)
+                ]
+    return replace(
+        described,
+        axes=axes,
+        pixel_size=dict(zip(axes, scale, strict=True)),
+        units=dict(zip(axes, units, strict=True)),
+        origin=dict(zip(axes, shift, strict=True)),
+    )
+
+
+def _numbers(values: Any, count: int, name: str) -> list[float]:
+    numbers = [float(value) for value in values]
+    if len(numbers) != count:
+        raise ImageError(
+            f"{name}: a transformation of {len(numbers)} numbers for {count} axes. Give axes and pixel size."
+        )
+    return numbers
+
+
+def _axes_of(axes: Any, count: int, name: str) -> tuple[str, list[str]]:
+    """Letters and units; before version 0.3 there were always five axes."""
+    if axes is None:
+        axes = list("tczyx")[-count:] if count < 5 else list("tczyx")
+    entries = [entry if isinstance(entry, Mapping) else {"name": entry} for entry in axes]
+    if len(entries) != count:
+        raise ImageError(
+            f"{name}: its metadata name {len(entries)} axes, its array has {count}. Open the array itself."
+        )
+    letters = letters_of([entry.get("name") for entry in entries]) or _letters_of_types(entries)
+    if letters is None:
+        found = ", ".join(repr(entry.get("name")) for entry in entries)
+        raise ImageError(
+            f"{name}: its axes {found} are not time, channel and up to three of space. Open the array itself."
+        )
+    return letters, [unit_name(entry.get("unit")) for entry in entries]
+
+
+def _letters_of_types(entries: Sequence[Mapping[str, Any]]) -> str | None:
+    """Axes with names of their own: space counts from the end as X, Y, Z."""
+    types = [entry.get("type") for entry in entries]
+    space = list("ZYX"[-types.count("space") :]) if 2 <= types.count("space") <= 3 else []
+    if not space or types.count("time") > 1 or types.count("channel") > 1:
+        return None
+    letters = [{"time": "T", "channel": "C"}.get(str(kind), space.pop(0) if kind == "space" else "") for kind in types]
+    return "".join(letters) if all(letters) else None
+
+
+def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
+    omero = ome.get("omero")
+    channels = omero.get("channels") if isinstance(omero, Mapping) else None
+    if not isinstance(channels, Sequence):
+        return ()
+    return tuple(str(c.get("label", i)) if isinstance(c, Mapping) else str(i) for i, c in enumerate(channels))
