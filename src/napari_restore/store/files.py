@@ -1,0 +1,87 @@
+"""Writing so that a crash, at any moment, leaves either the old file or the new one, and never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_restore.core.errors import OutputError
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about a disk into one line that names the output.
+
+    Raises
+    ------
+    OutputError
+        For any ``OSError`` inside: a full disk, a folder that cannot be written, a path that went away.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        place = f" ({error.filename})" if error.filename and Path(os.fsdecode(error.filename)) != path else ""
+        raise OutputError(
+            f"{path} cannot be written: {reason}{place}. Free space there or choose another folder, then start again."
+        ) from error
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Put a whole file in its place: a temporary file beside it, flushed to disk, renamed over the old one."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all that is in it are on the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            sync_file(Path(root, name))
+        sync_folder(Path(root))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def occupied(path: Path) -> bool:
+    """Whether anything lies there, a dangling link included."""
+    return os.path.lexists(path)

@@ -1,0 +1,102 @@
+"""Which tiles of an output are on the disk: one flushed line each, behind a first line that says what they are.
+
+Resuming trusts this file and nothing else; a chunk that exists may be half of a tile (measured: a missing chunk
+reads as zeros, and an all-zero chunk need not be stored).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_restore.core.errors import OutputError
+from napari_restore.store.files import atomic_write
+
+FORMAT = 1
+
+
+class Journal:
+    """An open journal. ``tiles`` maps each finished tile to the number of pixels it wrote."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any], tiles: dict[int, int]) -> None:
+        self.path = path
+        self.header = header
+        self.tiles = tiles
+        self._lock = threading.Lock()
+        self._handle: int | None = os.open(path, os.O_WRONLY | os.O_APPEND)
+
+    @classmethod
+    def create(cls, path: Path, header: Mapping[str, Any]) -> Journal:
+        """A new journal with no tiles; an old one is replaced."""
+        content = {"journal": FORMAT, **header}
+        atomic_write(path, json.dumps(content).encode() + b"\n")
+        return cls(path, content, {})
+
+    @classmethod
+    def reopen(cls, path: Path) -> Journal:
+        """Go on with a journal: a line torn by a crash is cut off, and its tile will be done again."""
+        header, tiles, length = read(path)
+        os.truncate(path, length)
+        return cls(path, header, tiles)
+
+    def record(self, tile: int, *, pixels: int) -> None:
+        """Note that a tile is on the disk, and wait until the note is too."""
+        line = json.dumps({"tile": tile, "pixels": pixels}).encode() + b"\n"
+        with self._lock:
+            assert self._handle is not None, "the journal is closed"
+            length = os.fstat(self._handle).st_size
+            if os.write(self._handle, line) != len(line):
+                os.ftruncate(self._handle, length)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            os.fsync(self._handle)
+            self.tiles[tile] = pixels
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        with self._lock:
+            handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[int, int], int]:
+    """The header, the finished tiles, and the length in bytes up to the first line that is torn.
+
+    Raises
+    ------
+    OutputError
+        If the file does not begin as a journal, or was written by a newer version.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    header = _parse(lines[0]) if lines else None
+    if header is None or "journal" not in header:
+        raise OutputError(f"{path} is not a journal of a restoration: remove it, or give --overwrite to start again.")
+    if header["journal"] != FORMAT:
+        raise OutputError(
+            f"{path} has journal format {header['journal']}, this version reads {FORMAT}: "
+            "finish it with the version that began it, or give --overwrite to start again."
+        )
+    tiles, length = {}, len(lines[0])
+    for line in lines[1:]:
+        entry = _parse(line)
+        if entry is None or "tile" not in entry:
+            break
+        tiles[int(entry["tile"])] = int(entry["pixels"])
+        length += len(line)
+    return header, tiles, length
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """A whole line, or None for one without its end or that is not an object."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None

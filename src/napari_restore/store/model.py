@@ -1,0 +1,113 @@
+"""A trained model: a method with its weights, and everything needed to use it on another image."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_restore import __version__, methods
+from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods.apply import Precision
+from napari_restore.methods.method import Method
+from napari_restore.sources import Image
+from napari_restore.store.weights import read_weights, write_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A method that has learned.
+
+    Attributes
+    ----------
+    name
+        Of the method, as ``list_methods`` gives it.
+    method
+        With its weights, in evaluation mode.
+    normalisation
+        Constants measured on the training images.
+    precision
+        What restoring may compute in without visible loss, as measured when training ended.
+    provenance
+        What it was trained on, for how long, with which versions.
+    sha256
+        Of the weights, once they are on disk.
+    """
+
+    name: str
+    method: Method = field(repr=False)
+    normalisation: Normalisation
+    precision: Precision = "float32"
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sha256: str | None = None
+
+    def card(self) -> dict[str, Any]:
+        """What is known of the model, as plain JSON values."""
+        method = self.method
+        return {
+            "method": self.name,
+            "config": asdict(method.config),
+            "spatial": method.spatial,
+            "channels": method.channels,
+            "radius": list(method.radius),
+            "grid": list(method.grid),
+            "parameters": sum(p.numel() for p in method.parameters()),
+            "normalisation": {"mean": list(self.normalisation.mean), "std": list(self.normalisation.std)},
+            "precision": self.precision,
+            "provenance": dict(self.provenance),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as one ``.safetensors`` file.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        target = Path(path)
+        tensors = {name: t.detach().cpu().contiguous() for name, t in self.method.state_dict().items()}
+        write_weights(target, tensors, self.card())
+        return target
+
+
+def load_model(path: str | Path) -> Model:
+    """Read a model that ``Model.save`` wrote.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model of ours, is damaged, or was written by a newer release.
+    """
+    card, tensors = read_weights(Path(path))
+    try:
+        method = build_method(card["method"], card["config"], spatial=card["spatial"], channels=card["channels"])
+        method.load_state_dict(tensors)
+        normalisation = Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()})
+        precision, provenance = card["precision"], card["provenance"]
+    except (KeyError, TypeError, RuntimeError, RestoreError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} does not describe a model this release can build: {reason}") from None
+    return Model(card["method"], method.eval(), normalisation, precision, provenance, card.get("sha256"))
+
+
+def build_method(name: str, config: Any, *, spatial: str, channels: int) -> Method:
+    """A method with fresh weights, from its name and its config (a mapping is checked first)."""
+    settled = methods.configure(name, config) if isinstance(config, Mapping) else config
+    return methods.find(name)(settled, spatial=spatial, channels=channels)
+
+
+def provenance(images: list[Image], **facts: Any) -> dict[str, Any]:
+    """What a model was trained on and with."""
+    return {
+        "images": [{"name": i.name, "location": i.location, "axes": i.axes, "shape": list(i.shape)} for i in images],
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"napari-restore": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        **facts,
+    }

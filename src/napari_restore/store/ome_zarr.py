@@ -1,0 +1,300 @@
+"""OME-Zarr 0.5 (zarr v3) and 0.4 (zarr v2): arrays, pyramid, metadata.
+
+Specification: https://ngff.openmicroscopy.org/0.5/ (Moore et al. 2023, doi:10.1007/s00418-023-02209-1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from napari_restore.core.geometry import Geometry
+from napari_restore.core.region import Region, split
+from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
+
+Version = Literal["0.5", "0.4"]
+
+COARSEST = 256
+"""A pyramid ends with the first level whose Y and X are no larger."""
+
+ISOTROPIC = 1.5
+"""Z is halved with Y while its pixels are at most this much longer."""
+
+NAMESPACE = "napari_restore"
+"""The attribute that holds what we say about an image; everything else belongs to the specification."""
+
+_PREFIXES = (
+    *("", "yocto", "zepto", "atto", "femto", "pico", "nano", "micro", "milli", "centi", "deci"),
+    *("hecto", "kilo", "mega", "giga", "tera", "peta", "exa", "zetta", "yotta"),
+)
+_SPACE_UNITS = {f"{p}meter" for p in _PREFIXES} | {"angstrom", "foot", "inch", "mile", "parsec", "yard"}
+_TIME_UNITS = {f"{p}second" for p in _PREFIXES} | {"day", "hour", "minute"}
+_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_MOST_CHANNELS = 16
+_SAMPLED_CHUNKS = 8
+
+
+def create_group(folder: Path, *, version: Version) -> None:
+    """An empty group that says it is unfinished; it gets its OME metadata when all pixels are there."""
+    zarr.create_group(
+        str(folder), zarr_format=_zarr_format(version), attributes={NAMESPACE: {"unfinished": True}}, overwrite=True
+    )
+    _sync_metadata(folder)
+
+
+def create_level(
+    folder: Path, level: int, geometry: Geometry, *, dtype: np.dtype[Any], chunks: Sequence[int], version: Version
+) -> zarr.Array[Any]:
+    """An empty array for one level of the pyramid; whatever lay there is removed."""
+    path = folder / str(level)
+    remove(path)
+    modern = version == "0.5"
+    fitting = tuple(min(c, n) for c, n in zip(chunks, geometry.shape, strict=True))
+    array = zarr.create_array(
+        str(path),
+        shape=geometry.shape,
+        dtype=dtype,
+        chunks=fitting,
+        compressors=_codecs(dtype, version),
+        fill_value=0,
+        zarr_format=_zarr_format(version),
+        dimension_names=[a.lower() for a in geometry.axes] if modern else None,
+        chunk_key_encoding={"name": "default" if modern else "v2", "separator": "/"},
+        config={"write_empty_chunks": True},  # a chunk that does not exist must mean a tile that is not done
+    )
+    _sync_metadata(path)
+    return array
+
+
+def open_level(folder: Path, level: int, *, mode: Literal["r", "r+"] = "r+") -> zarr.Array[Any]:
+    """An existing level, to write to it or to read it."""
+    array = zarr.open_array(str(folder / str(level)), mode=mode)
+    return array.with_config({"write_empty_chunks": True})
+
+
+def write_chunks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDArray[Any]) -> None:
+    """Write whole chunks and wait until they are on the disk.
+
+    Two processes may do this to one array at the same time, as long as their regions differ.
+    """
+    _check_whole_chunks(array, region, pixels)
+    array[region.slices] = pixels
+    chunks = [path / array.metadata.encode_chunk_key(corner) for corner in _chunk_corners(region, array.chunks)]
+    for chunk in chunks:
+        sync_file(chunk)
+    for folder in sorted({p for chunk in chunks for p in chunk.parents if p.is_relative_to(path)}, reverse=True):
+        sync_folder(folder)
+
+
+def levels(geometry: Geometry) -> list[Geometry]:
+    """The full image and every smaller one of its pyramid."""
+    found = [geometry]
+    while max(found[-1].length("Y"), found[-1].length("X")) > COARSEST:
+        found.append(halved(found[-1]))
+    return found
+
+
+def halved(geometry: Geometry) -> Geometry:
+    """The next level: half the pixels along Y and X, and along Z where its pixels are about as small."""
+    factors = _factors(geometry)
+    rows = zip(geometry.shape, factors, strict=True)
+    sizes = list(zip(geometry.pixel_size, factors, geometry.origin, strict=True))
+    return replace(
+        geometry,
+        shape=tuple(-(-n // f) for n, f in rows),
+        pixel_size=tuple(s * f for s, f, _ in sizes),
+        # The centre of the first of the larger pixels lies between those of the f pixels it covers.
+        origin=tuple(o + s * (f - 1) / 2 for s, f, o in sizes),
+    )
+
+
+def build_pyramid(folder: Path, geometry: Geometry, *, dtype: np.dtype[Any], version: Version) -> list[Geometry]:
+    """Write every level after the first, chunk by chunk, each from the one before it."""
+    pyramid = levels(geometry)
+    fine = open_level(folder, 0, mode="r")
+    for level, (above, here) in enumerate(pairwise(pyramid), start=1):
+        coarse = create_level(folder, level, here, dtype=dtype, chunks=fine.chunks, version=version)
+        for region in split(here.shape, coarse.chunks):
+            source = _covered(region, _factors(above), above.shape)
+            coarse[region.slices] = mean_pool(np.asarray(fine[source.slices]), _factors(above))
+        sync_tree(folder / str(level))
+        fine = coarse
+    return pyramid
+
+
+def mean_pool(pixels: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
+    """Means of blocks of ``factors`` (1 or 2 an axis) pixels; an incomplete last block is the mean of what it has.
+
+    Whole numbers are rounded to the nearest; the dtype stays.
+    """
+    # The last pixel repeated gives an incomplete pair its own value, which is the mean of what it has.
+    odd = [(0, -n % f) for n, f in zip(pixels.shape, factors, strict=True)]
+    padded = np.pad(pixels, odd, mode="edge")
+    blocks = padded.reshape([m for n, f in zip(padded.shape, factors, strict=True) for m in (n // f, f)])
+    exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
+    means = blocks.mean(axis=tuple(range(1, blocks.ndim, 2)), dtype=exact)
+    if pixels.dtype.kind in "iub":
+        means = np.rint(means)
+    pooled: NDArray[Any] = means.astype(pixels.dtype)
+    return pooled
+
+
+def write_metadata(
+    folder: Path, pyramid: Sequence[Geometry], *, name: str, provenance: Mapping[str, Any], version: Version
+) -> None:
+    """Make the group an OME-Zarr image: the last thing written into it."""
+    multiscales: dict[str, Any] = {
+        "name": name,
+        "axes": _axes(pyramid[0]),
+        "datasets": _datasets(pyramid),
+        "type": "mean",
+    }
+    omero = {"omero": {"channels": channels}} if (channels := _channels(folder, pyramid, name=name)) else {}
+    if version == "0.5":
+        image: dict[str, Any] = {"ome": {"version": version, "multiscales": [multiscales], **omero}}
+    else:
+        image = {"multiscales": [{"version": version, **multiscales}], **omero}
+    group = zarr.open_group(str(folder), mode="r+")
+    group.attrs.put({**image, NAMESPACE: dict(provenance)})
+    _sync_metadata(folder)
+
+
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder holds a zarr array or group."""
+    return any((folder / file).exists() for file in _METADATA)
+
+
+def _sync_metadata(folder: Path) -> None:
+    """Wait until the zarr metadata of a group or array is on the disk."""
+    for file in _METADATA:
+        if (folder / file).exists():
+            sync_file(folder / file)
+    sync_folder(folder)
+
+
+def _zarr_format(version: Version) -> Literal[2, 3]:
+    return 3 if version == "0.5" else 2
+
+
+def _codecs(dtype: np.dtype[Any], version: Version) -> Any:
+    # zstd level 1 behind a byte shuffle: 0.6 GB/s a core, and 5 to 14 % smaller than lz4 on restored images.
+    if version == "0.4":
+        return {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0}
+    # A flipped bit is silent without the checksum (measured).
+    return [BloscCodec(typesize=dtype.itemsize, cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()]
+
+
+def _factors(geometry: Geometry) -> tuple[int, ...]:
+    """2 along the axes that the next level halves, 1 along the others."""
+    fine = "Z" in geometry.axes and (
+        geometry.units[geometry.index("Z")] == geometry.units[geometry.index("Y")]
+        and geometry.size_of("Z") <= ISOTROPIC * geometry.size_of("Y")
+    )
+    small = "ZYX" if fine else "YX"
+    return tuple(2 if a in small and n > 1 else 1 for a, n in zip(geometry.axes, geometry.shape, strict=True))
+
+
+def _covered(region: Region, factors: Sequence[int], shape: Sequence[int]) -> Region:
+    """The pixels of the finer level under a region of the coarser one."""
+    start = tuple(a * f for a, f in zip(region.start, factors, strict=True))
+    return Region(start, tuple(b * f for b, f in zip(region.stop, factors, strict=True))).clip(shape)
+
+
+def _check_whole_chunks(array: zarr.Array[Any], region: Region, pixels: NDArray[Any]) -> None:
+    whole = all(
+        a % c == 0 and (b % c == 0 or b == n)
+        for a, b, c, n in zip(region.start, region.stop, array.chunks, array.shape, strict=True)
+    )
+    if not whole or not region.inside(array.shape):
+        raise ValueError(
+            f"{region} is not a box of whole chunks of {array.chunks} in an array of {array.shape}: "
+            "a chunk with two writers loses pixels."
+        )
+    if pixels.shape != region.shape or pixels.dtype != array.dtype:
+        raise ValueError(f"{region} needs {region.shape} {array.dtype}, got {pixels.shape} {pixels.dtype}.")
+
+
+def _chunk_corners(region: Region, chunks: Sequence[int]) -> list[tuple[int, ...]]:
+    """Grid positions of the chunks in a region."""
+    first = [a // c for a, c in zip(region.start, chunks, strict=True)]
+    grid = [-(-b // c) - f for b, c, f in zip(region.stop, chunks, first, strict=True)]
+    return [tuple(int(i) + f for i, f in zip(index, first, strict=True)) for index in np.ndindex(*grid)]
+
+
+def _axes(geometry: Geometry) -> list[dict[str, str]]:
+    kinds: dict[str, tuple[str, set[str]]] = {"T": ("time", _TIME_UNITS), "C": ("channel", set())}
+    axes = []
+    for letter, unit in zip(geometry.axes, geometry.units, strict=True):
+        kind, valid = kinds.get(letter, ("space", _SPACE_UNITS))
+        axes.append({"name": letter.lower(), "type": kind} | ({"unit": unit} if unit in valid else {}))
+    return axes
+
+
+def _datasets(pyramid: Sequence[Geometry]) -> list[dict[str, Any]]:
+    # Either every level says where it begins or none does, so that nobody mixes a given with an assumed zero.
+    moved = any(any(level.origin) for level in pyramid)
+    return [
+        {
+            "path": str(number),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": list(level.pixel_size)},
+                *([{"type": "translation", "translation": list(level.origin)}] if moved else []),
+            ],
+        }
+        for number, level in enumerate(pyramid)
+    ]
+
+
+def _channels(folder: Path, pyramid: Sequence[Geometry], *, name: str) -> list[dict[str, Any]]:
+    """How to show each channel: without it a viewer stretches integers over their whole range and shows black."""
+    geometry = pyramid[-1]
+    if geometry.length("C") > _MOST_CHANNELS:
+        return []
+    array = open_level(folder, len(pyramid) - 1, mode="r")
+    count = geometry.length("C")
+    return [
+        {
+            "label": name if count == 1 else f"{name} {number}",
+            "color": _COLOURS[number % len(_COLOURS)],
+            "active": True,
+            "window": _window(_sample(array, geometry, channel=number)),
+        }
+        for number in range(count)
+    ]
+
+
+def _sample(array: zarr.Array[Any], geometry: Geometry, *, channel: int) -> NDArray[Any]:
+    """Pixels of a channel from a few chunks spread over the array."""
+    block = tuple(1 if a == "C" else c for a, c in zip(geometry.axes, array.chunks, strict=True))
+    start = tuple(channel if a == "C" else 0 for a in geometry.axes)
+    grid = [1 if a == "C" else -(-n // b) for a, n, b in zip(geometry.axes, array.shape, block, strict=True)]
+    total = int(np.prod(grid))
+    picked = sorted({round(i) for i in np.linspace(0, total - 1, min(total, _SAMPLED_CHUNKS))})
+    pieces = []
+    for index in picked:
+        corner = tuple(int(p) * b for p, b in zip(np.unravel_index(index, grid), block, strict=True))
+        region = Region(corner, tuple(c + b for c, b in zip(corner, block, strict=True))).shift(start)
+        pieces.append(np.asarray(array[region.clip(array.shape).slices]).ravel())
+    return np.concatenate(pieces)
+
+
+def _window(pixels: NDArray[Any]) -> dict[str, float]:
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    if finite.size == 0:
+        return {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+    start, end = (float(v) for v in np.percentile(finite, (0.1, 99.9)))
+    if pixels.dtype.kind in "iu":
+        limits = np.iinfo(pixels.dtype)
+        low, high = float(limits.min), float(limits.max)
+    else:
+        low, high = float(finite.min()), float(finite.max())
+    return {"min": low, "max": high, "start": start, "end": end if end > start else start + 1.0}

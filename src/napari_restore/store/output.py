@@ -1,0 +1,427 @@
+"""A result on disk: begun, filled in tile by tile, resumed after a crash, finished in one rename.
+
+Beside an output ``x.zarr`` lie, while it is unfinished: ``x.zarr.partial`` (the pixels), ``x.zarr.journal``
+(which tiles are done) and ``x.zarr.lock`` (who writes). Only a complete result ever gets the final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import OutputError
+from napari_restore.core.geometry import Geometry, canonical
+from napari_restore.core.region import Region
+from napari_restore.store import journal as journals
+from napari_restore.store import ome_zarr, tiff
+from napari_restore.store.files import disk_errors, occupied, remove, sync_folder
+from napari_restore.store.journal import Journal
+from napari_restore.store.lock import Lock
+from napari_restore.store.ome_zarr import Version
+
+_LONGEST_VALUE = 60
+
+
+def partial_path(path: Path) -> Path:
+    """The folder that holds the pixels of an unfinished output."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def journal_path(path: Path) -> Path:
+    """The file that says which tiles of an unfinished output are done."""
+    return path.with_name(f"{path.name}.journal")
+
+
+def model_path(path: Path) -> Path:
+    """The model an unfinished output is being made with, so that the same one can finish it."""
+    return path.with_name(f"{path.name}.model.safetensors")
+
+
+def lock_path(path: Path) -> Path:
+    """The file that says who writes an output."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def resumable(path: Path) -> bool:
+    """Whether an unfinished output lies there that ``reopen`` can go on with."""
+    return journal_path(path).is_file() and (partial_path(path) / "0").is_dir()
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """All that an unfinished output is; the first line of its journal.
+
+    Attributes
+    ----------
+    geometry
+        Of the result, in the order of TCZYX.
+    dtype
+        NumPy's name for the pixels.
+    chunks
+        One entry an axis.
+    fingerprint
+        What must be the same for a resumed run: image, model, tile ... Must survive JSON.
+    name
+        What the image is called inside the file.
+    provenance
+        How it was made. Must survive JSON.
+    version
+        Of OME-Zarr.
+    overwrite
+        Whether an existing result may be replaced at the end.
+    """
+
+    geometry: Geometry
+    dtype: str
+    chunks: tuple[int, ...]
+    fingerprint: dict[str, Any]
+    name: str
+    provenance: dict[str, Any]
+    version: Version = "0.5"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.chunks) != len(self.geometry.shape) or min(self.chunks) < 1:
+            raise ValueError(f"chunks {self.chunks} do not fit an image of shape {self.geometry.shape}.")
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> OutputPlan:
+        """The plan in the first line of a journal."""
+        known = {key: content[key] for key in cls.__dataclass_fields__}
+        lists: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in known["geometry"].items()}
+        return cls(**{**known, "geometry": Geometry(**lists), "chunks": tuple(known["chunks"])})
+
+
+def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse at once what could not be written hours later.
+
+    Raises
+    ------
+    OutputError
+        If the name ends in nothing we write, the folder is missing or cannot be written, another process writes
+        it now, or something is there already that we were not asked to replace or go on with.
+    """
+    _kind(path)
+    _check_folder(path.parent)
+    if lock_path(path).exists():
+        with disk_errors(path):
+            Lock.acquire(lock_path(path)).release()
+    if overwrite:
+        _check_replaceable(path)
+        return
+    unfinished = resumable(path)
+    if unfinished and not resume:
+        raise OutputError(
+            f"an unfinished {path.name} lies in {path.parent}: --resume goes on with it, --overwrite starts again."
+        )
+    if occupied(path) and not (unfinished and _planned(path).overwrite):
+        raise OutputError(f"{path} exists already: choose another name, or give --overwrite to replace it.")
+
+
+def create(
+    path: Path,
+    *,
+    geometry: Geometry,
+    dtype: np.dtype[Any] | type[Any] | str,
+    chunks: tuple[int, ...],
+    fingerprint: Mapping[str, Any],
+    name: str,
+    provenance: Mapping[str, Any],
+    version: Version = "0.5",
+    overwrite: bool = False,
+) -> OutputWriter:
+    """Begin an output. What is unfinished there is thrown away only with ``overwrite``.
+
+    Parameters
+    ----------
+    path
+        Final name, ending in .zarr, .tif or .tiff.
+    geometry
+        Of the result, in any order of axes; it is written in the order of TCZYX.
+    dtype, chunks
+        Of the array on disk, ``chunks`` with one entry an axis in the order of TCZYX.
+    fingerprint
+        What ``reopen`` compares, field by field.
+    name, provenance
+        What the image is called, and how it was made.
+    version
+        Of OME-Zarr: 0.5 (zarr v3) or 0.4 (zarr v2).
+    overwrite
+        Replace what is there, once the new result is complete.
+    """
+    plan = OutputPlan(
+        geometry=canonical(geometry),
+        dtype=np.dtype(dtype).name,
+        chunks=tuple(min(int(c), n) for c, n in zip(chunks, canonical(geometry).shape, strict=True)),
+        fingerprint=_through_json(fingerprint),
+        name=name,
+        provenance=_through_json(provenance),
+        version=version,
+        overwrite=overwrite,
+    )
+    if _kind(path) == "tiff":
+        tiff.check_dtype(path, np.dtype(dtype))
+    check_destination(path, overwrite=overwrite, resume=False)
+    with _locked(path) as lock:
+        _clear(path)
+        folder = partial_path(path)
+        ome_zarr.create_group(folder, version=plan.version)
+        ome_zarr.create_level(
+            folder, 0, plan.geometry, dtype=np.dtype(plan.dtype), chunks=plan.chunks, version=plan.version
+        )
+        journal = Journal.create(journal_path(path), asdict(plan))
+        return OutputWriter(path, plan, journal=journal, lock=lock)
+
+
+def reopen(path: Path, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
+    """Go on with an unfinished output; what its journal does not name will be written again.
+
+    Raises
+    ------
+    OutputError
+        If nothing unfinished lies there, another process writes it, or it was begun from something else.
+    """
+    if not resumable(path):
+        raise OutputError(f"no unfinished {path.name} lies in {path.parent}: start it without --resume.")
+    with _locked(path) as lock:
+        plan = _planned(path)
+        _check_fingerprint(path, then=plan.fingerprint, now=_through_json(fingerprint))
+        for torn in partial_path(path).rglob("*.partial"):  # what zarr was writing when it was killed
+            torn.unlink()
+        return OutputWriter(path, plan, journal=Journal.reopen(journal_path(path)), lock=lock)
+
+
+class OutputWriter:
+    """An output being written, by this process only. Use as a context manager, or ``close`` it.
+
+    Closing keeps what there is, to be resumed; ``finish`` gives it its final name.
+
+    Attributes
+    ----------
+    path
+        The final name.
+    plan
+        What the output is.
+    array_path
+        The full-size zarr array as it fills in; it moves when the output is finished.
+    """
+
+    def __init__(self, path: Path, plan: OutputPlan, *, journal: Journal, lock: Lock) -> None:
+        self.path = path
+        self.plan = plan
+        self.array_path = partial_path(path) / "0"
+        self._journal = journal
+        self._lock = lock
+        self._array = ome_zarr.open_level(partial_path(path), 0)
+
+    @property
+    def done(self) -> frozenset[int]:
+        """Tiles that are on the disk."""
+        return frozenset(self._journal.tiles)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the result, axes in the order of TCZYX."""
+        return self.plan.geometry
+
+    def write(self, index: int, region: Region, pixels: NDArray[Any]) -> None:
+        """Write a tile of whole chunks, and note it as done when it is on the disk.
+
+        ``region`` and ``pixels`` have their axes in the order of TCZYX. May be called from several threads.
+        """
+        with disk_errors(self.path):
+            ome_zarr.write_chunks(self._array, self.array_path, region, pixels)
+            self._journal.record(index, pixels=region.size)
+
+    def record(self, index: int, region: Region) -> None:
+        """Note a tile as done that a worker has written with ``ome_zarr.write_chunks``."""
+        with disk_errors(self.path):
+            self._journal.record(index, pixels=region.size)
+
+    def finish(self) -> Path:
+        """Complete the output and give it its final name.
+
+        Raises
+        ------
+        OutputError
+            If pixels are missing, the disk is full, or something else took the name; what there is can be resumed.
+        """
+        self._check_complete()
+        with disk_errors(self.path):
+            if _kind(self.path) == "tiff":
+                self._finish_tiff()
+            else:
+                self._finish_zarr()
+        self.close()
+        return self.path
+
+    def close(self) -> None:
+        """Let go of the output and keep what there is; a second call does nothing."""
+        self._journal.close()
+        self._lock.release()
+
+    def __enter__(self) -> OutputWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_complete(self) -> None:
+        written, needed = sum(self._journal.tiles.values()), prod(self.geometry.shape)
+        if written != needed:
+            raise OutputError(
+                f"{self.path} has only {written} of {needed} pixels: what there is has been kept, --resume goes on."
+            )
+
+    def _finish_zarr(self) -> None:
+        plan, folder = self.plan, partial_path(self.path)
+        pyramid = ome_zarr.build_pyramid(folder, plan.geometry, dtype=np.dtype(plan.dtype), version=plan.version)
+        ome_zarr.write_metadata(folder, pyramid, name=plan.name, provenance=plan.provenance, version=plan.version)
+        self._publish(folder)
+        remove(journal_path(self.path))
+
+    def _finish_tiff(self) -> None:
+        temporary = _temporary_path(self.path)
+        try:
+            tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self.plan.provenance)
+            self._publish(temporary)
+        finally:
+            remove(temporary)
+        remove(journal_path(self.path))
+        remove(partial_path(self.path))
+
+    def _publish(self, finished: Path) -> None:
+        """Give the finished file or folder its final name, in the place of an old one if that was asked."""
+        if occupied(self.path) and not self.plan.overwrite:
+            raise OutputError(
+                f"{self.path} has appeared meanwhile: move it away and give --resume to finish. The result is "
+                f"kept in {partial_path(self.path).name}."
+            )
+        if finished.is_dir():
+            with _moved_aside(self.path):
+                finished.rename(self.path)
+        else:
+            finished.replace(self.path)
+        sync_folder(self.path.parent)
+
+
+@contextlib.contextmanager
+def _moved_aside(path: Path) -> Iterator[None]:
+    """Lay an old result aside while the new one takes its name, and remove it only then: no folder replaces another."""
+    old = _replaced_path(path)
+    if occupied(path):
+        remove(old)
+        path.rename(old)
+    try:
+        yield
+    except BaseException:
+        if occupied(old) and not occupied(path):
+            old.rename(path)
+        raise
+    remove(old)
+
+
+def _kind(path: Path) -> Literal["zarr", "tiff"]:
+    suffix = path.suffix.lower()
+    if suffix == ".zarr":
+        return "zarr"
+    if suffix in (".tif", ".tiff"):
+        return "tiff"
+    raise OutputError(
+        f"{path.name!r} ends in {suffix or 'nothing'!r}: name the output .zarr, .ome.zarr, .tif or .tiff."
+    )
+
+
+def _replaced_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced")
+
+
+def _temporary_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.writing")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} does not exist: make it, or choose another output.")
+    with disk_errors(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _check_replaceable(path: Path) -> None:
+    """``--overwrite`` replaces a result, never a folder of something else."""
+    if not occupied(path) or path.is_symlink():
+        return
+    if path.is_dir() and (_kind(path) == "tiff" or (any(path.iterdir()) and not ome_zarr.is_zarr(path))):
+        raise OutputError(f"{path} is a folder that holds no OME-Zarr image: move it away, or choose another name.")
+
+
+def _clear(path: Path) -> None:
+    """Remove what an earlier run left beside the output."""
+    folder = partial_path(path)
+    if folder.is_dir() and any(folder.iterdir()) and not ome_zarr.is_zarr(folder):
+        raise OutputError(f"{folder} is not an unfinished result: move it away, or choose another name.")
+    remove(journal_path(path))  # first, so that no journal ever speaks of pixels that are gone
+    sync_folder(path.parent)
+    remove(folder)
+    remove(_temporary_path(path))
+    if occupied(path):  # otherwise the old result waits there for a rename that was interrupted
+        remove(_replaced_path(path))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[Lock]:
+    """Hold the lock; it stays held unless the block fails."""
+    with disk_errors(path):
+        lock = Lock.acquire(lock_path(path))
+        try:
+            yield lock
+        except BaseException:
+            lock.release()
+            raise
+
+
+def _planned(path: Path) -> OutputPlan:
+    with disk_errors(path):
+        header, _, _ = journals.read(journal_path(path))
+    try:
+        return OutputPlan.from_json(header)
+    except (KeyError, TypeError) as error:
+        raise OutputError(f"{journal_path(path)} is damaged ({error}): give --overwrite to start again.") from error
+
+
+def _through_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As it will be read back: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(dict(content)))
+    return plain
+
+
+def _check_fingerprint(path: Path, *, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    before, after = _flat(then), _flat(now)
+    for field in sorted(before.keys() | after.keys()):
+        old, new = before.get(field), after.get(field)
+        if old != new:
+            raise OutputError(
+                f"the unfinished {path.name} was begun with {field} {_short(old)}, this run has {_short(new)}: "
+                "use the same again, or give --overwrite to start over."
+            )
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

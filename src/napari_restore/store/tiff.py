@@ -1,0 +1,117 @@
+"""OME-TIFF, streamed from a finished array: never the whole image in memory.
+
+Uncompressed, because that is what every other program reads; BigTIFF as soon as 4 GB are not enough.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import OutputError
+from napari_restore.core.geometry import Geometry
+from napari_restore.store.files import sync_file
+
+DTYPES = frozenset({"bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"})
+"""What OME-TIFF can hold."""
+
+_TILE = 512
+_LARGEST_PAGE = 64 << 20
+_LARGEST_SLAB = 64 << 20
+_CLASSIC_LIMIT = (1 << 32) - (1 << 25)
+_NAMESPACE = "napari_restore"
+_SYMBOLS = {
+    "angstrom": "Å", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m",
+    "kilometer": "km", "picometer": "pm", "inch": "in", "foot": "ft",
+    "nanosecond": "ns", "microsecond": "µs", "millisecond": "ms", "second": "s", "minute": "min", "hour": "h",
+    "day": "d", "pixel": "pixel",
+}  # fmt: skip
+
+
+def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
+    """Refuse pixels that OME-TIFF has no name for."""
+    if dtype.name not in DTYPES:
+        raise OutputError(
+            f"{path}: OME-TIFF cannot hold {dtype.name} pixels, only {', '.join(sorted(DTYPES))}: "
+            "name the output .zarr, or choose another dtype."
+        )
+
+
+def write_tiff(
+    path: Path, array: zarr.Array[Any], geometry: Geometry, *, name: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write a whole array as one OME-TIFF and wait until it is on the disk."""
+    large = prod(array.shape[-2:]) * array.dtype.itemsize > _LARGEST_PAGE
+    tifffile.imwrite(
+        path,
+        data=_tiles(array) if large else _pages(array),
+        shape=array.shape,
+        dtype=array.dtype,
+        tile=(_TILE, _TILE) if large else None,
+        ome=True,
+        bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
+        photometric="minisblack",
+        metadata=_metadata(geometry, name=name, provenance=provenance),
+    )
+    sync_file(path)
+
+
+def _pages(array: zarr.Array[Any]) -> Iterator[NDArray[Any]]:
+    """Planes in order; as many at a time as one row of chunks holds, so that a chunk is decoded once."""
+    if array.ndim == 2:
+        yield np.asarray(array[:])
+        return
+    *outer, depth = array.shape[:-2]
+    plane = prod(array.shape[-2:]) * array.dtype.itemsize
+    step = max(1, min(array.chunks[-3], _LARGEST_SLAB // plane))
+    for index in np.ndindex(*outer):
+        for start in range(0, depth, step):
+            yield from np.asarray(array[(*index, slice(start, min(start + step, depth)))])
+
+
+def _tiles(array: zarr.Array[Any]) -> Iterator[NDArray[Any]]:
+    """Square tiles of pages too large to hold, in order, filled up with zeros at the far borders."""
+    height, width = array.shape[-2:]
+    for index in np.ndindex(*array.shape[:-2]):
+        for top in range(0, height, _TILE):
+            band = np.asarray(array[(*index, slice(top, min(top + _TILE, height)))])
+            for left in range(0, width, _TILE):
+                piece = band[:, left : left + _TILE]
+                tile = np.zeros((_TILE, _TILE), array.dtype)
+                tile[: piece.shape[0], : piece.shape[1]] = piece
+                yield tile
+
+
+def _metadata(geometry: Geometry, *, name: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {"axes": geometry.axes, "Name": name}
+    keys = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
+    for letter, unit in zip(geometry.axes, geometry.units, strict=True):
+        if letter in keys and unit in _SYMBOLS and unit != "pixel":
+            content |= {keys[letter]: geometry.size_of(letter), f"{keys[letter]}Unit": _SYMBOLS[unit]}
+    content |= _positions(geometry)
+    content["MapAnnotation"] = {"Namespace": _NAMESPACE, "provenance": json.dumps(dict(provenance))}
+    return content
+
+
+def _positions(geometry: Geometry) -> dict[str, Any]:
+    """Where the first pixel lies, said of every plane, for an image that does not begin at zero."""
+    if not any(geometry.origin):
+        return {}
+    outer = geometry.shape[:-2]
+    depth = geometry.axes.find("Z")
+    planes = list(np.ndindex(*outer))
+    content: dict[str, Any] = {}
+    for letter in geometry.spatial:
+        first, step = geometry.origin[geometry.index(letter)], geometry.size_of(letter)
+        unit = _SYMBOLS.get(geometry.units[geometry.index(letter)], "pixel")
+        content[f"Position{letter}"] = [first + step * plane[depth] if letter == "Z" else first for plane in planes]
+        content[f"Position{letter}Unit"] = [unit] * len(planes)
+    return {"Plane": content}

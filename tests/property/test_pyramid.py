@@ -1,0 +1,91 @@
+"""A pyramid level is what NumPy's block means say, for any size, however it is cut into chunks."""
+
+import tempfile
+from itertools import pairwise, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_restore.core.geometry import Geometry
+from napari_restore.core.region import split
+from napari_restore.store import ome_zarr
+from napari_restore.store.ome_zarr import halved, levels, mean_pool
+
+
+def block_means(pixels, factors):
+    """Straight from the definition: the mean of the pixels each block really has."""
+    shape = [-(-n // f) for n, f in zip(pixels.shape, factors, strict=True)]
+    means = np.empty(shape)
+    for index in product(*map(range, shape)):
+        block = tuple(slice(i * f, i * f + f) for i, f in zip(index, factors, strict=True))
+        means[index] = pixels[block].astype("f8").mean()
+    return means
+
+
+@given(
+    shape=st.lists(st.integers(1, 7), min_size=2, max_size=4),
+    bits=st.integers(0, 15),
+    dtype=st.sampled_from(["uint8", "int8", "uint16", "int32", "float32", "float16"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_mean_pool(shape, bits, dtype):
+    pixels = np.random.default_rng(bits).integers(-99 if dtype[0] != "u" else 0, 100, shape).astype(dtype)
+    factors = [1 + (bits >> axis) % 2 for axis in range(len(shape))]
+    expected = block_means(pixels, factors)
+    pooled = mean_pool(pixels, factors)
+    assert pooled.dtype == pixels.dtype
+    if pixels.dtype.kind in "iu":
+        np.testing.assert_array_equal(pooled, np.rint(expected))
+    else:
+        np.testing.assert_allclose(pooled, expected, rtol=2e-3 if dtype == "float16" else 1e-6, atol=1e-5)
+
+
+@given(shape=st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(1, 60)), chunk=st.integers(11, 30))
+@settings(max_examples=8, deadline=None)
+def test_chunk_by_chunk_is_level_by_level(shape, chunk):
+    geometry = Geometry.of("ZYX", shape)
+    pixels = np.random.default_rng(chunk).random(shape, dtype="f4")
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ome_zarr, "COARSEST", 16)
+        patch.setattr("os.fsync", lambda _: None)
+        folder = Path(name)
+        array = ome_zarr.create_level(
+            folder, 0, geometry, dtype=pixels.dtype, chunks=(2, chunk, chunk + 1), version="0.5"
+        )
+        for region in split(shape, array.chunks):
+            ome_zarr.write_chunks(array, folder / "0", region, pixels[region.slices])
+        pyramid = ome_zarr.build_pyramid(folder, geometry, dtype=pixels.dtype, version="0.5")
+        for level, (here, after) in enumerate(pairwise([*pyramid, pyramid[-1]])):
+            stored = ome_zarr.open_level(folder, level, mode="r")[:]
+            assert stored.shape == here.shape
+            np.testing.assert_array_equal(stored, pixels)
+            pixels = mean_pool(pixels, [1 if n == m else 2 for n, m in zip(here.shape, after.shape, strict=True)])
+
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 3000), st.integers(1, 3000)),
+    depth=st.floats(0.1, 10),
+    unit=st.sampled_from(["micrometer", "pixel"]),
+)
+def test_levels_cover_the_same_ground(shape, depth, unit):
+    geometry = Geometry.of(
+        "ZYX", shape, pixel_size={"Z": depth}, units={"Z": unit, "Y": "micrometer", "X": "micrometer"}
+    )
+    pyramid = levels(geometry)
+    assert max(pyramid[-1].shape[1:]) <= ome_zarr.COARSEST
+    assert all(max(level.shape[1:]) > ome_zarr.COARSEST for level in pyramid[:-1])
+    for level in pyramid:
+        for n, first, size, n0, size0 in zip(
+            level.shape, level.origin, level.pixel_size, shape, geometry.pixel_size, strict=True
+        ):
+            assert first - size / 2 == pytest.approx(-size0 / 2)  # the same lower edge
+            assert 0 <= n * size - n0 * size0 < size + 1e-9  # the upper one within one pixel
+
+
+def test_z_is_halved_where_its_pixels_are_as_small():
+    geometry = Geometry.of("ZYX", (64, 1024, 1024), pixel_size={"Z": 3.0})
+    assert [level.shape for level in levels(geometry)] == [(64, 1024, 1024), (64, 512, 512), (32, 256, 256)]
+    assert halved(Geometry.of("TCZYX", (9, 2, 1, 301, 1))).shape == (9, 2, 1, 151, 1)
