@@ -1,0 +1,60 @@
+"""Methods by name. A method is one file and one row here; other packages add theirs by an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from napari_restore.core.errors import RestoreError
+
+if TYPE_CHECKING:
+    from napari_restore.methods.method import Method
+
+METHODS = {
+    "noise2void": "napari_restore.methods.noise2void:Noise2Void",
+}
+
+ENTRY_POINTS = "napari_restore.methods"
+
+
+def names() -> dict[str, str]:
+    """Every method's name and where it lives (``module:class``), without loading any."""
+    return {**METHODS, **{e.name: e.value for e in entry_points(group=ENTRY_POINTS)}}
+
+
+def find(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises
+    ------
+    RestoreError
+        If there is no method of that name.
+    """
+    known = names()
+    if name not in known:
+        raise RestoreError(f"There is no method {name!r}; there are {', '.join(sorted(known))}.")
+    module, _, attribute = known[name].partition(":")
+    found: type[Method] = getattr(import_module(module), attribute)
+    return found
+
+
+def configure(name: str, settings: Mapping[str, Any]) -> Any:
+    """A method's config from settings given by name, checked against its bounds.
+
+    Raises
+    ------
+    RestoreError
+        On an unknown setting or a value outside its bounds, with the name, the value and the limit.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    method = find(name)
+    checked = with_config(ConfigDict(extra="forbid"))(method.Config)
+    try:
+        return TypeAdapter(checked).validate_python(dict(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(map(str, first["loc"]))
+        raise RestoreError(f"{method.label}: {setting} = {first['input']!r}: {first['msg']}.") from None

@@ -1,0 +1,73 @@
+"""Run a method on pixels as they come from an image, and give back pixels as they go into one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_restore.core.layout import from_samples, to_samples
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.plan import plan_tiles
+from napari_restore.core.region import Region
+from napari_restore.methods.method import Method
+from napari_restore.sources import Image
+from napari_restore.sources.padded import read_reflected
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Where convolutions run in bfloat16, or nothing for float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def restore_samples(
+    method: Method,
+    samples: NDArray[np.float32],
+    *,
+    normalisation: Normalisation,
+    device: torch.device,
+    precision: Precision = "float32",
+) -> NDArray[np.float32]:
+    """Restore samples ``(N, C, *S)`` in the image's units. Pixels that are not finite are read as the mean."""
+    pixels = normalisation.apply(samples)
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        pixels = np.where(finite, pixels, np.float32(0))
+    with torch.inference_mode(), autocast(device, precision):
+        restored = method.restore(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
+    return normalisation.invert(restored.float().cpu().numpy())
+
+
+def per_axis(axes: str, spatial: str, values: tuple[int, ...], *, default: int) -> tuple[int, ...]:
+    """Values given for the spatial axes as one entry for every axis of an image."""
+    given = dict(zip(spatial, values, strict=True))
+    return tuple(given.get(a, default) for a in axes)
+
+
+def restore_region(
+    method: Method,
+    image: Image,
+    region: Region,
+    *,
+    normalisation: Normalisation,
+    device: torch.device,
+    precision: Precision = "float32",
+) -> NDArray[np.float32]:
+    """One region of an image restored as it would be in the whole image, in the image's units."""
+    grid = per_axis(image.axes, method.spatial, method.grid, default=1)
+    radius = per_axis(image.axes, method.spatial, method.radius, default=0)
+    start = tuple(a // g * g for a, g in zip(region.start, grid, strict=True))
+    span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
+    plan = plan_tiles(span, largest=span, radius=radius, grid=grid)
+    pixels = read_reflected(image, plan.read(0).shift(start)).astype(np.float32, copy=False)
+    samples = to_samples(pixels, image.axes, method.spatial)
+    restored = restore_samples(method, samples, normalisation=normalisation, device=device, precision=precision)
+    whole = from_samples(restored, pixels.shape, image.axes, method.spatial)
+    return whole[region.relative_to(plan.read(0).shift(start).start).slices]

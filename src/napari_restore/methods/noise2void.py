@@ -1,0 +1,185 @@
+"""Noise2Void: learn to denoise from the noisy image alone, by predicting hidden pixels from their surroundings."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, cast
+
+import torch
+from annotated_types import Interval
+from torch import Tensor, nn
+
+from napari_restore import networks
+from napari_restore.core.errors import ImageError
+from napari_restore.core.geometry import Geometry
+from napari_restore.methods.method import Batch, Effort, Method
+from napari_restore.networks.unet import UNet, fold_batch_norm
+
+
+@dataclass(frozen=True)
+class Noise2VoidConfig:
+    """Settings of Noise2Void.
+
+    Attributes
+    ----------
+    dimensions
+        Look along Y and X, or along Z too; ``"auto"`` looks along Z where a stack has planes enough.
+    masked
+        Fraction of the pixels of a patch that are hidden in a step.
+    sampler
+        ``"stratified"`` hides one pixel in each of many equal cells, ``"uniform"`` any pixels.
+    neighbourhood
+        A hidden pixel is replaced by one at most this many pixels away along each axis.
+    width
+        Channels of the U-Net's first level.
+    depth
+        Times Y and X are halved.
+    """
+
+    dimensions: Literal["auto", "2", "3"] = "auto"
+    masked: Annotated[float, Interval(ge=0.001, le=0.25)] = 0.03
+    sampler: Literal["stratified", "uniform"] = "stratified"
+    neighbourhood: Annotated[int, Interval(ge=1, le=8)] = 2
+    width: Annotated[int, Interval(ge=2, le=256)] = 16
+    depth: Annotated[int, Interval(ge=1, le=5)] = 2
+
+
+class Noise2Void(Method):
+    """Noise2Void (Krull, Buchholz, Jug, CVPR 2019, doi:10.1109/CVPR.2019.00223).
+
+    Each channel has a network of its own. Right where noise is independent from pixel to pixel and the signal
+    is not.
+    """
+
+    label = "Noise2Void"
+    citation = (
+        "Krull A, Buchholz T-O, Jug F (2019). Noise2Void - Learning Denoising From Single Noisy Images. "
+        "CVPR. doi:10.1109/CVPR.2019.00223"
+    )
+    Config = Noise2VoidConfig
+    efforts: ClassVar = {
+        "quick": Effort(20, {"width": 16, "depth": 2}),
+        "normal": Effort(60, {"width": 16, "depth": 2}),
+        "thorough": Effort(600, {"width": 32, "depth": 3}),
+    }
+    config: Noise2VoidConfig
+
+    def __init__(self, config: Noise2VoidConfig, *, spatial: str, channels: int) -> None:
+        super().__init__(config, spatial=spatial, channels=channels)
+        depth = [0 if axis == "Z" else config.depth for axis in spatial]
+        self.networks = nn.ModuleList(
+            networks.build("unet", ndim=len(spatial), width=config.width, depth=depth) for _ in range(channels)
+        )
+
+    @classmethod
+    def fit_to(cls, config: Noise2VoidConfig, geometry: Geometry) -> Noise2VoidConfig:
+        """Settle ``dimensions``, and a depth that small images leave room for."""
+        dimensions = config.dimensions
+        if dimensions == "auto":
+            dimensions = "2"
+        if dimensions == "3" and geometry.length("Z") < 2:
+            raise ImageError(
+                f"dimensions 3 needs a stack: the image has axes {geometry.axes} and {geometry.length('Z')} plane. "
+                "Use dimensions 2, or say which axis is Z with --axes."
+            )
+        shortest, axis = min((geometry.length(a), a) for a in "YX")
+        if shortest < 8:
+            raise ImageError(
+                f"axis {axis} has {shortest} pixels: Noise2Void learns from a pixel's surroundings and needs at least "
+                "8 along Y and X. If this axis is not a picture's, say which is with --axes."
+            )
+        depth = min(config.depth, shortest.bit_length() - 2)
+        return replace(config, dimensions=dimensions, depth=depth)
+
+    @property
+    def _first(self) -> UNet:
+        return cast(UNet, self.networks[0])
+
+    @property
+    def radius(self) -> tuple[int, ...]:
+        """Receptive radius of the network along each spatial axis."""
+        return self._first.radius
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """2^depth along the axes that are pooled."""
+        return self._first.grid
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Mean squared error at hidden pixels, each replaced by a neighbour in the input (eq. 5)."""
+        shape = batch.pixels.shape[2:]
+        hidden = batch.hidden
+        if hidden is None:
+            hidden = draw_hidden(self.config.sampler, self.config.masked, len(batch.pixels), shape, rng)
+        neighbours = draw_neighbours(hidden, shape, self.config.neighbourhood, rng)
+        hidden, neighbours = (t.to(batch.pixels.device, non_blocking=True) for t in (hidden, neighbours))
+        flat = batch.pixels.flatten(2)
+        every = hidden[:, None].expand(-1, self.channels, -1)
+        replaced = flat.scatter(2, every, flat.gather(2, neighbours[:, None].expand_as(every)))
+        predicted = self.restore(replaced.view_as(batch.pixels)).flatten(2).gather(2, every)
+        weight = batch.target.flatten(2).gather(2, hidden[:, None]).to(predicted.dtype)
+        error = (predicted - flat.gather(2, every)).square().mean(1, keepdim=True)
+        return (error * weight).sum() / weight.sum().clamp(min=1)
+
+    def restore(self, pixels: Tensor) -> Tensor:
+        """Each channel through its own network."""
+        layout = torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
+        pieces = [
+            network(pixels[:, c : c + 1].contiguous(memory_format=layout)) for c, network in enumerate(self.networks)
+        ]
+        return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
+
+    def for_restoring(self) -> Noise2Void:
+        """A copy with the batch normalisation folded into the convolutions."""
+        clone = copy.deepcopy(self)
+        for network in clone.networks:
+            fold_batch_norm(network)
+        return clone.requires_grad_(False)
+
+
+def draw_hidden(sampler: str, fraction: float, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Positions ``(count, K)`` in the flattened ``shape`` to hide, about ``fraction`` of each patch."""
+    total = torch.Size(shape).numel()
+    if sampler == "uniform":
+        k = max(1, round(fraction * total))
+        return torch.rand(count, total, generator=rng).topk(k, dim=1).indices
+    cell = (1 / fraction) ** (1 / len(shape))
+    cells = [max(1, round(n / cell)) for n in shape]
+    position = torch.zeros(count, 1, dtype=torch.long)
+    for n, m in zip(shape, cells, strict=True):
+        # m cells of n/m pixels, real borders: every pixel is equally likely and cells of any shape fill the patch.
+        inside = torch.rand(count, position.shape[1] * m, generator=rng)
+        index = torch.arange(m).repeat(position.shape[1])
+        along = ((index + inside) * (n / m)).long().clamp_(max=n - 1)
+        position = position.repeat_interleave(m, dim=1) * n + along
+    return position
+
+
+def draw_neighbours(hidden: Tensor, shape: tuple[int, ...], radius: int, rng: torch.Generator) -> Tensor:
+    """For each hidden position another one at most ``radius`` away on each axis, inside the patch, never itself.
+
+    The window is cut at the border, not mirrored there, and the draw is uniform over the pixels that are left.
+    """
+    lows, lengths, coordinates = [], [], []
+    rest = hidden
+    for n in reversed(shape):
+        at = rest % n
+        rest = rest // n
+        low = (at - radius).clamp_(min=0)
+        lows.append(low)
+        lengths.append((at + radius + 1).clamp_(max=n) - low)
+        coordinates.append(at)
+    window = torch.stack(lengths).prod(0)
+    own, stride = torch.zeros_like(hidden), torch.ones_like(hidden)
+    for at, low, length in zip(coordinates, lows, lengths, strict=True):
+        own += (at - low) * stride
+        stride = stride * length
+    pick = (torch.rand(hidden.shape, generator=rng) * (window - 1)).long().clamp_(min=0)
+    pick += pick >= own
+    chosen, stride_out = torch.zeros_like(hidden), 1
+    for n, low, length in zip(reversed(shape), lows, lengths, strict=True):
+        chosen += (low + pick % length) * stride_out
+        pick = pick // length
+        stride_out *= n
+    return chosen

@@ -1,0 +1,259 @@
+"""The training loop: a generator of events, budgeted in steps or seconds."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast, get_args
+
+import torch
+from lightning_fabric import Fabric
+
+from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.events import Event, Note, Stopped, Trained, TrainingStarted, to_json
+from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.methods.apply import Precision
+from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.methods.method import Method
+from napari_restore.sources import Image
+from napari_restore.store.files import atomic_write, disk_errors
+from napari_restore.store.model import Model, provenance
+from napari_restore.training.pool import PatchPool, cut_blocks
+from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
+from napari_restore.training.settings import TrainingSettings, fit_patch
+from napari_restore.training.state import TrainingState
+
+_MEASURE_EVERY = 0.5
+_VALIDATE_EVERY = 3.0
+_CHECKPOINT_EVERY = 30.0
+
+
+def train_events(
+    images: Sequence[Image],
+    *,
+    name: str,
+    method: Method,
+    settings: TrainingSettings,
+    validation: Sequence[Image] = (),
+    stop: threading.Event | None = None,
+    preview: PreviewRequest | None = None,
+) -> Events[Model]:
+    """Train a method on images; yields what happens, returns the model.
+
+    Parameters
+    ----------
+    images
+        With the same channels; patches are drawn from all of them alike.
+    name, method
+        The method by name, and with fresh weights.
+    settings
+        Budget, batches, device, seed, run folder.
+    validation
+        Images to measure the held-out loss on, instead of held-out pixels of ``images``.
+    stop
+        Looked at between steps. Once set, training keeps what it has and ends.
+    preview
+        Which part of ``images[0]`` to show while it trains.
+
+    Yields
+    ------
+    Event
+        ``TrainingStarted``, then ``Measured``, ``Preview``, ``Checkpointed`` and ``Note`` as they come, then
+        ``Trained`` or ``Stopped``.
+
+    Raises
+    ------
+    RestoreError
+        If the images cannot be trained on, or a run folder holds something else.
+    """
+    events = _train(images, name, method, settings, validation, stop, preview)
+    if settings.run is None:
+        return (yield from events)
+    return (yield from _recorded(events, settings.run))
+
+
+def _train(
+    images: Sequence[Image],
+    name: str,
+    method: Method,
+    settings: TrainingSettings,
+    validation: Sequence[Image],
+    stop: threading.Event | None,
+    preview: PreviewRequest | None,
+) -> Events[Model]:
+    device = find_device(settings.device)
+    with kept_buffers(), _pools(images, validation, method=method, settings=settings, device=device) as pools:
+        session = _session(images, method=method, settings=settings, device=device, pools=pools)
+        yield from _remarks(session.pool, images)
+        if settings.run is not None and settings.resume and session.resume(settings.run):
+            yield Note(f"continuing from step {session.state.step} of {settings.run}")
+        yield _started(session, name)
+        try:
+            stopped = yield from _learn(session, images[0], stop=stop, preview=preview)
+        finally:
+            session.state.method.eval()
+        path = None
+        if settings.run is not None:
+            kept = session.checkpoint(settings.run)
+            path = kept.path
+            yield kept
+        session.validate()
+        yield session.measure()
+        if stopped:
+            yield Stopped("training", session.state.step, path)
+        else:
+            yield Trained(session.state.step, session.seconds, session.validation)
+        return Model(
+            name,
+            session.state.average,
+            session.pool.normalisation,
+            session.restoring_precision(),
+            provenance(list(images), **facts(session)),
+        )
+
+
+def _learn(
+    session: Session, image: Image, *, stop: threading.Event | None, preview: PreviewRequest | None
+) -> Events[bool]:
+    """Step until the budget is spent (False) or a stop is asked for (True)."""
+    measure, validate, keep = Timer(_MEASURE_EVERY), Timer(_VALIDATE_EVERY), Timer(_CHECKPOINT_EVERY)
+    show = preview_timer(preview) if preview is not None else None
+    while session.fraction < 1:
+        if stop is not None and stop.is_set():
+            return True
+        session.learn()
+        if measure.due():
+            if validate.due():
+                session.validate()
+                validate.done()
+            measured = session.measure()
+            if not torch.isfinite(torch.tensor(measured.loss)):
+                raise RestoreError(
+                    f"training diverged at step {measured.step}: the loss is {measured.loss}. Try a smaller "
+                    "learning rate, or --precision float32."
+                )
+            yield measured
+            measure.done()
+        if show is not None and preview is not None and show.due():
+            began = time.perf_counter()
+            shown = session.preview(image, preview)
+            show.done(cost=time.perf_counter() - began)
+            if shown is not None:
+                yield shown
+        if session.settings.run is not None and keep.due():
+            yield session.checkpoint(session.settings.run)
+            keep.done()
+    return False
+
+
+@contextmanager
+def _pools(
+    images: Sequence[Image],
+    validation: Sequence[Image],
+    *,
+    method: Method,
+    settings: TrainingSettings,
+    device: torch.device,
+) -> Iterator[tuple[PatchPool, PatchPool]]:
+    """The pool to learn from and the one to be judged on; often the same."""
+    opened: list[PatchPool] = []
+    try:
+        for part in (images, validation) if validation else (images,):
+            patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch)
+            blocks = cut_blocks(part, spatial=method.spatial, patch=patch)
+            pool = PatchPool(
+                blocks,
+                spatial=method.spatial,
+                memory=settings.memory,
+                seed=settings.seed,
+                device=device,
+                normalisation=opened[0].normalisation if opened else None,
+            )
+            opened.append(pool)
+        yield opened[0], opened[-1]
+    finally:
+        for pool in opened:
+            pool.close()
+
+
+def _session(
+    images: Sequence[Image],
+    *,
+    method: Method,
+    settings: TrainingSettings,
+    device: torch.device,
+    pools: tuple[PatchPool, PatchPool],
+) -> Session:
+    patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch)
+    precision = _precision(settings.precision, device)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+    )
+    return Session(
+        state=TrainingState(method, settings, fabric),
+        pool=pools[0],
+        judge=pools[1],
+        patch=patch,
+        batch=settings.batch or usual_batch(patch),
+        settings=settings,
+        precision=precision,
+        device=device,
+    )
+
+
+def _precision(asked: str, device: torch.device) -> Precision:
+    if asked == "auto":
+        return find_precision(device)
+    if asked in get_args(Precision):
+        return cast(Precision, asked)
+    raise RestoreError(f"precision {asked!r} is unknown: use auto, float32 or bfloat16.")
+
+
+def _started(session: Session, name: str) -> TrainingStarted:
+    budget = session.settings.budget
+    return TrainingStarted(
+        method=name,
+        device=describe(session.device),
+        precision=session.precision,
+        parameters=sum(p.numel() for p in session.state.method.parameters()),
+        patch=session.patch,
+        batch=session.batch,
+        steps=budget.steps,
+        seconds=budget.seconds,
+    )
+
+
+def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
+    """What the pixels themselves say before the first step."""
+    if not any(pool.normalisation.std):
+        raise ImageError(
+            f"{images[0].name}: every pixel is {pool.normalisation.mean[0]:g}: there is nothing to learn from a "
+            "constant image. Is this the right file, and the right channel?"
+        )
+    if pool.unusable:
+        yield Note(f"{pool.unusable} pixels are not finite (NaN or infinite): they are not learned from", "warning")
+
+
+def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
+    """The same events, each also a line of ``events.jsonl`` in the run folder."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        record = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+    with record:
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                model: Model = end.value
+                content = json.dumps(model.card(), indent=1).encode()
+                with disk_errors(folder):
+                    atomic_write(folder / "run.json", content)
+                return model
+            record.write(to_json(event) + "\n")
+            yield event

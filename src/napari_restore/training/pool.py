@@ -1,0 +1,218 @@
+"""A pool of whole blocks from which many patches are cut, so that a chunk is decoded once for many patches.
+
+Blocks are read in the background and put in at fixed steps, so that the same seed gives the same patches
+however fast the disk is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice, product
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_restore.core.layout import to_samples
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.region import Region
+from napari_restore.methods.method import Batch
+from napari_restore.sources import Image
+
+LEARN, HELD_OUT, NEVER = 0, 1, 2
+"""What a pixel is for: a target, a target of validation only, or (not finite) no target at all."""
+
+HELD_OUT_FRACTION = 0.01
+_BLOCK_BYTES = 64 * 2**20
+_FIRST_BYTES = 64 * 2**20
+_STEPS_A_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of one image, as large as every other block of the pool."""
+
+    number: int
+    image: Image
+    region: Region
+
+
+def cut_blocks(images: Sequence[Image], *, spatial: str, patch: Sequence[int]) -> list[Block]:
+    """Equal blocks that cover all images: whole chunks where possible, and several patches wide."""
+    shapes = [_block_shape(image, spatial=spatial, patch=patch) for image in images]
+    along = {a: min(s[image.axes.index(a)] for s, image in zip(shapes, images, strict=True)) for a in spatial}
+    regions = []
+    for image in images:
+        shape = [along.get(a, n if a == "C" else 1) for a, n in zip(image.axes, image.shape, strict=True)]
+        regions += [(image, region) for region in _cover(image.shape, shape)]
+    return [Block(number, image, region) for number, (image, region) in enumerate(regions)]
+
+
+def _block_shape(image: Image, *, spatial: str, patch: Sequence[int]) -> list[int]:
+    wanted = dict(zip(spatial, patch, strict=True))
+    shape = [
+        min(n, max(chunk, 4 * wanted[a])) if a in spatial else (n if a == "C" else 1)
+        for a, n, chunk in zip(image.axes, image.shape, image.chunks, strict=True)
+    ]
+    halved = [image.axes.index(a) for a in spatial]
+    while prod(shape) * 4 > _BLOCK_BYTES:
+        longest = max(halved, key=lambda i: shape[i])
+        if shape[longest] <= 4 * wanted[image.axes[longest]]:
+            break
+        shape[longest] = -(-shape[longest] // 2)
+    return shape
+
+
+def _cover(shape: Sequence[int], block: Sequence[int]) -> Iterator[Region]:
+    """Boxes of exactly ``block`` that cover ``shape``; the last along an axis ends where the image does."""
+    starts = [[*range(0, n - b, b), n - b] for n, b in zip(shape, block, strict=True)]
+    for corner in product(*starts):
+        yield Region(corner, tuple(a + b for a, b in zip(corner, block, strict=True)))
+
+
+def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArray[np.bool_]:
+    """Which pixels of a box never are a target: a hash of their position, so that overlapping blocks agree."""
+    key = np.full((1,) * len(shape), seed, dtype=np.uint64)
+    for axis, (n, first) in enumerate(zip(shape, corner, strict=True)):
+        along = np.arange(first, first + n, dtype=np.uint64).reshape(
+            [-1 if a == axis else 1 for a in range(len(shape))]
+        )
+        # splitmix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195), once an axis
+        key = (key + along + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key ^= key >> np.uint64(31)
+    return key < np.uint64(int(HELD_OUT_FRACTION * 2**64))
+
+
+class PatchPool:
+    """Blocks in memory, normalised, on the training device.
+
+    Parameters
+    ----------
+    blocks
+        From ``cut_blocks``.
+    spatial
+        Axes of a patch.
+    memory
+        Bytes the pool may take. When all blocks fit, each is read once and stays.
+    seed
+        Fixes the order of blocks and which pixels are held out.
+    normalisation
+        Constants to use instead of those measured on the first blocks.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        *,
+        spatial: str,
+        memory: int,
+        seed: int,
+        device: torch.device,
+        normalisation: Normalisation | None = None,
+    ) -> None:
+        self._blocks, self._spatial, self._seed, self._device = list(blocks), spatial, seed, device
+        rng = np.random.default_rng([seed, 1])
+        self._order = self._endless(rng)
+        _, first = start = self._read(next(self._order))
+        self.capacity = int(min(len(blocks), max(1, memory // (first.nbytes + first.size))))
+        count = int(min(self.capacity, max(1, _FIRST_BYTES // first.nbytes)))
+        self._reader = ThreadPoolExecutor(2, thread_name_prefix="napari-restore read")
+        samples = [start, *self._reader.map(self._read, islice(self._order, count - 1))]
+        self.normalisation = normalisation or Normalisation.measure([pixels for _, pixels in samples])
+        self.unusable = int(sum(np.count_nonzero(~np.isfinite(pixels)) for _, pixels in samples))
+        shape = (self.capacity, *first.shape[2:])
+        self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
+        self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
+        self._filled, self._put = 0, 0
+        for sample in samples:
+            self._store(*sample)
+        self._coming: list[Future[tuple[Block, NDArray[np.float32]]]] = []
+        if not self.resident:
+            self._coming = [self._request() for _ in range(2)]
+
+    @property
+    def resident(self) -> bool:
+        """Whether every block is in the pool, for good."""
+        return self._filled == len(self._blocks)
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Pixels of a block along the spatial axes."""
+        return tuple(self._pixels.shape[1:-1])
+
+    def advance(self, step: int) -> None:
+        """Put in the next block where it is time: every step while the pool fills, then one in eight."""
+        filling = self._filled < self.capacity
+        if not self._coming or not (filling or step % _STEPS_A_BLOCK == 0):
+            return
+        self._store(*self._coming.pop(0).result())
+        if not self.resident:
+            self._coming.append(self._request())
+
+    def draw(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool = True) -> Batch:
+        """Random patches ``(B, C, *S)``, flipped and (in Y and X) rotated at random."""
+        index = self._indices(batch, patch, rng, turn=turn)
+        pixels = self._pixels[index].movedim(-1, 1)
+        return Batch(pixels, (self._role[index] == LEARN).movedim(-1, 1))
+
+    def draw_held_out(self, batch: int, patch: Sequence[int], rng: torch.Generator) -> Batch:
+        """Patches whose targets are held-out pixels alone, and those hidden."""
+        index = self._indices(batch, patch, rng, turn=False)
+        target = (self._role[index] == HELD_OUT).movedim(-1, 1)
+        count = max(1, int(HELD_OUT_FRACTION * prod(patch)))
+        # Random keys with the held-out pixels first: the same number is hidden in every patch.
+        keys = torch.rand(batch, prod(patch), generator=rng) + target.flatten(1).cpu()
+        return Batch(self._pixels[index].movedim(-1, 1), target, keys.topk(count, dim=1).indices)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def _indices(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool) -> tuple[Tensor, ...]:
+        block = torch.randint(self._filled, (batch,), generator=rng)
+        axes = len(patch)
+        corners = torch.stack(
+            [torch.randint(n - p + 1, (batch,), generator=rng) for n, p in zip(self.block_shape, patch, strict=True)]
+        )
+        flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
+        index = [block.view(-1, *[1] * axes)]
+        for axis, length in enumerate(patch):
+            along = torch.arange(length).expand(batch, -1)
+            along = torch.where(flips[axis][:, None], length - 1 - along, along) + corners[axis][:, None]
+            index.append(along.view(batch, *[-1 if a == axis else 1 for a in range(axes)]))
+        if turn and patch[-1] == patch[-2]:
+            swap = torch.randint(2, (batch,), generator=rng).bool().view(-1, *[1] * axes)
+            rows, columns = index[-2], index[-1]
+            index[-2] = torch.where(swap, rows.transpose(-1, -2), rows)
+            index[-1] = torch.where(swap, columns.transpose(-1, -2), columns)
+        return tuple(i.to(self._device, non_blocking=True) for i in index)
+
+    def _endless(self, rng: np.random.Generator) -> Iterator[Block]:
+        while True:
+            for number in rng.permutation(len(self._blocks)):
+                yield self._blocks[number]
+
+    def _request(self) -> Future[tuple[Block, NDArray[np.float32]]]:
+        return self._reader.submit(self._read, next(self._order))
+
+    def _read(self, block: Block) -> tuple[Block, NDArray[np.float32]]:
+        pixels = block.image.read(block.region).astype(np.float32, copy=False)
+        return block, to_samples(pixels, block.image.axes, self._spatial)
+
+    def _store(self, block: Block, sample: NDArray[np.float32]) -> None:
+        slot = self._put % self.capacity
+        finite = np.isfinite(sample[0]).all(0)
+        corner = dict(zip(block.image.axes, block.region.start, strict=True))
+        held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
+        role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
+        pixels = np.where(np.isfinite(sample), self.normalisation.apply(sample), 0)
+        self._pixels[slot] = torch.from_numpy(np.moveaxis(pixels[0], 0, -1).copy()).to(self._device)
+        self._role[slot, ..., 0] = torch.from_numpy(role).to(self._device)
+        self._put += 1
+        self._filled = min(self._put, self.capacity)

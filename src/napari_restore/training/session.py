@@ -1,0 +1,195 @@
+"""One training under way: it learns a step, measures itself, shows a preview, keeps a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_restore.core.events import Checkpointed, Measured, Preview
+from napari_restore.core.job import PreviewRequest
+from napari_restore.methods.apply import Precision, autocast, restore_region
+from napari_restore.methods.method import Batch
+from napari_restore.sources import Image
+from napari_restore.training.pool import PatchPool
+from napari_restore.training.settings import TrainingSettings, learning_rate_at
+from napari_restore.training.state import TrainingState
+
+_HELD_OUT_PATCHES = 48
+_FREEZE_AT = 0.15
+_HELD_OUT_SEED = 2019
+_PREVIEW_SHARE = 0.1
+_BFLOAT16_COST = 0.02
+
+
+class Session:
+    """Ties a training state to its pool, its clock and its held-out patches."""
+
+    def __init__(
+        self,
+        *,
+        state: TrainingState,
+        pool: PatchPool,
+        judge: PatchPool,
+        patch: tuple[int, ...],
+        batch: int,
+        settings: TrainingSettings,
+        precision: Precision,
+        device: torch.device,
+    ) -> None:
+        self.state, self.pool, self.patch, self.batch = state, pool, patch, batch
+        self.settings, self.precision, self.device = settings, precision, device
+        rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
+        self._held_out: Batch = judge.draw_held_out(_HELD_OUT_PATCHES, patch, rng)
+        self._began = time.perf_counter() - state.seconds
+        self._loss: Tensor | None = None
+        self._losses = 0
+        self._frozen = False
+        self.validation: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, earlier runs included."""
+        return time.perf_counter() - self._began
+
+    @property
+    def fraction(self) -> float:
+        """Part of the budget that is spent."""
+        return self.settings.budget.fraction(self.state.step, self.seconds)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the step to come."""
+        return learning_rate_at(self.fraction, peak=self.settings.learning_rate)
+
+    def learn(self) -> None:
+        """One step. The loss is summed on the device and read only when somebody wants to see it."""
+        if not self._frozen and self.fraction >= _FREEZE_AT:
+            self.state.freeze_statistics()
+            self._frozen = True
+        self.pool.advance(self.state.step)
+        batch = self.pool.draw(self.batch, self.patch, self.state.rng)
+        loss = self.state.learn(batch, learning_rate=self.learning_rate)
+        self._loss = loss if self._loss is None else self._loss + loss
+        self._losses += 1
+
+    def validate(self) -> float:
+        """Loss of the averaged weights on the held-out pixels, always the same ones."""
+        self.validation = self.state.held_out_loss(self._held_out, seed=_HELD_OUT_SEED)
+        return self.validation
+
+    def measure(self) -> Measured:
+        """Mean loss since the last time, and where training stands."""
+        loss = float(self._loss) / self._losses if self._loss is not None else float("nan")
+        self._loss, self._losses = None, 0
+        seconds, fraction = self.seconds, self.fraction
+        remaining = seconds * (1 - fraction) / fraction if fraction > 0 else None
+        return Measured(self.state.step, seconds, loss, self.validation, self.learning_rate, fraction, remaining)
+
+    def checkpoint(self, folder: Path) -> Checkpointed:
+        """Write everything needed to go on from here."""
+        self.state.seconds = self.seconds
+        path = self.state.save(folder, fingerprint=self.fingerprint())
+        return Checkpointed(self.state.step, str(path))
+
+    def resume(self, folder: Path) -> bool:
+        """Go on from the newest checkpoint in a folder, if there is one."""
+        if self.state.load(folder, fingerprint=self.fingerprint()) is None:
+            return False
+        for step in range(self.state.step):
+            self.pool.advance(step)
+        self._began = time.perf_counter() - self.state.seconds
+        return True
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be continued."""
+        method = self.state.method
+        return {
+            "config": asdict(method.config),
+            "spatial": method.spatial,
+            "channels": method.channels,
+            "patch": list(self.patch),
+            "batch": self.batch,
+            "seed": self.settings.seed,
+            "mean": list(self.pool.normalisation.mean),
+            "std": list(self.pool.normalisation.std),
+        }
+
+    def preview(self, image: Image, request: PreviewRequest) -> Preview | None:
+        """The region somebody looks at, as the averaged weights restore it now."""
+        region = request.region
+        if region is None:
+            return None
+        pixels = restore_region(
+            self.state.average,
+            image,
+            region,
+            normalisation=self.pool.normalisation,
+            device=self.device,
+            precision=self.precision,
+        )
+        return Preview(self.state.step, region, pixels)
+
+    def restoring_precision(self) -> Precision:
+        """bfloat16 if it changes the result by less than 2 % of what the method removes from the image."""
+        if self.precision == "float32":
+            return "float32"
+        pixels = self._held_out.pixels
+        with torch.inference_mode():
+            exact = self.state.average.restore(pixels)
+            with autocast(self.device, "bfloat16"):
+                rough = self.state.average.restore(pixels)
+        cost = (rough - exact).std() / (exact - pixels).std().clamp(min=1e-12)
+        return "bfloat16" if float(cost) < _BFLOAT16_COST else "float32"
+
+
+class Timer:
+    """Says when something is due: every so many seconds, and never more than a share of all time."""
+
+    def __init__(self, every: float, *, share: float = 1.0) -> None:
+        self._every, self._share = every, share
+        self._next = time.perf_counter() + every
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.perf_counter() >= self._next
+
+    def done(self, *, cost: float = 0.0) -> None:
+        """It was done and took ``cost`` seconds."""
+        self._next = time.perf_counter() + max(self._every, cost / self._share)
+
+
+def usual_batch(patch: Sequence[int]) -> int:
+    """Patches a step: 32768 pixels' worth, 8 of 64 x 64, and at least 2.
+
+    Many small steps: on the 8 benchmark images 540 steps of 8 patches end 0.4 dB above 270 of 16.
+    """
+    size = 1
+    for n in patch:
+        size *= n
+    return max(2, min(64, round(32768 / size)))
+
+
+def preview_timer(request: PreviewRequest) -> Timer:
+    """Previews may take a tenth of the training time."""
+    return Timer(request.every, share=_PREVIEW_SHARE)
+
+
+def facts(session: Session) -> Mapping[str, Any]:
+    """What a model remembers of its training."""
+    settings = session.settings
+    return {
+        "steps": session.state.step,
+        "seconds": round(session.seconds, 1),
+        "held_out_loss": session.validation,
+        "patch": list(session.patch),
+        "batch": session.batch,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "precision": session.precision,
+    }

@@ -1,0 +1,88 @@
+"""How training is to be done: budget, batches, schedule. Facts only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.sources import Image
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: after so many steps or seconds, whichever is first. One of them is given."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise RestoreError("training needs a budget: give steps or seconds.")
+        for name, value in (("steps", self.steps), ("seconds", self.seconds)):
+            if value is not None and not 0 < value < math.inf:
+                raise RestoreError(f"{name} = {value}: a training budget is a positive number.")
+
+    def fraction(self, step: int, seconds: float) -> float:
+        """Part of the budget that is spent, 0 to 1."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_seconds = seconds / self.seconds if self.seconds else 0.0
+        return min(1.0, max(by_steps, by_seconds))
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything the loop needs besides the method and the images.
+
+    Attributes
+    ----------
+    patch
+        Pixels of a patch along each spatial axis, or None for a size that suits the method and the images.
+    batch
+        Patches a step.
+    memory
+        Bytes the patch pool may take on the training device.
+    run
+        Folder for ``run.json``, ``events.jsonl`` and checkpoints, or None to keep nothing.
+    """
+
+    budget: Budget
+    patch: tuple[int, ...] | None = None
+    batch: int | None = None
+    learning_rate: float = 2e-3
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int = 0
+    memory: int = 2**30
+    run: Path | None = None
+    resume: bool = False
+
+
+def learning_rate_at(fraction: float, *, peak: float) -> float:
+    """Rise over the first 5 % of the budget, stay until 30 %, then fall to zero on a cosine.
+
+    A constant rate leaves the result to chance: it swings by 1-2 dB from one moment to the next.
+    """
+    rise = min(1.0, fraction / 0.05 + 0.05)
+    fall = 0.5 * (1 + math.cos(math.pi * (fraction - 0.3) / 0.7)) if fraction > 0.3 else 1.0
+    return peak * rise * fall
+
+
+def fit_patch(
+    images: Sequence[Image], *, spatial: str, grid: Sequence[int], asked: Sequence[int] | None
+) -> tuple[int, ...]:
+    """A patch that lies inside every image and is a multiple of the grid: 64 px in 2-D, 16 x 48 x 48 in 3-D."""
+    usual = {2: (64, 64), 3: (16, 48, 48)}[len(spatial)]
+    patch = []
+    for axis, size, g in zip(spatial, asked or usual, grid, strict=True):
+        shortest = min(image.geometry.length(axis) for image in images)
+        length = min(size, shortest) // g * g
+        if length < 1 or (asked and length != size):
+            raise RestoreError(
+                f"axis {axis}: a patch of {size} px does not fit an image of {shortest} px in multiples of {g}. "
+                f"Use at most {shortest // g * g}, or a smaller depth."
+            )
+        patch.append(length)
+    return tuple(patch)

@@ -1,0 +1,122 @@
+"""What changes while training: weights, their average, the optimizer, the step. Saved whole, resumed whole."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from napari_restore.core.errors import ModelError
+from napari_restore.methods.method import Batch, Method
+from napari_restore.store.weights import read_weights, write_weights
+from napari_restore.training.settings import TrainingSettings
+
+_KEPT = 2
+
+
+class TrainingState:
+    """A method in training. ``average`` is the exponential moving average of its weights, the one that is used."""
+
+    def __init__(self, method: Method, settings: TrainingSettings, fabric: Fabric) -> None:
+        self._fabric = fabric
+        layout = torch.channels_last if len(method.spatial) == 2 else torch.channels_last_3d
+        method = method.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        self.average: Method = copy.deepcopy(method).eval().requires_grad_(False)
+        # Fused AdamW is one pass over the weights instead of a dozen.
+        self.optimizer: Any = torch.optim.AdamW(
+            method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+        )
+        self.method = method.train()
+        self._wrapped, self._optimizer = fabric.setup(method, self.optimizer)
+        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.step = 0
+        self.seconds = 0.0
+
+    def learn(self, batch: Batch, *, learning_rate: float) -> Tensor:
+        """One step; gives the loss without waiting for it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss: Tensor = self._wrapped(batch, self.rng)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._fabric.backward(loss)
+        self._optimizer.step()
+        self.step += 1
+        self._follow()
+        return loss.detach()
+
+    def held_out_loss(self, batch: Batch, *, seed: int) -> float:
+        """The averaged weights' loss, with the same random numbers every time."""
+        rng = torch.Generator().manual_seed(seed)
+        with torch.inference_mode(), self._fabric.autocast():
+            return float(self.average(batch, rng))
+
+    def _follow(self) -> None:
+        decay = min(0.98, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            weights = [p.detach() for p in self.method.parameters()]
+            torch._foreach_lerp_(list(self.average.parameters()), weights, 1 - decay)
+            for mine, theirs in zip(self.average.buffers(), self.method.buffers(), strict=True):
+                mine.copy_(theirs)
+
+    def freeze_statistics(self) -> None:
+        """From here on batch normalisation is the affine map it will be when restoring.
+
+        A network that normalises each batch by itself to the end is another network when it restores with
+        running averages. Frozen after 15 % of the budget, 485 steps on the 8 benchmark images end at 27.7 dB
+        instead of 26.5-27.2 (seeds 0 and 1), and every later step is cheaper.
+        """
+        for module in self.method.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+    def save(self, folder: Path, *, fingerprint: Mapping[str, Any]) -> Path:
+        """Write a checkpoint; the two newest are kept."""
+        path = folder / f"checkpoint-{self.step:08d}.safetensors"
+        write_weights(path, self._tensors(), {**fingerprint, "step": self.step, "seconds": self.seconds})
+        for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-_KEPT]:
+            old.unlink()
+        return path
+
+    def load(self, folder: Path, *, fingerprint: Mapping[str, Any]) -> Path | None:
+        """Continue from the newest checkpoint that is whole; None where there is none."""
+        for path in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
+            card, tensors = read_weights(path)
+            for name, value in fingerprint.items():
+                if card.get(name) != value:
+                    raise ModelError(
+                        f"{path}: was trained with {name} = {card.get(name)!r}, now it is {value!r}. "
+                        "Use the same settings, or another run folder."
+                    )
+            self._restore(tensors)
+            self.step, self.seconds = int(card["step"]), float(card["seconds"])
+            return path
+        return None
+
+    def _tensors(self) -> dict[str, Tensor]:
+        state = self.optimizer.state_dict()["state"]
+        slots = {f"optimizer.{i}.{k}": v for i, slot in state.items() for k, v in slot.items()}
+        groups = itertools.chain(
+            ((f"method.{k}", v) for k, v in self.method.state_dict().items()),
+            ((f"average.{k}", v) for k, v in self.average.state_dict().items()),
+            slots.items(),
+        )
+        return {**{k: v.detach().cpu().contiguous() for k, v in groups}, "rng": self.rng.get_state()}
+
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.method.load_state_dict(part("method."))
+        self.average.load_state_dict(part("average."))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimizer.").items():
+            index, _, name = key.partition(".")
+            slots.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.rng.set_state(tensors["rng"])
