@@ -1,0 +1,408 @@
+"""The verbs. Each opens images, settles what was left open, and composes the rooms below; no algorithm lives here."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from napari_restore import methods, metrics
+from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
+from napari_restore.core.events import Note, Saved
+from napari_restore.core.job import Events, Job, PreviewRequest, drain
+from napari_restore.metrics.noise import image_noise
+from napari_restore.restoration import engine
+from napari_restore.restoration.result import Restored
+from napari_restore.sources import Image, open_image
+from napari_restore.store import output as outputs
+from napari_restore.store.model import Model, build_method
+from napari_restore.store.model import load_model as _load_model
+from napari_restore.store.ome_zarr import Version
+from napari_restore.training import loop
+from napari_restore.training.settings import Budget, TrainingSettings
+
+__all__ = [
+    "Model",
+    "Restored",
+    "denoise",
+    "denoise_events",
+    "evaluate",
+    "list_methods",
+    "load_model",
+    "restore",
+    "restore_events",
+    "submit",
+    "train",
+    "train_events",
+]
+
+EffortName = Literal["quick", "normal", "thorough"]
+
+
+def denoise(image: Any, **options: Any) -> Restored:
+    """Train on an image and restore it.
+
+    Takes what ``denoise_events`` takes, and waits for the result.
+    """
+    restored = drain(denoise_events(image, **options))
+    if restored is None:
+        raise InterruptedWorkError(
+            "stopped while training, before there was a result: give more time, or do not stop it."
+        )
+    return restored
+
+
+def denoise_events(
+    image: Any,
+    *,
+    second: Any = None,
+    target: Any = None,
+    method: str = "auto",
+    model: Model | str | Path | None = None,
+    effort: EffortName = "normal",
+    steps: int | None = None,
+    seconds: float | None = None,
+    output: str | Path | None = None,
+    save_model: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    seed: int = 0,
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    channel: int | str | None = None,
+    tile: Sequence[int] | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    stop: threading.Event | None = None,
+    preview: PreviewRequest | None = None,
+    **config: Any,
+) -> Events[Restored | None]:
+    """Train on an image and restore it, as a generator of events.
+
+    Parameters
+    ----------
+    image
+        A napari layer, a NumPy, dask or zarr array, a path, a URL or an ``Image``; 2-D to 5-D.
+    second, target
+        Another acquisition, or the clean image, for methods that want one.
+    method
+        A name from ``list_methods``; ``"auto"`` chooses.
+    model
+        A trained model to restore with, instead of training.
+    effort
+        ``"quick"``, ``"normal"`` or ``"thorough"``: budget and size of the network.
+    steps, seconds
+        Budget of training, instead of the effort's.
+    output
+        Where to, a name ending in .zarr, .tif or .tiff; a temporary folder where not given.
+    save_model
+        Also keep the trained model, in this ``.safetensors`` file.
+    device, precision
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"``, ``"float32"``, ``"bfloat16"``.
+    seed
+        The same seed, budget in steps and machine give the same result.
+    axes, pixel_size, channel
+        As for ``open_image``.
+    tile
+        Pixels restored at a time along each spatial axis of the method.
+    resume, overwrite
+        What to do where ``output`` is there already, unfinished or finished.
+    stop
+        Set it to stop. The result is then None, or ``complete`` is False; with ``resume`` the same call goes on,
+        with the model as it was.
+    preview
+        Which part of the image to show while it trains.
+    **config
+        Settings of the method.
+
+    Yields
+    ------
+    Event
+        Those of training, then those of restoring.
+
+    Raises
+    ------
+    RestoreError
+        If something given cannot be used; the message says what and what to do.
+    """
+    opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
+    destination = _destination(output, opened)
+    kept = outputs.model_path(destination)
+    if model is None and resume and not overwrite and kept.exists():
+        yield Note(f"going on with {destination.name} and the model of the earlier run")
+        model = load_model(kept)
+    elif model is None:
+        outputs.check_destination(destination, overwrite=overwrite, resume=False)
+        model = yield from train_events(
+            opened, method, second=second, target=target, effort=effort, steps=steps, seconds=seconds, device=device,
+            precision=precision, seed=seed, stop=stop, preview=preview, **config,
+        )  # fmt: skip
+        model.save(kept)
+        if save_model is not None:
+            yield Saved(str(model.save(save_model)), "model")
+    if stop is not None and stop.is_set():
+        return None
+    restored = yield from restore_events(
+        opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite, stop=stop
+    )
+    if restored.complete:
+        kept.unlink(missing_ok=True)
+    return restored
+
+
+def train(images: Any, method: str = "auto", **options: Any) -> Model:
+    """Train a method on one image or several, and give back the model.
+
+    Takes what ``train_events`` takes.
+    """
+    return drain(train_events(images, method, **options))
+
+
+def train_events(
+    images: Any,
+    method: str = "auto",
+    *,
+    second: Any = None,
+    target: Any = None,
+    validation: Any = None,
+    effort: EffortName = "normal",
+    steps: int | None = None,
+    seconds: float | None = None,
+    patch: Sequence[int] | None = None,
+    batch: int | None = None,
+    learning_rate: float = 2e-3,
+    device: str = "auto",
+    precision: str = "auto",
+    run: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    channel: int | str | None = None,
+    stop: threading.Event | None = None,
+    preview: PreviewRequest | None = None,
+    **config: Any,
+) -> Events[Model]:
+    """Train a method, as a generator of events.
+
+    Parameters
+    ----------
+    images
+        One image or a list of them (paths, arrays, layers), with the same channels.
+    method
+        A name from ``list_methods``; ``"auto"`` chooses.
+    validation
+        Images to measure the held-out loss on. Without them, a hundredth of the pixels is held out.
+    patch, batch
+        Pixels of a patch along each spatial axis, and patches a step.
+    learning_rate
+        At its peak.
+    run, resume
+        A folder for events and checkpoints, and whether to go on from its newest checkpoint.
+    second, target, effort, steps, seconds, device, precision, seed, axes, pixel_size, channel, stop, preview, **config
+        As for ``denoise_events``.
+    """
+    chosen = _choose(method)
+    kind = methods.find(chosen)
+    _check_needs(kind, second=second, target=target)
+    opened = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(images)]
+    judges = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(validation)]
+    _check_alike([*opened, *judges])
+    if effort not in get_args(EffortName):
+        raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
+    level = kind.efforts[effort]
+    settled = kind.fit_to(methods.configure(chosen, {**level.config, **config}), opened[0].geometry)
+    budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
+    spatial = "ZYX" if getattr(settled, "dimensions", "2") == "3" else "YX"
+    torch.manual_seed(seed)
+    built = build_method(chosen, settled, spatial=spatial, channels=opened[0].geometry.length("C"))
+    for text in dict.fromkeys(note for i in opened for note in i.notes):
+        yield Note(text)
+    settings = TrainingSettings(
+        budget,
+        patch=tuple(patch) if patch is not None else None,
+        batch=batch,
+        learning_rate=learning_rate,
+        device=device,
+        precision=precision,
+        seed=seed,
+        run=Path(run) if run is not None else None,
+        resume=resume,
+    )
+    return (
+        yield from loop.train_events(
+            opened, name=chosen, method=built, settings=settings, validation=judges, stop=stop, preview=preview
+        )
+    )
+
+
+def restore(image: Any, model: Model | str | Path, **options: Any) -> Restored:
+    """Restore an image with a trained model.
+
+    Takes what ``restore_events`` takes.
+    """
+    return drain(restore_events(image, model, **options))
+
+
+def restore_events(
+    image: Any,
+    model: Model | str | Path,
+    *,
+    output: str | Path | None = None,
+    tile: Sequence[int] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = True,
+    overwrite: bool = False,
+    version: Version = "0.5",
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    channel: int | str | None = None,
+    stop: threading.Event | None = None,
+) -> Events[Restored]:
+    """Restore an image with a trained model, as a generator of events.
+
+    Parameters
+    ----------
+    model
+        A ``Model`` or the path of one.
+    version
+        Of OME-Zarr, ``"0.5"`` or ``"0.4"``.
+    image, output, tile, batch, device, precision, resume, overwrite, axes, pixel_size, channel, stop
+        As for ``denoise_events``.
+    """
+    opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
+    return (
+        yield from engine.restore_events(
+            opened,
+            model if isinstance(model, Model) else load_model(model),
+            output=_destination(output, opened),
+            tile=tile,
+            batch=batch,
+            device=device,
+            precision=precision,
+            resume=resume,
+            overwrite=overwrite,
+            version=version,
+            stop=stop,
+        )
+    )
+
+
+def evaluate(
+    image: Any,
+    reference: Any = None,
+    *,
+    measures: Sequence[str] | None = None,
+    axes: str | None = None,
+    channel: int | str | None = None,
+) -> dict[str, float]:
+    """Measure an image, against a reference where there is one.
+
+    Returns
+    -------
+    dict
+        ``noise_sigma`` in the image's units; with a reference also ``psnr`` (dB, over the reference's range),
+        ``psnr_fitted`` (after a fitted gain and offset) and ``ssim``, or those of them named in ``measures``.
+    """
+    opened = open_image(image, axes=axes, channel=channel)
+    known = ["noise_sigma", *metrics.WITH_REFERENCE]
+    wanted = list(measures) if measures is not None else (known if reference is not None else known[:1])
+    for name in wanted:
+        if name not in known:
+            raise RestoreError(f"measure {name!r} is unknown: there are {', '.join(known)}.")
+    values = {"noise_sigma": image_noise(opened)} if "noise_sigma" in wanted else {}
+    against = [name for name in wanted if name in metrics.WITH_REFERENCE]
+    if not against:
+        return values
+    if reference is None:
+        raise RestoreError(f"measure {against[0]!r} needs a reference image.")
+    truth = open_image(reference, axes=axes, channel=channel)
+    if truth.shape != opened.shape:
+        raise ImageError(
+            f"{opened.name} has shape {opened.shape} and the reference {truth.name} {truth.shape}: give a reference "
+            "of the same shape."
+        )
+    pixels, wanted_pixels = opened.read(), truth.read()
+    return {**values, **{name: metrics.find(name)(pixels, wanted_pixels) for name in against}}
+
+
+def load_model(path: str | Path) -> Model:
+    """Read a model file; it holds numbers only, so reading one never runs anybody's code."""
+    return _load_model(path)
+
+
+def list_methods() -> list[dict[str, str]]:
+    """What there is to restore with: name, label, needs and citation."""
+    found = {name: methods.find(name) for name in sorted(methods.names())}
+    return [
+        {"name": name, "label": kind.label, "needs": ", ".join(kind.needs) or "-", "citation": kind.citation}
+        for name, kind in found.items()
+    ]
+
+
+_VERBS: dict[str, Callable[..., Events[Any]]] = {
+    "denoise": denoise_events,
+    "train": train_events,
+    "restore": restore_events,
+}
+
+
+def submit(verb: str | Callable[..., Any], *args: Any, **options: Any) -> Job[Any]:
+    """Do it in the background: ``submit("denoise", layer)`` gives a future with ``stop()``.
+
+    Raises
+    ------
+    RestoreError
+        If there is no such verb.
+    """
+    name = verb if isinstance(verb, str) else getattr(verb, "__name__", repr(verb))
+    if name not in _VERBS:
+        raise RestoreError(f"submit {name!r}: the verbs are {', '.join(_VERBS)}.")
+    return Job(name, lambda stop: _VERBS[name](*args, stop=stop, **options))
+
+
+def _choose(method: str) -> str:
+    return "noise2void" if method == "auto" else method
+
+
+def _check_needs(kind: Any, *, second: Any, target: Any) -> None:
+    for name, given in (("second", second), ("target", target)):
+        if given is not None and name not in kind.needs:
+            raise RestoreError(f"{kind.label} learns from the noisy image alone: leave {name} out.")
+        if given is None and name in kind.needs:
+            raise RestoreError(f"{kind.label} needs {name}: give one.")
+
+
+def _several(images: Any) -> list[Any]:
+    if images is None:
+        return []
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _check_alike(images: Sequence[Image]) -> None:
+    if not images:
+        raise RestoreError("there is no image to train on: give at least one.")
+    first = images[0]
+    for other in images[1:]:
+        if other.geometry.length("C") != first.geometry.length("C") or set(other.axes) != set(first.axes):
+            raise ImageError(
+                f"{other.name} has axes {other.axes} of {other.shape} and {first.name} {first.axes} of {first.shape}: "
+                "images to train on together need the same axes and channels."
+            )
+
+
+def _destination(output: str | Path | None, image: Image) -> Path:
+    if output is not None:
+        return Path(output)
+    folder = Path(tempfile.mkdtemp(prefix="napari-restore-"))
+    return folder / f"{_file_name(image.name)}_denoised.ome.zarr"
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "image"

@@ -1,0 +1,360 @@
+"""The same verbs in the shell. Exit 0 done; 2 bad input, with one line that says what to do; 130 stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from napari_restore import __version__
+from napari_restore.core.errors import OutputError, RestoreError
+from napari_restore.core.events import Event, Saved, Stopped, to_json
+from napari_restore.core.job import Events, drain
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Clear images from noisy stacks, without clean training data.",
+)
+
+Input = Annotated[Path, typer.Argument(metavar="IN", help="TIFF, folder of slices, DICOM series, OME-Zarr, NPY ...")]
+Inputs = Annotated[list[Path], typer.Argument(metavar="IN...", help="Images with the same axes and channels.")]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="A name ending in .zarr, .tif or .tiff.")]
+MethodName = Annotated[str, typer.Option("--method", metavar="M", help="A name from `methods`, or auto.")]
+Second = Annotated[Path | None, typer.Option("--second", metavar="IN2", help="Another acquisition of the same.")]
+Target = Annotated[
+    Path | None, typer.Option("--target", metavar="CLEAN", help="The clean image, for methods that want it.")
+]
+Effort = Annotated[Literal["quick", "normal", "thorough"], typer.Option(help="Size of the network and time to train.")]
+Seconds = Annotated[float | None, typer.Option(metavar="S", help="Train for so many seconds.")]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Train for so many steps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.")]
+Axes = Annotated[
+    str | None, typer.Option(help="What the axes are, one letter of TCZYX each, where the file does not say.")
+]
+Channel = Annotated[int | None, typer.Option(help="The one channel to take, counted from 0.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished output or run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be given often.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+
+
+def main() -> None:
+    """Run the shell command, and turn what the user got wrong into one line and exit code 2."""
+    try:
+        app()
+    except RestoreError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command()
+def denoise(
+    image: Input,
+    output: Output,
+    method: MethodName = "auto",
+    second: Second = None,
+    target: Target = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="M", help="Restore with this model instead of training.")
+    ] = None,
+    effort: Effort = "normal",
+    seconds: Seconds = None,
+    steps: Steps = None,
+    save_model: Annotated[
+        Path | None, typer.Option(metavar="M.safetensors", help="Also keep the trained model.")
+    ] = None,
+    setting: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: Seed = 0,
+    axes: Axes = None,
+    channel: Channel = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on a noisy image and restore it."""
+    from napari_restore import denoise_events
+
+    with _stoppable() as stop:
+        _show(
+            denoise_events(
+                image, second=second, target=target, method=method, model=model, effort=effort, seconds=seconds,
+                steps=steps, output=output, save_model=save_model, device=device, precision=precision, seed=seed,
+                axes=axes, channel=channel, resume=resume, overwrite=overwrite, stop=stop, **_settings(setting),
+            ),
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+
+
+@app.command()
+def train(
+    images: Inputs,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="M.safetensors", help="Where to put the model.")],
+    method: MethodName = "auto",
+    second: Second = None,
+    target: Target = None,
+    effort: Effort = "normal",
+    seconds: Seconds = None,
+    steps: Steps = None,
+    run: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep events and checkpoints here.")] = None,
+    resume: Resume = False,
+    setting: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: Seed = 0,
+    axes: Axes = None,
+    channel: Channel = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a method on images and keep the model."""
+    from napari_restore import train_events
+
+    if resume and run is None:
+        raise RestoreError("--resume needs --run DIR, the folder with the checkpoints.")
+    _check_model_path(output)
+    with _stoppable() as stop:
+        events = train_events(
+            list(images), method, second=second, target=target, effort=effort, seconds=seconds, steps=steps,
+            run=run, resume=resume, device=device, precision=precision, seed=seed, axes=axes, channel=channel,
+            stop=stop, **_settings(setting),
+        )  # fmt: skip
+        _show(_saving(events, output), as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def restore(
+    image: Input,
+    model: Annotated[Path, typer.Option(metavar="M.safetensors", help="From `train` or --save-model.")],
+    output: Output,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler (not in this release).")] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: Seed = 0,
+    axes: Axes = None,
+    channel: Channel = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore an image with a trained model."""
+    from napari_restore import restore_events
+
+    if dask is not None:
+        raise RestoreError(f"--dask {dask}: this release restores on one machine. Leave --dask out.")
+    with _stoppable() as stop:
+        _show(
+            restore_events(
+                image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
+                axes=axes, channel=channel, stop=stop,
+            ),
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE")],
+    reference: Annotated[Path | None, typer.Option(metavar="REF", help="The truth, of the same shape.")] = None,
+    axes: Axes = None,
+    channel: Channel = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an image, against a reference where there is one."""
+    from napari_restore import evaluate as measure
+
+    values = measure(image, reference, axes=axes, channel=channel)
+    _tell(values, as_json=as_json)
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or a model.")],
+    axes: Axes = None,
+    as_json: Json = False,
+) -> None:
+    """Say what an image or a model is."""
+    if path.suffix == ".safetensors":
+        from napari_restore.store.weights import read_card
+
+        _tell({"kind": "model", **read_card(path)}, as_json=as_json)
+        return
+    from napari_restore.sources import open_image
+
+    opened = open_image(path, axes=axes)
+    _tell(
+        {
+            "kind": "image",
+            "name": opened.name,
+            **asdict(opened.geometry),
+            "dtype": str(opened.dtype),
+            "chunks": opened.chunks,
+            "bytes": opened.nbytes,
+            "notes": opened.notes,
+        },
+        as_json=as_json,
+    )
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List what there is to restore with."""
+    from napari_restore import list_methods
+
+    rows = list_methods()
+    if as_json:
+        print(json.dumps(rows, indent=1))  # noqa: T201
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "method", "needs", "citation", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the results go.")] = Path(
+        "napari-restore-demo"
+    ),
+    seconds: Annotated[float, typer.Option(metavar="S", help="Seconds of training for each of the two samples.")] = 40,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore two noisy samples the package makes itself, and show what it gains."""
+    from napari_restore.cli.demo import demo_events, table
+
+    with _stoppable() as stop:
+        rows = _show(
+            demo_events(output, seconds=seconds, device=device, seed=seed, stop=stop), as_json=as_json, quiet=quiet
+        )
+    if as_json:
+        print(json.dumps({"demo": rows}))  # noqa: T201
+    elif not quiet:
+        table(rows)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Say the version and leave.")] = False) -> None:
+    if version:
+        print(__version__)  # noqa: T201
+        raise typer.Exit
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the event; the work ends at its next step. A second Ctrl-C ends it at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("stopping at the next step ...", file=sys.stderr)  # noqa: T201
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _saving(events: Events[Any], path: Path) -> Events[Any]:
+    model = yield from events
+    yield Saved(str(model.save(path)), "model")
+    return model
+
+
+def _show(events: Events[Any], *, as_json: bool, quiet: bool) -> Any:
+    """Run long work with JSON lines, progress bars or plain lines; exit with 130 when it was stopped."""
+    from napari_restore.cli.progress import Bars, Lines
+
+    stopped: list[Stopped] = []
+    consumer = None if as_json else Bars() if sys.stderr.isatty() and not quiet else Lines(quiet=quiet)
+
+    def see(event: Event) -> None:
+        if isinstance(event, Stopped):
+            stopped.append(event)
+        if consumer is None:
+            print(to_json(event), flush=True)  # noqa: T201
+        else:
+            consumer.see(event)
+
+    with consumer or nullcontext():
+        result = drain(events, see)
+    if stopped:
+        if not quiet and not as_json:
+            print(_how_to_go_on(stopped[-1]), file=sys.stderr)  # noqa: T201
+        raise typer.Exit(130)
+    return result
+
+
+def _how_to_go_on(event: Stopped) -> str:
+    kept = f", kept in {event.path}" if event.path else ""
+    said = "the same command with --resume goes on" if event.path else "nothing is left to resume"
+    return f"stopped: {event.what} reached {event.step}{kept}; {said}"
+
+
+def _settings(given: list[str] | None) -> dict[str, Any]:
+    """Settings of the method from NAME=VALUE; the method's config checks them."""
+    settings: dict[str, Any] = {}
+    for item in given or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise RestoreError(f"--set {item}: write NAME=VALUE, for example --set masked=0.05.")
+        settings[name] = value
+    return settings
+
+
+def _check_model_path(path: Path) -> None:
+    """Refuse at once what could not be saved after hours of training."""
+    if path.suffix != ".safetensors":
+        raise OutputError(f"{path.name!r} ends in {path.suffix or 'nothing'!r}: name the model M.safetensors.")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist: make it, or choose another output.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: choose another name for the model.")
+
+
+def _tell(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(values, indent=1, default=str))  # noqa: T201
+        return
+    for name, value in values.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else _flat(value)
+        print(f"{name:>14}  {shown}")  # noqa: T201
+
+
+def _flat(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _fail(message: str) -> None:
+    print(f"napari-restore: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)

@@ -1,0 +1,256 @@
+"""Restoring an image of any size: read ahead, restore batch by batch, write behind, keep a journal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.events import Event, Note, RestorationStarted, Saved, Stopped, TileDone
+from napari_restore.core.geometry import canonical_order
+from napari_restore.core.job import Events
+from napari_restore.core.region import Region
+from napari_restore.methods.apply import Precision
+from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.restoration.prepare import check_fit, choose_dtype, fingerprint, plan_image
+from napari_restore.restoration.result import Restored
+from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
+from napari_restore.sources import Image
+from napari_restore.store import output as outputs
+from napari_restore.store.model import Model
+from napari_restore.store.ome_zarr import Version
+from napari_restore.store.output import OutputWriter
+
+_READERS = 2
+_AHEAD = 2
+"""Batches that are read, and tiles that wait to be written, at most."""
+
+
+@dataclass
+class _Progress:
+    """What has been counted so far."""
+
+    done: int
+    tiles: int
+    began: float = field(default_factory=time.perf_counter)
+    here: int = 0
+    unusable: int = 0
+
+    def count(self, tile: Tile, unusable: int) -> TileDone:
+        self.done, self.here, self.unusable = self.done + 1, self.here + 1, self.unusable + unusable
+        seconds = time.perf_counter() - self.began
+        remaining = seconds / self.here * (self.tiles - self.done)
+        return TileDone(tile.index, self.done, self.tiles, tile.region, seconds, remaining)
+
+
+def restore_events(
+    image: Image,
+    model: Model,
+    *,
+    output: Path,
+    tile: Sequence[int] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    resume: bool = True,
+    overwrite: bool = False,
+    version: Version = "0.5",
+    stop: threading.Event | None = None,
+) -> Events[Restored]:
+    """Restore an image tile by tile into a file; yields what happens, returns the result.
+
+    Parameters
+    ----------
+    image, model
+        That fit each other: same channels, and the axes the model looks along.
+    output
+        A name ending in .zarr, .tif or .tiff.
+    tile
+        Pixels a tile writes along each of the model's spatial axes; chosen by the halo where not given.
+    batch
+        Tiles that go through the network together.
+    precision
+        ``"float32"``, ``"bfloat16"``, or ``"auto"``: what the model was found to stand, where the device has it.
+    resume
+        Go on with an unfinished output of the same image, model and settings.
+    overwrite
+        Replace what lies at ``output``, once the new result is complete.
+    version
+        Of OME-Zarr.
+    stop
+        Looked at between batches. Once set, what is done is kept and can be resumed.
+
+    Yields
+    ------
+    Event
+        ``Note``, ``RestorationStarted``, ``TileDone`` for each tile, then ``Saved`` or ``Stopped``.
+
+    Raises
+    ------
+    RestoreError
+        If model and image do not fit, or the output cannot be written.
+    """
+    check_fit(image, model)
+    outputs.check_destination(output, overwrite=overwrite, resume=resume)
+    dtype, why = choose_dtype(image)
+    job = _job(image, model, tile=tile, batch=batch, device=device, precision=precision, dtype=dtype)
+    yield Note(why)
+    with _open_output(job, model, output, resume=resume and not overwrite, overwrite=overwrite, version=version) as out:
+        yield _started(job, out)
+        progress = _Progress(done=len(out.done), tiles=len(job.plan))
+        with kept_buffers():
+            stopped = yield from _run(job, out, progress, stop)
+        report = {
+            "output_dtype": why,
+            "tiles": len(job.plan),
+            "precision": job.precision,
+            "not_finite": progress.unusable,
+        }
+        if progress.unusable:
+            yield Note(f"{progress.unusable} pixels were not finite and are handed on as they are", "warning")
+        if stopped:
+            yield Stopped("restoration", progress.done, str(output))
+            return _result(out.array_path.parent, job, model, report, complete=False)
+        out.finish()
+    yield Saved(str(output), "image")
+    return _result(output, job, model, report, complete=True)
+
+
+def _job(
+    image: Image,
+    model: Model,
+    *,
+    tile: Sequence[int] | None,
+    batch: int | None,
+    device: str,
+    precision: str,
+    dtype: np.dtype[Any],
+) -> TileJob:
+    place = find_device(device)
+    method = model.method.for_restoring().to(place)
+    bits: Precision = "float32"
+    if precision == "bfloat16" or (precision == "auto" and model.precision == "bfloat16"):
+        bits = find_precision(place)
+    return TileJob(
+        image=image,
+        method=method,
+        normalisation=model.normalisation,
+        plan=plan_image(image, model.method, tile),
+        batch=batch or (1 if place.type == "cpu" else 4),
+        dtype=dtype,
+        device=place,
+        precision=bits,
+    )
+
+
+def _open_output(
+    job: TileJob, model: Model, path: Path, *, resume: bool, overwrite: bool, version: Version
+) -> OutputWriter:
+    marks = fingerprint(
+        job.image, model, job.plan, batch=job.batch, dtype=job.dtype, device=job.device.type, precision=job.precision
+    )
+    if resume and outputs.resumable(path):
+        return outputs.reopen(path, fingerprint=marks)
+    order = canonical_order(job.image.axes)
+    return outputs.create(
+        path,
+        geometry=job.image.geometry,
+        dtype=job.dtype,
+        chunks=tuple(job.plan.tile[i] for i in order),
+        fingerprint=marks,
+        name=job.image.name,
+        provenance={"source": job.image.location, "model": model.card()},
+        version=version,
+        overwrite=overwrite,
+    )
+
+
+def _started(job: TileJob, out: OutputWriter) -> RestorationStarted:
+    return RestorationStarted(
+        path=str(out.array_path.parent),
+        array=out.array_path.name,
+        tiles=len(job.plan),
+        done=len(out.done),
+        tile=job.plan.tile,
+        halo=job.plan.halo,
+        batch=job.batch,
+        dtype=str(job.dtype),
+        device=describe(job.device),
+        precision=job.precision,
+    )
+
+
+def _run(job: TileJob, out: OutputWriter, progress: _Progress, stop: threading.Event | None) -> Events[bool]:
+    """Every tile that is not in the journal; True when a stop was asked for first."""
+    todo = [i for i in range(len(job.plan)) if i not in out.done]
+    groups = deque(todo[i : i + job.batch] for i in range(0, len(todo), job.batch))
+    writing: deque[tuple[Tile, Future[int]]] = deque()
+    with ExitStack() as stack:
+        reader = stack.enter_context(ThreadPoolExecutor(_READERS, thread_name_prefix="napari-restore read"))
+        writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="napari-restore write"))
+        stack.callback(lambda: reader.shutdown(wait=False, cancel_futures=True))
+        for group, samples in _read_ahead(job, groups, reader):
+            if stop is not None and stop.is_set():
+                break
+            for tile in run_batch(job, group, samples):
+                writing.append((tile, writer.submit(_write, out, tile)))
+            yield from _written(writing, progress, most=_AHEAD * job.batch)
+        yield from _written(writing, progress, most=0)
+    return progress.done < progress.tiles
+
+
+def _read_ahead(
+    job: TileJob, groups: deque[list[int]], reader: ThreadPoolExecutor
+) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
+    """Batches of tiles with their pixels; the next ones are read meanwhile."""
+    coming: deque[tuple[list[int], list[Future[NDArray[np.float32]]]]] = deque()
+    while groups or coming:
+        while groups and len(coming) <= _AHEAD:
+            group = groups.popleft()
+            coming.append((group, [reader.submit(read_tile, job, index) for index in group]))
+        group, futures = coming.popleft()
+        yield group, [future.result() for future in futures]
+
+
+def _written(writing: deque[tuple[Tile, Future[int]]], progress: _Progress, *, most: int) -> Iterator[Event]:
+    """Report tiles that are on disk, and wait until at most so many are not."""
+    while writing and (len(writing) > most or writing[0][1].done()):
+        tile, future = writing.popleft()
+        yield progress.count(tile, future.result())
+
+
+def _write(out: OutputWriter, tile: Tile) -> int:
+    """Write a tile; gives how many of its pixels are not finite."""
+    out.write(tile.index, tile.region, tile.pixels)
+    return tile.pixels.size - int(np.count_nonzero(np.isfinite(tile.pixels))) if tile.pixels.dtype.kind == "f" else 0
+
+
+def _result(path: Path, job: TileJob, model: Model, report: dict[str, Any], *, complete: bool) -> Restored:
+    return Restored(path, job.image.geometry, model, report, complete, job.image.name, _limits(job))
+
+
+def _limits(job: TileJob) -> tuple[float, float] | None:
+    """Contrast for a viewer: nearly all pixels of the middle of the source lie between them."""
+    start = [(n - min(n, 512)) // 2 if a in "YX" else (0 if a == "C" else n // 2) for a, n in _axes(job)]
+    stop = [
+        s + (min(n, 512) if a in "YX" else (n if a == "C" else 1)) for s, (a, n) in zip(start, _axes(job), strict=True)
+    ]
+    pixels = job.image.read(Region(tuple(start), tuple(stop)))
+    finite = pixels[np.isfinite(pixels)]
+    if finite.size == 0:
+        return None
+    low, high = (float(v) for v in np.percentile(finite, (0.05, 99.9)))
+    return (low, high) if high > low else None
+
+
+def _axes(job: TileJob) -> list[tuple[str, int]]:
+    return list(zip(job.image.axes, job.image.shape, strict=True))

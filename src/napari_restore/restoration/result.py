@@ -1,0 +1,148 @@
+"""What restoring gives back: an array that lies on disk and knows where in the world it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.geometry import Geometry, canonical_order
+from napari_restore.sources import Image, open_image
+from napari_restore.sources.lazy import LazyArray
+from napari_restore.store.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored image: array-like, lazy, with the axes of the image it was made from.
+
+    Attributes
+    ----------
+    path
+        Where it lies: an OME-Zarr or an OME-TIFF.
+    geometry
+        Axes, shape, pixel size, units and origin, in the order of the source.
+    model
+        That made it.
+    report
+        What was decided and measured, as plain values.
+    complete
+        False after a stop: the rest can be restored by the same call again.
+    """
+
+    path: Path
+    geometry: Geometry
+    model: Model = field(repr=False)
+    report: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    complete: bool = True
+    name: str = "restored"
+    contrast_limits: tuple[float, float] | None = None
+
+    @property
+    def axes(self) -> str:
+        """One letter of TCZYX an axis."""
+        return self.geometry.axes
+
+    @property
+    def pixel_size(self) -> dict[str, float]:
+        """Distance between pixels by axis, in ``units``."""
+        return dict(zip(self.axes, self.geometry.pixel_size, strict=True))
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of each axis."""
+        return self.geometry.units
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """Pixel size of each axis, as napari wants it."""
+        return self.geometry.pixel_size
+
+    @property
+    def translate(self) -> tuple[float, ...]:
+        """World position of the first pixel, as napari wants it."""
+        return self.geometry.origin
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return self.geometry.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self._opened().dtype
+
+    @property
+    def levels(self) -> list[Any]:
+        """Lazy arrays of the file, full size first, with axes in the order of TCZYX."""
+        if self.path.suffix != ".zarr" and self.complete:
+            return [LazyArray(self._opened())]
+        import zarr
+
+        group = zarr.open_group(self.path, mode="r")
+        return [group[name] for name in sorted(group.array_keys(), key=int)]
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Pixels, axes in the order of ``axes``; only what is indexed is read."""
+        return LazyArray(self._ordered())[index]
+
+    def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """All pixels, in memory."""
+        return np.asarray(self._ordered().read(), dtype=dtype)
+
+    @property
+    def layer_kwargs(self) -> dict[str, Any]:
+        """For ``viewer.add_image(result, **result.layer_kwargs)``: exactly over the layer it was made from."""
+        rgb = self.axes[-1] == "C" and self.shape[-1] in (3, 4) and self.dtype == np.uint8
+        shown = slice(0, -1) if rgb else slice(None)
+        kwargs: dict[str, Any] = {
+            "name": f"{self.name}_denoised",
+            "scale": self.scale[shown],
+            "translate": self.translate[shown],
+            "units": self.units[shown],
+            "axis_labels": tuple(self.axes.lower())[shown],
+            "rgb": rgb,
+            "multiscale": False,
+            "metadata": {"napari_restore": {"path": str(self.path), **self.report}},
+        }
+        if self.contrast_limits is not None and not rgb:
+            kwargs["contrast_limits"] = self.contrast_limits
+        return kwargs
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        state = "" if self.complete else ", unfinished: the same call goes on with it"
+        return f"<Restored {self.name}: {size} {self.axes}, {self.dtype}, in {self.path}{state}>"
+
+    def _opened(self) -> Image:
+        """The file, axes in the order of TCZYX."""
+        axes = "".join(self.axes[i] for i in canonical_order(self.axes))
+        return open_image(self.path if self.complete else self.levels[0], axes=axes)
+
+    def _ordered(self) -> Image:
+        """The file with its axes in the order of the source."""
+        from dataclasses import replace
+
+        from napari_restore.core.region import Region
+
+        opened = self._opened()
+        if opened.axes == self.axes:
+            return opened
+        back = [opened.axes.index(a) for a in self.axes]
+        forth = canonical_order(self.axes)
+
+        def read(region: Region) -> NDArray[Any]:
+            inner = Region(tuple(region.start[i] for i in forth), tuple(region.stop[i] for i in forth))
+            return opened.read(inner).transpose(back)
+
+        return replace(opened, geometry=self.geometry, chunks=tuple(opened.chunks[i] for i in back), reader=read)

@@ -1,0 +1,99 @@
+"""One tile: read, restore, crop. Pure, so that any runner in any order gives the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_restore.core.geometry import canonical_order
+from napari_restore.core.layout import from_samples, to_samples
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.plan import TilePlan
+from napari_restore.core.region import Region
+from napari_restore.methods.apply import Precision, restore_samples
+from napari_restore.methods.method import Method
+from napari_restore.sources import Image
+from napari_restore.sources.padded import read_reflected
+
+
+@dataclass(frozen=True, eq=False)
+class TileJob:
+    """Everything a tile needs besides its number.
+
+    Attributes
+    ----------
+    plan
+        Tiles over ``image``, in the order of its axes.
+    batch
+        Tiles that go through the network together; always so many, the last batch is filled up.
+    dtype
+        Of the result; integers are rounded and clipped.
+    """
+
+    image: Image
+    method: Method
+    normalisation: Normalisation
+    plan: TilePlan
+    batch: int
+    dtype: np.dtype[Any]
+    device: torch.device
+    precision: Precision
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A tile's result, with axes in the order that files are written in."""
+
+    index: int
+    region: Region
+    pixels: NDArray[Any]
+
+
+def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
+    """A tile with its halo, as samples ``(N, C, *S)`` in the image's units."""
+    pixels = read_reflected(job.image, job.plan.read(index)).astype(np.float32, copy=False)
+    return to_samples(pixels, job.image.axes, job.method.spatial)
+
+
+def run_batch(job: TileJob, indices: Sequence[int], samples: Sequence[NDArray[np.float32]]) -> list[Tile]:
+    """Restore tiles that have been read. Fewer than ``job.batch`` are filled up, so that the size never varies."""
+    missing = [samples[-1]] * (job.batch - len(samples))
+    together = np.concatenate([*samples, *missing])
+    restored = restore_samples(
+        job.method, together, normalisation=job.normalisation, device=job.device, precision=job.precision
+    )
+    each = len(samples[0])
+    return [
+        _finish(job, index, read, restored[i * each : (i + 1) * each])
+        for i, (index, read) in enumerate(zip(indices, samples, strict=True))
+    ]
+
+
+def run_tile(job: TileJob, index: int) -> Tile:
+    """Read, restore and crop one tile."""
+    return run_batch(job, [index], [read_tile(job, index)])[0]
+
+
+def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArray[np.float32]) -> Tile:
+    # What was not finite has no value to restore, and is handed on as it was found.
+    kept = np.where(np.isfinite(read), restored, read)
+    axes = job.image.axes
+    whole = from_samples(kept, job.plan.read_shape, axes, job.method.spatial)
+    pixels = _cast(whole[job.plan.crop(index)], job.dtype)
+    order = canonical_order(axes)
+    write = job.plan.write(index)
+    region = Region(tuple(write.start[i] for i in order), tuple(write.stop[i] for i in order))
+    return Tile(index, region, np.ascontiguousarray(pixels.transpose(order)))
+
+
+def _cast(pixels: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f":
+        return pixels.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    # float32 cannot hold the largest 32-bit integers: clip in float64, where all of them are exact.
+    return np.rint(pixels.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
