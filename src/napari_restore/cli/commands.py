@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.exceptions import TyperException
 
 from napari_restore import __version__
 from napari_restore.core.errors import OutputError, RestoreError
@@ -55,8 +57,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
 def main() -> None:
     """Run the shell command, and turn what the user got wrong into one line and exit code 2."""
+    # What these libraries log is said again, better, by our own errors and events.
+    for library in ("tifffile", "pydicom", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        # Called without a command, it has printed its help already.
+        _fail(f"{said} Try napari-restore --help.") if said else sys.exit(2)
     except RestoreError as error:
         _fail(str(error))
     except OSError as error:

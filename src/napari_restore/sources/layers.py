@@ -20,7 +20,8 @@ def is_layer(thing: Any) -> bool:
 
 def describe_layer(layer: Any, level: int) -> Described:
     """An image layer: its array, with the layer's scale, translation, units and axis labels."""
-    kind = str(getattr(layer, "_type_string", type(layer).__name__)).lower()
+    # napari hands plugins and the console a proxy, which still answers for the class of what it wraps.
+    kind = layer.__class__.__name__.lower()
     if kind != "image" and (kind in _OTHER_LAYERS or not hasattr(layer, "rgb")):
         raise ImageError(f"layer {layer.name!r} is a {kind} layer: only image layers can be restored. Select an image.")
     rgb = bool(getattr(layer, "rgb", False))

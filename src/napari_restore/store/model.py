@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from napari_restore import __version__, methods
-from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.core.errors import ModelError
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.method import Method
@@ -91,8 +91,8 @@ def load_model(path: str | Path) -> Model:
         method.load_state_dict(tensors)
         normalisation = Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()})
         precision, provenance = card["precision"], card["provenance"]
-    except (KeyError, TypeError, RuntimeError, RestoreError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} does not describe a model this release can build: {reason}") from None
     return Model(card["method"], method.eval(), normalisation, precision, provenance, card.get("sha256"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,9 @@ from pathlib import Path
 from typing import cast, get_args
 
 import torch
-from lightning_fabric import Fabric
 
 from napari_restore.core.errors import ImageError, RestoreError
-from napari_restore.core.events import Event, Note, Stopped, Trained, TrainingStarted, to_json
+from napari_restore.core.events import Event, Measured, Note, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, PreviewRequest
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
@@ -25,7 +25,7 @@ from napari_restore.store.model import Model, provenance
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
-from napari_restore.training.state import TrainingState
+from napari_restore.training.state import TrainingState, checkpoints
 
 _MEASURE_EVERY = 0.5
 _VALIDATE_EVERY = 3.0
@@ -73,6 +73,11 @@ def train_events(
     events = _train(images, name, method, settings, validation, stop, preview)
     if settings.run is None:
         return (yield from events)
+    if not settings.resume and (earlier := checkpoints(settings.run)):
+        raise RestoreError(
+            f"{settings.run} holds an earlier run ({earlier[-1].name}): continue it with --resume, or give another "
+            "folder."
+        )
     return (yield from _recorded(events, settings.run))
 
 
@@ -86,11 +91,14 @@ def _train(
     preview: PreviewRequest | None,
 ) -> Events[Model]:
     device = find_device(settings.device)
-    with kept_buffers(), _pools(images, validation, method=method, settings=settings, device=device) as pools:
-        session = _session(images, method=method, settings=settings, device=device, pools=pools)
+    patch = fit_patch([*images, *validation], spatial=method.spatial, grid=method.grid, asked=settings.patch)
+    lent = _pools(images, validation, patch=patch, spatial=method.spatial, settings=settings, device=device)
+    with kept_buffers(), lent as pools:
+        session = _session(method=method, settings=settings, device=device, pools=pools, patch=patch)
         yield from _remarks(session.pool, images)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
+        first = session.state.step
         yield _started(session, name)
         try:
             stopped = yield from _learn(session, images[0], stop=stop, preview=preview)
@@ -102,7 +110,8 @@ def _train(
             path = kept.path
             yield kept
         session.validate()
-        yield session.measure()
+        if session.state.step > first:
+            yield _sound(session.measure())
         if stopped:
             yield Stopped("training", session.state.step, path)
         else:
@@ -130,13 +139,7 @@ def _learn(
             if validate.due():
                 session.validate()
                 validate.done()
-            measured = session.measure()
-            if not torch.isfinite(torch.tensor(measured.loss)):
-                raise RestoreError(
-                    f"training diverged at step {measured.step}: the loss is {measured.loss}. Try a smaller "
-                    "learning rate, or --precision float32."
-                )
-            yield measured
+            yield _sound(session.measure())
             measure.done()
         if show is not None and preview is not None and show.due():
             began = time.perf_counter()
@@ -150,12 +153,22 @@ def _learn(
     return False
 
 
+def _sound(measured: Measured) -> Measured:
+    if not math.isfinite(measured.loss):
+        raise RestoreError(
+            f"training diverged at step {measured.step}: the loss is {measured.loss}. Try a smaller learning rate, or "
+            "--precision float32."
+        )
+    return measured
+
+
 @contextmanager
 def _pools(
     images: Sequence[Image],
     validation: Sequence[Image],
     *,
-    method: Method,
+    patch: tuple[int, ...],
+    spatial: str,
     settings: TrainingSettings,
     device: torch.device,
 ) -> Iterator[tuple[PatchPool, PatchPool]]:
@@ -163,11 +176,10 @@ def _pools(
     opened: list[PatchPool] = []
     try:
         for part in (images, validation) if validation else (images,):
-            patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch)
-            blocks = cut_blocks(part, spatial=method.spatial, patch=patch)
+            blocks = cut_blocks(part, spatial=spatial, patch=patch)
             pool = PatchPool(
                 blocks,
-                spatial=method.spatial,
+                spatial=spatial,
                 memory=settings.memory,
                 seed=settings.seed,
                 device=device,
@@ -181,14 +193,15 @@ def _pools(
 
 
 def _session(
-    images: Sequence[Image],
     *,
     method: Method,
     settings: TrainingSettings,
     device: torch.device,
     pools: tuple[PatchPool, PatchPool],
+    patch: tuple[int, ...],
 ) -> Session:
-    patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch)
+    from lightning_fabric import Fabric  # it loads torch's compiler, which restoring never needs: 1.3 s
+
     precision = _precision(settings.precision, device)
     fabric = Fabric(
         accelerator=device.type,
@@ -231,6 +244,11 @@ def _started(session: Session, name: str) -> TrainingStarted:
 
 def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
     """What the pixels themselves say before the first step."""
+    if pool.unusable and not any(pool.normalisation.std) and not any(pool.normalisation.mean):
+        raise ImageError(
+            f"{images[0].name}: no pixel looked at is finite (all are NaN or infinite), so there is nothing to learn "
+            "from. Is this the right file, and the right channel?"
+        )
     if not any(pool.normalisation.std):
         raise ImageError(
             f"{images[0].name}: every pixel is {pool.normalisation.mean[0]:g}: there is nothing to learn from a "
@@ -244,6 +262,7 @@ def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
     """The same events, each also a line of ``events.jsonl`` in the run folder."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(folder / "events.jsonl")
         record = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
     with record:
         while True:
@@ -257,3 +276,11 @@ def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
                 return model
             record.write(to_json(event) + "\n")
             yield event
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove what a crash left of the line it was writing, so that the next one starts on its own."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, product
 from math import prod
 
 import numpy as np
@@ -30,6 +30,7 @@ HELD_OUT_FRACTION = 0.01
 _BLOCK_BYTES = 64 * 2**20
 _FIRST_BYTES = 64 * 2**20
 _STEPS_A_BLOCK = 8
+_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Block:
     number: int
     image: Image
     region: Region
+
+
+Sample = tuple[Block, NDArray[np.float32]]
+"""A block and its pixels ``(1, C, *S)``, in the image's units."""
 
 
 def cut_blocks(images: Sequence[Image], *, spatial: str, patch: Sequence[int]) -> list[Block]:
@@ -132,9 +137,9 @@ class PatchPool:
         self._filled, self._put = 0, 0
         for sample in samples:
             self._store(*sample)
-        self._coming: list[Future[tuple[Block, NDArray[np.float32]]]] = []
+        self._coming: list[tuple[Block, Future[Sample]]] = []
         if not self.resident:
-            self._coming = [self._request() for _ in range(2)]
+            self._coming = [self._request(block) for block in islice(self._order, _AHEAD)]
 
     @property
     def resident(self) -> bool:
@@ -149,11 +154,30 @@ class PatchPool:
     def advance(self, step: int) -> None:
         """Put in the next block where it is time: every step while the pool fills, then one in eight."""
         filling = self._filled < self.capacity
-        if not self._coming or not (filling or step % _STEPS_A_BLOCK == 0):
+        if self.resident or not (filling or step % _STEPS_A_BLOCK == 0):
             return
-        self._store(*self._coming.pop(0).result())
+        _, coming = self._coming.pop(0)
+        self._store(*coming.result())
         if not self.resident:
-            self._coming.append(self._request())
+            self._coming.append(self._request(next(self._order)))
+
+    def skip(self, steps: int) -> None:
+        """Be as a new pool is after ``advance`` at each of the first ``steps`` steps.
+
+        What would have been replaced since is not read: going on after a long training costs one filling of the pool.
+        """
+        filling = min(steps, self.capacity - self._filled)
+        puts = filling
+        if self.capacity < len(self._blocks):
+            puts += -(-steps // _STEPS_A_BLOCK) - -(-filling // _STEPS_A_BLOCK)
+        for _, future in self._coming:
+            future.cancel()
+        order = chain([block for block, _ in self._coming], self._order)
+        replaced = max(0, puts - self.capacity)
+        self._put += len(list(islice(order, replaced)))
+        for block in islice(order, puts - replaced):
+            self._store(*self._read(block))
+        self._coming = [] if self.resident else [self._request(block) for block in islice(order, _AHEAD)]
 
     def draw(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool = True) -> Batch:
         """Random patches ``(B, C, *S)``, flipped and (in Y and X) rotated at random."""
@@ -198,10 +222,10 @@ class PatchPool:
             for number in rng.permutation(len(self._blocks)):
                 yield self._blocks[number]
 
-    def _request(self) -> Future[tuple[Block, NDArray[np.float32]]]:
-        return self._reader.submit(self._read, next(self._order))
+    def _request(self, block: Block) -> tuple[Block, Future[Sample]]:
+        return block, self._reader.submit(self._read, block)
 
-    def _read(self, block: Block) -> tuple[Block, NDArray[np.float32]]:
+    def _read(self, block: Block) -> Sample:
         pixels = block.image.read(block.region).astype(np.float32, copy=False)
         return block, to_samples(pixels, block.image.axes, self._spatial)
 

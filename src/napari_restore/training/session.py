@@ -49,6 +49,7 @@ class Session:
         self._began = time.perf_counter() - state.seconds
         self._loss: Tensor | None = None
         self._losses = 0
+        self._last_loss = 0.0
         self._frozen = False
         self.validation: float | None = None
 
@@ -85,8 +86,9 @@ class Session:
 
     def measure(self) -> Measured:
         """Mean loss since the last time, and where training stands."""
-        loss = float(self._loss) / self._losses if self._loss is not None else float("nan")
-        self._loss, self._losses = None, 0
+        if self._loss is not None:
+            self._last_loss = float(self._loss) / self._losses
+        loss, self._loss, self._losses = self._last_loss, None, 0
         seconds, fraction = self.seconds, self.fraction
         remaining = seconds * (1 - fraction) / fraction if fraction > 0 else None
         return Measured(self.state.step, seconds, loss, self.validation, self.learning_rate, fraction, remaining)
@@ -101,8 +103,7 @@ class Session:
         """Go on from the newest checkpoint in a folder, if there is one."""
         if self.state.load(folder, fingerprint=self.fingerprint()) is None:
             return False
-        for step in range(self.state.step):
-            self.pool.advance(step)
+        self.pool.skip(self.state.step)
         self._began = time.perf_counter() - self.state.seconds
         return True
 

@@ -6,10 +6,9 @@ import copy
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from napari_restore.core.errors import ModelError
@@ -17,7 +16,15 @@ from napari_restore.methods.method import Batch, Method
 from napari_restore.store.weights import read_weights, write_weights
 from napari_restore.training.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 _KEPT = 2
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a run folder, the newest last."""
+    return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
 class TrainingState:
@@ -79,14 +86,19 @@ class TrainingState:
         """Write a checkpoint; the two newest are kept."""
         path = folder / f"checkpoint-{self.step:08d}.safetensors"
         write_weights(path, self._tensors(), {**fingerprint, "step": self.step, "seconds": self.seconds})
-        for old in sorted(folder.glob("checkpoint-*.safetensors"))[:-_KEPT]:
+        for old in checkpoints(folder)[:-_KEPT]:
             old.unlink()
         return path
 
     def load(self, folder: Path, *, fingerprint: Mapping[str, Any]) -> Path | None:
         """Continue from the newest checkpoint that is whole; None where there is none."""
-        for path in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
-            card, tensors = read_weights(path)
+        damage: ModelError | None = None
+        for path in reversed(checkpoints(folder)):
+            try:
+                card, tensors = read_weights(path)
+            except ModelError as error:
+                damage = damage or error
+                continue
             for name, value in fingerprint.items():
                 if card.get(name) != value:
                     raise ModelError(
@@ -96,6 +108,8 @@ class TrainingState:
             self._restore(tensors)
             self.step, self.seconds = int(card["step"]), float(card["seconds"])
             return path
+        if damage is not None:
+            raise damage
         return None
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -114,9 +128,15 @@ class TrainingState:
 
         self.method.load_state_dict(part("method."))
         self.average.load_state_dict(part("average."))
+        weights = list(self.method.parameters())
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in part("optimizer.").items():
             index, _, name = key.partition(".")
-            slots.setdefault(int(index), {})[name] = value
+            slots.setdefault(int(index), {})[name] = _laid_out_like(weights[int(index)], value)
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.rng.set_state(tensors["rng"])
+
+
+def _laid_out_like(weight: Tensor, value: Tensor) -> Tensor:
+    """A moment with its numbers in the order of its weight's in memory: fused AdamW goes by memory, not by index."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value

@@ -1,0 +1,151 @@
+"""Make the pictures of the documentation in a real viewer: the widget while it trains, raw beside restored.
+
+xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/pictures.py IMAGE
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+from scipy import ndimage
+
+from napari_restore.gui.readers import read_layers
+from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.work import Engine, package_engine
+
+IMAGES = Path(__file__).parent / "images"
+WINDOW = (1400, 860)
+SHOWN = 90
+"""Pixels of the image along a side of the picture of both layers: few, so that noise can be seen."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--seconds", type=float, default=60, help="of training")
+    parser.add_argument("--name", help="of the layer; the file's without it")
+    parser.add_argument("--output", type=Path, default=IMAGES)
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        take(given.image, given.name or given.image.stem, given.seconds, Path(folder), given.output)
+
+
+def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> None:
+    """Both pictures, from one run."""
+    viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
+    viewer.window.resize(*WINDOW)
+    [(data, kwargs, _)] = read_layers(str(path))
+    raw = viewer.add_image(data, **{**kwargs, "name": name})
+    widget = RestoreWidget(viewer, engine=budgeted(seconds, folder))
+    dock = viewer.window.add_dock_widget(widget, name="Restore")
+    look_at_structure(viewer, raw)
+    wait(lambda: widget.badge.text() != "…", 60)
+    widget.denoise()
+    wait(lambda: widget.buttons.bar.value() > 700 and not widget.preview.after.empty, 60 + 2 * seconds)
+    shoot(viewer, output / "widget.png")
+    wait(lambda: not widget.session.runner.running, 1800)
+    print(widget.messages.toPlainText())
+    viewer.window.remove_dock_widget(dock)
+    show_side_by_side(viewer, raw)
+    shoot(viewer, output / "layers.png")
+    viewer.close()
+
+
+def budgeted(seconds: float, folder: Path) -> Engine:
+    """The real engine with a budget of its own; results go to a folder that is thrown away."""
+    real = package_engine()
+
+    def restore(*given: Any, output: Path | None, **named: Any) -> Any:
+        return real.restore_events(*given, output=output or folder / "restored.zarr", **named)
+
+    return SimpleNamespace(
+        train_events=lambda images, **given: real.train_events(images, seconds=seconds, **given),
+        restore_events=restore,
+        load_model=real.load_model,
+        describe_device=real.describe_device,
+    )
+
+
+def look_at_structure(viewer: napari.Viewer, raw: Any) -> None:
+    """Go to the plane and the place with the strongest structure, with a contrast that shows faint parts."""
+    stack = np.asarray(raw.data, dtype=np.float32).reshape(-1, *raw.data.shape[-2:])
+    smooth = [ndimage.gaussian_filter(plane, 2) for plane in stack]
+    best = int(np.argmax([np.percentile(plane, 99) - np.median(plane) for plane in smooth]))
+    raw.contrast_limits = tuple(np.percentile(stack[best], (1, 99.8)))
+    raw.gamma = 0.6
+    raw.colormap = "inferno"
+    for axis, index in enumerate(np.unravel_index(best, raw.data.shape[:-2])):
+        viewer.dims.set_current_step(axis, int(index))
+    frame(viewer, raw, middle(smooth[best]), 1)
+
+
+def middle(plane: np.ndarray) -> tuple[int, int]:
+    """Row and column in the middle of what is bright, faint parts counted too."""
+    bright = np.sqrt(np.clip(plane - np.percentile(plane, 85), 0, None))
+    row, column = ndimage.center_of_mass(bright)
+    return round(row), round(column)
+
+
+def frame(viewer: napari.Viewer, layer: Any, centre: tuple[int, int], columns: int) -> None:
+    """Zoom so that ``SHOWN`` pixels around ``centre`` fill the canvas, or each of its columns, and nothing beyond."""
+    pump(0.5)
+    size = np.asarray(layer.scale[-2:])
+    canvas = np.asarray(viewer.window._qt_viewer.canvas.size) / (1, columns)
+    viewer.scene.camera.zoom = min(canvas) / (SHOWN * float(size.max()))
+    half = canvas / viewer.scene.camera.zoom / size / 2
+    last = np.maximum(np.asarray(layer.data.shape[-2:]) - half, half)
+    viewer.scene.camera.center = tuple(layer.translate[-2:] + np.clip(centre, np.minimum(half, last), last) * size)
+    pump(0.5)
+
+
+def show_side_by_side(viewer: napari.Viewer, raw: Any) -> None:
+    """Raw and restored in a grid, the same part of the same plane."""
+    position = viewer.scene.camera.center[-2:]
+    centre = tuple((np.asarray(position) - raw.translate[-2:]) / raw.scale[-2:])
+    viewer.layers.selection = {viewer.layers[-1]}
+    viewer.grid.enabled = True
+    viewer.grid.shape = (1, 2)
+    viewer.grid.spacing = 4
+    for layer in viewer.layers:
+        layer.name_overlay.visible = True
+        layer.name_overlay.font_size = 14
+    viewer.scale_bar.visible = True
+    pump(1)
+    frame(viewer, raw, (int(centre[0]), int(centre[1])), 2)
+
+
+def shoot(viewer: napari.Viewer, path: Path) -> None:
+    """The whole window, once it is drawn."""
+    pump(1)
+    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+    print(path)
+
+
+def wait(until: Callable[[], bool], seconds: float) -> None:
+    """Let the viewer live until something is so."""
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise SystemExit(f"gave up waiting after {seconds:.0f} s")
+        pump(0.05)
+
+
+def pump(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The buttons and the progress bar, always in sight below the scroll area."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QProgressBar, QPushButton, QWidget
+
+from napari_restore.gui.describe import Status
+
+State = Literal["idle", "running", "stopping"]
+
+
+class Actions(QWidget):  # type: ignore[misc]
+    """Denoise, Stop, Train, Restore, Save model; and how far it is."""
+
+    denoise = Signal()
+    train = Signal()
+    restore = Signal()
+    restore_with_file = Signal()
+    stop = Signal()
+    save = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.words = QLabel()
+        self.bar = QProgressBar()
+        self.denoise_button = _button("Denoise", "Train on this image, then restore it into a new layer.", self.denoise)
+        self.stop_button = _button("Stop", "Stop at the next step. What is there is kept.", self.stop)
+        self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
+        self.restore_button = QPushButton("Restore with…")
+        self.restore_button.setToolTip("Restore this image with a model that exists already.")
+        self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self._fill_menu()
+        self._lay_out()
+        self.show_state("idle", has_layer=False, has_model=False)
+        self.show_status(Status(0.0, "Ready"))
+
+    def show_state(self, state: State, *, has_layer: bool, has_model: bool) -> None:
+        """Enable what can be done now."""
+        idle = state == "idle"
+        for button in (self.denoise_button, self.train_button, self.restore_button):
+            button.setEnabled(idle and has_layer)
+        self.save_button.setEnabled(idle and has_model)
+        self._with_last.setEnabled(has_model)
+        self.stop_button.setEnabled(state == "running")
+        self.stop_button.setText("Stopping…" if state == "stopping" else "Stop")
+
+    def show_status(self, status: Status) -> None:
+        """Move the bar; a fraction of None makes it busy."""
+        self.bar.setRange(0, 0 if status.fraction is None else 1000)
+        if status.fraction is not None:
+            self.bar.setValue(round(1000 * min(max(status.fraction, 0.0), 1.0)))
+        self.words.setText(status.text)
+
+    def set_colours(self, *, accent: str, text: str, trough: str) -> None:
+        """Make the main button and the progress the first things seen."""
+        self.denoise_button.setStyleSheet(
+            f"QPushButton:enabled {{ background-color: {accent}; color: {text}; font-weight: bold; }}"
+        )
+        self.bar.setStyleSheet(
+            f"QProgressBar {{ background-color: {trough}; border: 0px; border-radius: 4px; }}"
+            f"QProgressBar::chunk {{ background-color: {accent}; border-radius: 4px; }}"
+        )
+
+    def _fill_menu(self) -> None:
+        menu = QMenu(self.restore_button)
+        self._with_last = menu.addAction("the model trained last")
+        self._with_last.triggered.connect(self.restore)
+        self._with_file = menu.addAction("a model file…")
+        self._with_file.triggered.connect(self.restore_with_file)
+        self.restore_button.setMenu(menu)
+
+    def _lay_out(self) -> None:
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.denoise_button.setMinimumHeight(32)
+        self.stop_button.setMinimumHeight(32)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(6)
+        layout.addWidget(self.words, 0, 0, 1, 3)
+        layout.addWidget(self.bar, 1, 0, 1, 3)
+        layout.addWidget(self.denoise_button, 2, 0, 1, 2)
+        layout.addWidget(self.stop_button, 2, 2)
+        for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
+            layout.addWidget(button, 3, column)
+            layout.setColumnStretch(column, 1)
+
+
+def _button(text: str, tip: str, signal: Signal) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _checked: signal.emit())
+    return button

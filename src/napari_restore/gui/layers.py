@@ -1,0 +1,151 @@
+"""The layer that shows a result: beside the raw one, exactly over it, filling in while tiles are written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from napari.layers import Image as ImageLayer
+
+from napari_restore.core.geometry import AXES
+from napari_restore.sources.image import Image
+
+_LARGEST_PLANE = 4096
+"""Pixels along Y or X above which a finished result is shown as a pyramid; below, level 0 is quick and exact in 3-D."""
+
+_LEAST_PAUSE = 0.3
+"""Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
+
+
+class ResultLayer:
+    """Shows one result, from the first tile to the finished file.
+
+    It copies the raw layer's place in the world when it is made, so that the raw layer may be deleted meanwhile.
+    A result layer that the user deletes stays deleted.
+    """
+
+    def __init__(self, viewer: Any, raw: Any, image: Image) -> None:
+        self._viewer = viewer
+        self._raw = raw
+        self._image = image
+        self._looks = looks_of(raw)
+        self._cost = 0.0
+        self._drawn = 0.0
+        self.layer: Any = None
+        self.begun = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
+        return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
+
+    def begin(self, path: str | Path, array: str) -> None:
+        """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will."""
+        try:
+            opened = zarr.open_array(Path(path) / array, mode="r")
+        except FileNotFoundError:
+            return
+        self._show(opened)
+
+    def refresh(self) -> None:
+        """Show the tiles written since the last time."""
+        if not self.shown:
+            return
+        started = time.monotonic()
+        self.layer.refresh(extent=False, highlight=False, thumbnail=False)
+        self._drawn = time.monotonic()
+        self._cost = self._drawn - started
+
+    def finish(self, levels: Sequence[Any], *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Show the finished file, which has another name than the unfinished one, and keep where it came from."""
+        if not self.begun:
+            self._show(levels[0])
+        if not self.shown:
+            return
+        arranged = [arrange(level, self._image, rgb=self._looks["rgb"]) for level in levels]
+        if len(arranged) > 1 and max(self._image.geometry.length(a) for a in "YX") > _LARGEST_PLANE:
+            self._swap(arranged)
+        else:
+            self.layer.data = arranged[0]
+            self.layer.refresh(thumbnail=True)
+        self.layer.metadata = {**self.layer.metadata, **(metadata or {})}
+
+    def discard(self) -> None:
+        """Take the layer away: another run shows the same output."""
+        if self.shown:
+            self._viewer.layers.remove(self.layer)
+
+    def _show(self, array: Any) -> None:
+        data = arrange(array, self._image, rgb=self._looks["rgb"])
+        self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks)
+        self.begun = True
+        insert_above(self._viewer, self.layer, self._raw)
+
+    def _swap(self, levels: Sequence[Any]) -> None:
+        """A layer cannot become multiscale: put another one in its place, as the user has set it up."""
+        _, state, _ = self.layer.as_layer_data_tuple()
+        whole = ImageLayer(list(levels), **{**state, "multiscale": True, "cache": False})
+        insert_above(self._viewer, whole, self.layer)
+        self._viewer.layers.remove(self.layer)
+        self.layer, whole.name = whole, state["name"]
+
+
+def looks_of(raw: Any) -> dict[str, Any]:
+    """Where the raw layer lies in the world and how it looks, as arguments of a new layer."""
+    looks: dict[str, Any] = {
+        "name": f"{raw.name}_denoised",
+        "rgb": bool(raw.rgb),
+        "scale": tuple(raw.scale),
+        "translate": tuple(raw.translate),
+        "rotate": raw.rotate,
+        "shear": raw.shear,
+        "affine": np.array(raw.affine.affine_matrix),
+        "units": raw.units,
+        "axis_labels": tuple(raw.axis_labels),
+        "interpolation2d": raw.interpolation2d,
+        "rendering": raw.rendering,
+    }
+    if raw.rgb:
+        return looks
+    return {**looks, "contrast_limits": tuple(raw.contrast_limits), "colormap": raw.colormap, "gamma": raw.gamma}
+
+
+def arrange(array: Any, image: Image, *, rgb: bool = False) -> Any:
+    """A file's array, whose axes are in the order of TCZYX, in the order of the image's axes.
+
+    An array that lies right is given back as it is, because napari refreshes Zarr arrays best.
+    """
+    written = [a for a in AXES if a in image.axes]
+    order = [written.index(a) for a in image.axes]
+    if order == sorted(order) and not rgb:
+        return array
+    moved = da.from_array(array, chunks=getattr(array, "chunks", "auto")).transpose(order)
+    return _as_colour(moved, image) if rgb else moved
+
+
+def _as_colour(array: Any, image: Image) -> Any:
+    """Colour in the raw image's integer type: napari takes floating-point colour to be between 0 and 1."""
+    if array.dtype.kind != "f" or image.dtype.kind == "f":
+        return array
+    limits = np.iinfo(image.dtype)
+    return array.round().clip(limits.min, limits.max).astype(image.dtype)
+
+
+def insert_above(viewer: Any, layer: Any, below: Any) -> None:
+    """Add a layer on top of another one (of all, where that is gone); what is selected stays selected."""
+    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+    index = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
+    viewer.layers.insert(index, layer)
+    viewer.layers.selection = selected or {layer}
+    if active is not None:
+        viewer.layers.selection.active = active

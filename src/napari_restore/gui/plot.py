@@ -1,0 +1,112 @@
+"""How training goes: the loss on patches and on held-out pixels, against the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_restore.core.events import Measured
+
+_KEPT = 2000
+"""Points of a curve that are drawn at most; past that every second one goes."""
+
+_INERTIA = {"training": 0.8, "held out": 0.0}
+"""The curves. The training loss jumps from batch to batch; the held-out loss is always of the same pixels."""
+
+
+class Trace:
+    """A curve that never grows past a number of points. Old points are thinned out, new ones are kept.
+
+    ``inertia`` is the part of the last value that stays in the next one: 0 draws what was measured.
+    """
+
+    def __init__(self, kept: int = _KEPT, *, inertia: float = 0.0) -> None:
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self._kept = kept
+        self._inertia = inertia
+
+    def add(self, step: int, value: float) -> None:
+        """One more point; numbers that are not finite are left out."""
+        if not np.isfinite(value):
+            return
+        self.steps.append(step)
+        self.values.append(value if not self.values else self._inertia * self.values[-1] + (1 - self._inertia) * value)
+        if len(self.steps) > self._kept:
+            del self.steps[:-1:2], self.values[:-1:2]
+
+
+def sensible_range(values: Iterable[float]) -> tuple[float, float] | None:
+    """Where to look: from the least value to the 90th percentile, so that the first steps do not flatten the rest."""
+    finite = np.array([v for v in values if np.isfinite(v)])
+    if finite.size == 0:
+        return None
+    low, high = float(finite.min()), float(np.percentile(finite, 90))
+    margin = 0.08 * (high - low) or max(abs(high), 1e-6) * 0.1
+    return low - margin, high + margin
+
+
+class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+    """Two curves: the training loss, thin, and the held-out loss, bold."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(165)
+        self.plotItem.setContentsMargins(0, 0, 2, 4)
+        self.setMinimumWidth(120)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMouseEnabled(x=False, y=False)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.showGrid(x=False, y=True, alpha=0.2)
+        self._curves = {name: self.plot() for name in _INERTIA}
+        self.setToolTip(
+            "Error of the prediction of hidden pixels, in units of the image's variance.\n"
+            "Thin: on the patches of the moment, smoothed. Bold: on pixels kept out of training.\n"
+            "It levels off at the noise; when the bold curve is flat, more training gains nothing."
+        )
+        self.clear_traces()
+
+    def clear_traces(self) -> None:
+        """Forget the last run."""
+        self.traces = {name: Trace(inertia=inertia) for name, inertia in _INERTIA.items()}
+        for curve in self._curves.values():
+            curve.setData([], [])
+
+    def add(self, measured: Iterable[Measured]) -> None:
+        """Draw what was measured since the last call, all at once."""
+        for one in measured:
+            self.traces["training"].add(one.step, one.loss)
+            if one.validation is not None and one.validation not in self.traces["held out"].values[-1:]:
+                self.traces["held out"].add(one.step, one.validation)
+        for name, curve in self._curves.items():
+            curve.setData(self.traces[name].steps, self.traces[name].values)
+        span = sensible_range(v for trace in self.traces.values() for v in trace.values)
+        if span is not None:
+            self.setYRange(*span, padding=0)
+
+    def set_colours(self, *, background: str, text: str, accent: str) -> None:
+        """Colours of the viewer's theme."""
+        self.setBackground(background)
+        faint = QColor(text)
+        faint.setAlpha(110)
+        self._curves["training"].setPen(pg.mkPen(faint, width=1))
+        self._curves["held out"].setPen(pg.mkPen(accent, width=2.5))
+        self._curves["held out"].setSymbol("o")
+        self._curves["held out"].setSymbolSize(4)
+        self._curves["held out"].setSymbolBrush(accent)
+        self._curves["held out"].setSymbolPen(None)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(faint)
+            self.getAxis(side).setTextPen(text)
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.setLabel("bottom", "step", color=text)
+        self.setLabel("left", "error", color=text)
+        key = f"<span>─ training</span> &nbsp; <span style='color:{accent}'><b>━ held out</b></span>"
+        self.setTitle(key, color=text, size="9pt")
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)

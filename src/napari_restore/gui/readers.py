@@ -1,0 +1,104 @@
+"""Opening files in napari: lazily, whatever their size, with axes, pixel size and contrast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.region import Region
+from napari_restore.sources import Image, open_image, recognises
+from napari_restore.sources.lazy import LazyArray
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+_MOST_BLOCKS = 20_000
+"""Blocks of a dask array at most: each costs some microseconds at every slice."""
+
+_SAMPLE_SIDE = 512
+"""Pixels along Y and X of the places where contrast is measured."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """A reader for this path, or None. Looks at the first bytes only, and never raises.
+
+    A list of paths is napari's wish for a stack of them, which is left to others: a folder of slices is one path.
+    """
+    if not isinstance(path, str) and len(path) != 1:
+        return None
+    single = path if isinstance(path, str) else path[0]
+    return read_layers if recognises(single) else None
+
+
+def read_layers(path: str | Sequence[str]) -> list[LayerData]:
+    """The layers of a file or folder; no pixels are read but a few blocks for the contrast."""
+    single = path if isinstance(path, str) else path[0]
+    return [layer_of(open_image(single))]
+
+
+def layer_of(image: Image) -> LayerData:
+    """A lazy image layer that lies where the file says."""
+    rgb = is_colour(image)
+    geometry = image.geometry
+    shown = [i for i, a in enumerate(image.axes) if not (rgb and a == "C")]
+    arguments: dict[str, Any] = {
+        "name": image.name,
+        "rgb": rgb,
+        "scale": tuple(geometry.pixel_size[i] for i in shown),
+        "translate": tuple(geometry.origin[i] for i in shown),
+        "units": tuple(geometry.units[i] for i in shown),
+        "axis_labels": tuple(image.axes[i].lower() for i in shown),
+        "metadata": {"napari_restore": {"location": image.location, "notes": list(image.notes)}},
+    }
+    if not rgb:
+        arguments["contrast_limits"] = sample_limits(image)
+    return as_dask(image), arguments, "image"
+
+
+def is_colour(image: Image) -> bool:
+    """Whether the last axis is colour, as in photographs; channels of a microscope come before the rows."""
+    return image.axes[-1] == "C" and image.shape[-1] in (3, 4) and image.dtype.kind == "u"
+
+
+def as_dask(image: Image) -> Any:
+    """A dask array that reads from the image what is looked at."""
+    import dask.array as da
+
+    chunks = display_chunks(image.shape, image.chunks)
+    meta = np.empty((0,) * image.ndim, dtype=image.dtype)
+    return da.from_array(LazyArray(image), chunks=chunks, name=False, meta=meta)
+
+
+def display_chunks(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, ...]:
+    """The file's blocks, joined where there are too many of them for dask."""
+    joined = list(chunks)
+    while prod(counts := [ceil(n / c) for n, c in zip(shape, joined, strict=True)]) > _MOST_BLOCKS:
+        axis = counts.index(max(counts))
+        joined[axis] = min(2 * joined[axis], shape[axis])
+    return tuple(joined)
+
+
+def sample_limits(image: Image) -> tuple[float, float]:
+    """Contrast limits from the first, middle and last plane's centre: nearly all pixels lie between them."""
+    values = np.concatenate([_finite(image.read(_centre(image, part))) for part in (0.0, 0.5, 1.0)])
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(values, (0.05, 99.9)))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _centre(image: Image, part: float) -> Region:
+    """The middle of the plane that lies at ``part`` of the way along the other axes."""
+    spans = []
+    for axis, n in zip(image.axes, image.shape, strict=True):
+        size = min(n, _SAMPLE_SIDE) if axis in "YX" else n if axis == "C" and n <= 4 else 1
+        start = (n - size) // 2 if axis in "YX" else round(part * (n - size))
+        spans.append((start, start + size))
+    return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
+
+
+def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(pixels[np.isfinite(pixels)])

@@ -1,0 +1,16 @@
+"""Sample images for File ▸ Open Sample: made by the package itself, so that nothing is downloaded."""
+
+from __future__ import annotations
+
+from napari_restore.gui.readers import LayerData, layer_of
+from napari_restore.sources.samples import sample_image
+
+
+def open_microscopy() -> list[LayerData]:
+    """A noisy stack as from a confocal microscope."""
+    return [layer_of(sample_image("microscopy"))]
+
+
+def open_ct() -> list[LayerData]:
+    """Noisy slices as from a CT scanner."""
+    return [layer_of(sample_image("ct"))]

@@ -1,0 +1,329 @@
+"""The dock widget "Restore": what to restore above, what comes of it in the middle, the buttons always in sight."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.gui.actions import Actions, State
+from napari_restore.gui.choices import EffortChoice, LayerChoice, PlaceChoice
+from napari_restore.gui.describe import describe_image, for_widget
+from napari_restore.gui.links import Links
+from napari_restore.gui.messages import Messages
+from napari_restore.gui.plot import LossPlot
+from napari_restore.gui.preview import Look, PreviewPane
+from napari_restore.gui.runner import Ended, Runner
+from napari_restore.gui.session import Session, camera_of
+from napari_restore.gui.work import Compared, Engine, finding_device, package_engine
+from napari_restore.sources import open_image
+from napari_restore.sources.image import Image
+
+_MODEL_FILES = "Models (*.safetensors)"
+_HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
+"""The bold curve, on dark and on light: orange, told apart from grey by everybody."""
+
+
+class RestoreWidget(QWidget):  # type: ignore[misc]
+    """Denoise the selected image with a network trained on that image alone.
+
+    Hiding the dock lets work go on; closing it, or the viewer, stops it.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer to work in.
+    engine
+        What does the work; the package itself unless a test brings its own.
+    """
+
+    def __init__(self, napari_viewer: Any, *, engine: Engine | None = None) -> None:
+        super().__init__()
+        self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._engine = engine or package_engine()
+        self._links = Links()
+        self._described = Links()
+        self._docked = False
+        self._typed = ""
+        self._shown = ""
+        self.layers = LayerChoice(self._viewer, self._links)
+        self.axes = QLineEdit()
+        self.size = QLabel()
+        self.effort = EffortChoice()
+        self.place = PlaceChoice()
+        self.badge = QLabel("…")
+        self.preview = PreviewPane()
+        self.plot = LossPlot()
+        self.messages = Messages()
+        self.buttons = Actions()
+        self.session = Session(self._viewer, self._engine, self)
+        self._device = Runner(self)
+        self._lay_out()
+        self._connect()
+        self._paint()
+        self._take_layer()
+
+    # What the user does.
+
+    def denoise(self) -> None:
+        """Train on the chosen layer, then restore it into a new layer."""
+        if (image := self._opened()) is not None:
+            self.session.folder = self.place.folder
+            self.session.denoise(self.layers.layer, image, self.effort.effort)
+
+    def train(self) -> None:
+        """Train on the chosen layer, and keep the model."""
+        if (image := self._opened()) is not None:
+            self.session.train(self.layers.layer, image, self.effort.effort)
+
+    def restore(self) -> None:
+        """Restore the chosen layer with the model trained last."""
+        if self.session.model is not None:
+            self.restore_with(self.session.model)
+
+    def restore_with(self, model: Any) -> None:
+        """Restore the chosen layer with a model, or with the file of one."""
+        if (image := self._opened()) is not None:
+            self.session.folder = self.place.folder
+            self.session.restore(self.layers.layer, image, model)
+
+    def _ask_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Restore with a model", "", _MODEL_FILES)
+        if path:
+            self.restore_with(path)
+
+    def _ask_where(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.safetensors", _MODEL_FILES)
+        if path:
+            self.session.save_model(path)
+
+    # What the widget says.
+
+    def _opened(self) -> Image | None:
+        """The chosen layer as an image, with the axes the user typed; or None, and the reason is said."""
+        layer = self.layers.layer
+        if layer is None:
+            return None
+        try:
+            return open_image(layer, axes=wanted_axes(self._typed, layer))
+        except RestoreError as error:
+            self.messages.say(str(error), "error")
+            return None
+
+    def _take_layer(self, layer: Any = None) -> None:
+        """Another layer is chosen: say what it is, and follow its changes."""
+        self._described.cut()
+        layer = self.layers.layer
+        self._typed = ""
+        if layer is not None:
+            for name in ("data", "scale", "units", "axis_labels"):
+                self._described.connect(getattr(layer.events, name), self._describe)
+        self._describe()
+
+    def _take_axes(self) -> None:
+        """The user has typed axes; an empty box goes back to what was found."""
+        if self.axes.text().strip().upper() != self._shown:
+            self._typed = self.axes.text()
+            self._describe()
+
+    def _describe(self, event: Any = None) -> None:
+        """Show the axes and the size of the chosen layer, as they are or as the user has named them."""
+        self._show_state()
+        layer, self._shown = self.layers.layer, ""
+        image = self._opened()
+        if image is None and self._typed:
+            self._typed = ""
+            image = self._opened()
+        if image is None:
+            self.size.setText("Open an image, or File ▸ Open Sample ▸ Restore." if layer is None else "")
+        else:
+            self._shown = image.axes.replace("C", "") if layer.rgb else image.axes
+            notes = () if self._typed else image.notes
+            self.size.setText("\n".join([_unbroken(describe_image(image)), *(for_widget(note) for note in notes)]))
+        self.axes.setText(self._shown)
+
+    def _show_state(self) -> None:
+        runner = self.session.runner
+        state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
+        self.layers.setEnabled(state == "idle")
+        self.axes.setEnabled(state == "idle" and self.layers.layer is not None)
+        self.effort.setEnabled(state == "idle")
+        self.place.setEnabled(state == "idle")
+        has_layer, has_model = self.layers.layer is not None, self.session.model is not None
+        self.buttons.show_state(state, has_layer=has_layer, has_model=has_model)
+
+    def _begin(self) -> None:
+        self.plot.clear_traces()
+        self.preview.clear()
+
+    def _compare(self, pair: Compared) -> None:
+        run = self.session.run
+        if run is not None:
+            self.preview.show_pair(pair, axes=run.image.axes, look=Look.of(run.raw), channel=self._channel(run.image))
+
+    def _channel(self, image: Image) -> int:
+        """The channel the sliders stand at, where the image has a channel axis with a slider."""
+        steps = self._viewer.dims.current_step[-image.ndim :]
+        return int(steps[image.axes.index("C")]) if "C" in image.axes and len(steps) == image.ndim else 0
+
+    def _find_device(self) -> None:
+        self._device.start(finding_device(self._engine))
+
+    def _show_device(self, ended: Ended) -> None:
+        self.badge.setText(ended.result or "no device")
+
+    # How it is put together.
+
+    def _lay_out(self) -> None:
+        """The buttons stay in sight: only what is above them scrolls."""
+        scroll = QScrollArea()
+        scroll.setWidget(self._content())
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self.buttons)
+        self.setMinimumWidth(300)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Narrow enough for a laptop's screen beside the canvas."""
+        return QSize(400, 700)
+
+    def _content(self) -> QWidget:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(8, 6, 8, 4)
+        column.setSpacing(6)
+        column.addLayout(self._form())
+        column.addWidget(self.preview)
+        column.addWidget(self.plot)
+        column.addWidget(self.messages, 1)
+        return content
+
+    def _form(self) -> QGridLayout:
+        self.size.setWordWrap(True)
+        self.size.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.axes.setMaximumWidth(80)
+        self.axes.setToolTip(
+            "One letter an axis, in the order of the array: T time, C channel, Z depth, Y row, X column.\n"
+            "Type over them where the guess is wrong. Every time point and channel is restored by itself."
+        )
+        self.badge.setToolTip("Where the work is done.")
+        form = QGridLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(6)
+        form.setColumnStretch(2, 1)
+        for row, name in ((0, "Layer"), (1, "Axes"), (3, "Effort"), (4, "Result")):
+            form.addWidget(QLabel(name), row, 0)
+        form.addWidget(self.layers, 0, 1, 1, 3)
+        form.addWidget(self.axes, 1, 1)
+        form.addWidget(self.badge, 1, 3)
+        form.addWidget(self.size, 2, 0, 1, 4)
+        form.addWidget(self.effort, 3, 1, 1, 3)
+        form.addWidget(self.place, 4, 1, 1, 3)
+        return form
+
+    def _connect(self) -> None:
+        """Every signal there is, in one place."""
+        self.layers.chosen.connect(self._take_layer)
+        self.axes.editingFinished.connect(self._take_axes)
+        self.buttons.denoise.connect(self.denoise)
+        self.buttons.train.connect(self.train)
+        self.buttons.restore.connect(self.restore)
+        self.buttons.restore_with_file.connect(self._ask_model)
+        self.buttons.save.connect(self._ask_where)
+        self.buttons.stop.connect(self.session.stop)
+        self.session.begun.connect(self._begin)
+        self.session.changed.connect(self._show_state)
+        self.session.said.connect(self.messages.say)
+        self.session.status.connect(self.buttons.show_status)
+        self.session.measured.connect(self.plot.add)
+        self.session.compared.connect(self._compare)
+        self._device.ended.connect(self._show_device)
+        self._links.connect(self._viewer.events.theme, self._paint)
+        for emitter in (self._viewer.dims.events.current_step, camera_of(self._viewer).events.center):
+            self._links.connect(emitter, self.session.look)
+        self.destroyed.connect(partial(_leave, self._links, self._described, self.session.runner.flag))
+        later = QTimer(self)
+        later.setSingleShot(True)
+        later.timeout.connect(self._find_device)
+        later.start(500)
+
+    def _paint(self, event: Any = None) -> None:
+        """Take the colours of the viewer's theme."""
+        theme = get_theme(self._viewer.theme)
+        text, accent = theme.text.as_hex("long"), theme.current.as_hex("long")
+        light = theme.type == "light"
+        self.plot.set_colours(background=theme.background.as_hex("long"), text=text, accent=_HELD_OUT[theme.type])
+        self.messages.set_colours(
+            warning="#8a5a00" if light else theme.warning.as_hex("long"), error="#b00020" if light else "#ff7b7b"
+        )
+        self.buttons.set_colours(accent=accent, text=text, trough=theme.foreground.as_hex("long"))
+        self.badge.setStyleSheet(
+            f"background-color: {theme.foreground.as_hex('long')}; border-radius: 8px; padding: 2px 8px;"
+        )
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Taken out of its dock for good: the user has closed it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self.leave()
+                self.deleteLater()
+            self._docked = self.parent() is not None
+
+    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Closed as a window of its own."""
+        self.leave()
+        super().closeEvent(event)
+
+    def leave(self) -> None:
+        """Stop the work, and listen to the viewer no more."""
+        _leave(self._links, self._described, self.session.runner.flag)
+        self.session.abandon()
+        self._device.abandon()
+
+
+def wanted_axes(text: str, layer: Any) -> str | None:
+    """The axes in the box for this layer (colour goes last by itself), or None where the box is empty.
+
+    Raises
+    ------
+    ImageError
+        If there is not one letter an axis.
+    """
+    letters = text.strip().upper()
+    if letters and len(letters) != layer.ndim:
+        raise ImageError(f"axes {letters!r} are {len(letters)} letters: the layer {layer.name} has {layer.ndim} axes.")
+    return (letters + "C" * bool(layer.rgb)) or None if letters else None
+
+
+def _unbroken(text: str) -> str:
+    """The same words, broken into lines only after a comma."""
+    return ", ".join(part.replace(" ", "\u00a0") for part in text.split(", "))
+
+
+def _leave(links: Links, described: Links, flag: threading.Event) -> None:
+    """Knows no Qt objects: it also runs when they are gone."""
+    links.cut()
+    described.cut()
+    flag.set()

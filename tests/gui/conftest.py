@@ -1,0 +1,133 @@
+"""Viewer tests need a display: pytest-xvfb gives them one wherever xvfb is installed; elsewhere they are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_restore.core.events import (
+    Measured,
+    Note,
+    Preview,
+    RestorationStarted,
+    Saved,
+    Stopped,
+    TileDone,
+    Trained,
+    TrainingStarted,
+)
+from napari_restore.core.region import Region
+
+_HERE = Path(__file__).parent
+_NEEDED = "xvfb libgl1 libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = missing_display()
+    if reason is None:
+        return
+    skip = pytest.mark.skip(reason=reason)
+    for item in items:
+        if _HERE in item.path.parents and {"qtbot", "qapp"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(skip)
+
+
+def missing_display() -> str | None:
+    """Why no window can be opened here, and what to install; None where one can."""
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return None
+    if shutil.which("Xvfb"):
+        return "no display: install pytest-xvfb (pip install '.[test]'), or run under xvfb-run"
+    return f"no display: apt-get install {_NEEDED}"
+
+
+class PretendEngine:
+    """Says what the real engine says, without a network: the restored image is the raw one plus one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps = 5
+        self.pause = 0.01
+        self.raises: BaseException | None = None
+        self.calls: list[tuple[str, dict]] = []
+        self.closed = 0
+        self.threads: set[str] = set()
+
+    def describe_device(self):
+        return "pretended device"
+
+    def load_model(self, path):
+        return SimpleNamespace(**vars(self._model()), path=path)
+
+    def train_events(self, images, *, effort, preview, stop):
+        self.calls.append(("train", {"effort": effort}))
+        return self._train(images[0], preview, stop)
+
+    def restore_events(self, image, model, *, output, stop):
+        self.calls.append(("restore", {"model": model, "output": output}))
+        return self._restore(image, model, output, stop)
+
+    def _train(self, image, preview, stop):
+        yield Note("channels are independent")
+        yield TrainingStarted("noise2void", "cpu", "float32", 1234, (64, 64), 8, self.steps, None)
+        try:
+            for step in range(1, self.steps + 1):
+                time.sleep(self.pause)
+                if self.raises is not None:
+                    raise self.raises
+                if stop.is_set():
+                    yield Stopped("training", step, None)
+                    return self._model()
+                held_out = 1 / step if step % 5 == 0 else None
+                yield Measured(step, step * 0.1, 1 / step, held_out, 1e-3, step / self.steps, 0.1 * (self.steps - step))
+                if preview.region is not None:
+                    yield Preview(step, preview.region, image.read(preview.region).astype(np.float32) + 1)
+        finally:
+            self.closed += 1
+        yield Trained(self.steps, 1.0, 0.1)
+        return self._model()
+
+    def _model(self):
+        return SimpleNamespace(save=lambda path: Path(path).write_bytes(b"model"))
+
+    def _restore(self, image, model, output, stop):
+        order = [image.axes.index(a) for a in "TCZYX" if a in image.axes]
+        shape = tuple(image.shape[i] for i in order)
+        final = output or self.folder / f"{image.name}_{len(self.calls)}.zarr"
+        partial = final.with_name(f"{final.name}.partial")
+        group = zarr.open_group(partial, mode="w")
+        array = group.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype=image.dtype)
+        result = SimpleNamespace(model=model, path=partial, complete=False, layer_kwargs={"metadata": {"made": "up"}})
+        result.levels = [array]
+        yield RestorationStarted(str(partial), "0", shape[0], 0, (1, *shape[1:]), (0,) * len(shape), 1, "x", "cpu", "x")
+        for index in range(shape[0]):
+            time.sleep(self.pause)
+            if stop.is_set():
+                yield Stopped("restoration", index, str(partial))
+                return result
+            pixels = image.read().transpose(order)[index : index + 1]
+            array[index : index + 1] = pixels + 1
+            yield TileDone(index, index + 1, shape[0], Region((index,), (index + 1,)), 0.1, 1.0)
+        partial.rename(final)
+        yield Saved(str(final), "image")
+        result.levels, result.path, result.complete = [zarr.open_array(final / "0", mode="r")], final, True
+        return result
+
+
+@pytest.fixture
+def engine(tmp_path) -> PretendEngine:
+    return PretendEngine(tmp_path)
+
+
+@pytest.fixture
+def stack() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.poisson(100, (6, 40, 50)).astype(np.uint16)

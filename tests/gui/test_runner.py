@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import gc
+import threading
+import time
+
+import pytest
+
+from napari_restore.core.errors import ImageError
+from napari_restore.gui import runner as room
+from napari_restore.gui.runner import Runner
+
+
+@pytest.fixture
+def runner(qtbot):
+    runner = Runner(every_ms=10)
+    yield runner
+    runner.abandon()
+
+
+def run(qtbot, runner, start):
+    received = []
+    runner.received.connect(received.extend)
+    with qtbot.waitSignal(runner.ended, timeout=5000) as signal:
+        assert runner.start(start)
+    return received, signal.args[0]
+
+
+def test_events_arrive_in_order_and_the_result_last(qtbot, runner):
+    def work(stop):
+        yield from range(1000)
+        return "result"
+
+    received, ended = run(qtbot, runner, work)
+    assert received == list(range(1000))
+    assert ended.result == "result" and ended.failure is None
+    assert not runner.running and not room._ALIVE
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyError("x"), MemoryError(), SystemExit(3)])
+def test_nothing_escapes_the_worker(qtbot, runner, error):
+    def work(stop):
+        yield 1
+        raise error
+
+    received, ended = run(qtbot, runner, work)
+    assert received == [1] and ended.failure.kind == type(error).__name__
+    assert run(qtbot, runner, iter_once)[1].failure is None, "and it can run again"
+
+
+def iter_once(stop):
+    yield 1
+
+
+def test_the_users_errors_are_shown_as_they_are(qtbot, runner):
+    def work(stop):
+        raise ImageError("axis Y: too short.")
+
+    assert run(qtbot, runner, work)[1].failure.message == "axis Y: too short."
+
+
+def test_a_stop_is_seen_and_the_generator_closes_on_its_own_thread(qtbot, runner):
+    threads = []
+
+    def work(stop):
+        try:
+            while not stop.is_set():
+                time.sleep(0.005)
+                yield 1
+            return "kept"
+        finally:
+            threads.append(threading.current_thread())
+
+    runner.received.connect(lambda events: runner.stop())
+    received, ended = run(qtbot, runner, work)
+    assert received and ended.result == "kept"
+    assert threads and threads[0] is not threading.main_thread() and not threads[0].is_alive()
+
+
+def test_starting_twice_starts_once(qtbot, runner):
+    def work(stop):
+        stop.wait(5)
+        yield 1
+
+    with qtbot.waitSignal(runner.ended, timeout=5000):
+        assert runner.start(work)
+        assert not runner.start(work)
+        assert runner.running and not runner.stopping
+        runner.stop()
+        assert runner.stopping
+
+
+def test_a_fast_worker_does_not_flood_the_event_loop(qtbot, runner):
+    ticks = []
+    runner.received.connect(lambda events: ticks.append(len(events)))
+
+    def work(stop):
+        yield from range(100_000)
+
+    run(qtbot, runner, work)
+    assert sum(ticks) == 100_000 and len(ticks) < 200
+
+
+def test_an_abandoned_worker_ends_and_says_nothing(qtbot):
+    runner = Runner(every_ms=10)
+    said = []
+    runner.ended.connect(said.append)
+
+    def work(stop):
+        stop.wait(5)
+        yield 1
+
+    runner.start(work)
+    runner.abandon()
+    assert not runner.start(work)
+    del runner
+    gc.collect()
+    qtbot.waitUntil(lambda: not room._ALIVE, timeout=3000)
+    assert not said
+
+
+def test_running_work_is_wound_down_at_exit(qtbot, runner):
+    closed = []
+
+    def work(stop):
+        try:
+            while not stop.is_set():
+                time.sleep(0.005)
+                yield 1
+        finally:
+            closed.append(True)
+
+    runner.start(work)
+    time.sleep(0.05)
+    room._wind_down()
+    assert closed == [True]

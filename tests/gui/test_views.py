@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Image as ImageLayer
+
+from napari_restore.core.events import Measured, Preview
+from napari_restore.core.region import Region
+from napari_restore.gui.messages import Messages
+from napari_restore.gui.plot import LossPlot, Trace, sensible_range
+from napari_restore.gui.preview import Look, PreviewPane, region_in_view, to_plane
+from napari_restore.gui.work import Compared
+from napari_restore.sources import open_image
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "position", "expected"),
+    [
+        ((9, 600, 700), "ZYX", (4.4, 300, 350), Region((4, 172, 222), (5, 428, 478))),
+        ((9, 600, 700), "ZYX", (-5, 0, 9999), Region((0, 0, 444), (1, 256, 700))),
+        ((9, 17, 23), "ZYX", (8, 5, 5), Region((8, 0, 0), (9, 17, 23))),
+        ((2, 3, 300, 300), "TCYX", (1, 2, 150, 150), Region((1, 0, 22, 22), (2, 3, 278, 278))),
+        ((400, 300, 5), "XYZ", (200, 150, 2), Region((72, 22, 2), (328, 278, 3))),
+        ((1, 50), "YX", (float("nan"), 3), Region((0, 0), (1, 50))),
+    ],
+)
+def test_the_region_previewed_lies_inside_and_follows(shape, axes, position, expected):
+    region = region_in_view(open_image(np.zeros(shape, np.uint8), axes=axes), position)
+    assert region == expected and region.inside(shape)
+
+
+def test_colour_is_previewed_whole():
+    image = open_image(np.zeros((40, 50, 3), np.uint8), axes="YXC")
+    assert region_in_view(image, (20, 20), rgb=True) == Region((0, 0, 0), (40, 50, 3))
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("ZYX", (1, 6, 7)), ("XYZ", (7, 6, 1)), ("TCYX", (1, 3, 6, 7)), ("YX", (6, 7))]
+)
+def test_a_plane_has_rows_and_columns(axes, shape):
+    assert to_plane(np.zeros(shape), axes).shape == (6, 7)
+
+
+def test_the_channel_at_the_slider_is_shown():
+    pixels = np.arange(3)[None, :, None, None] * np.ones((1, 3, 6, 7))
+    assert to_plane(pixels, "TCYX", channel=2).max() == 2
+    assert to_plane(pixels, "TCYX", channel=9).max() == 2
+    assert to_plane(np.zeros((6, 7, 4)), "YXC").shape == (6, 7, 3)
+
+
+def test_contrast_limits_become_black_and_white():
+    plane = np.array([[0, 10, 20, 30, np.nan]])
+    assert Look((10, 20)).paint(plane).tolist() == [[0, 0, 255, 255, 0]]
+    assert Look((10, 10)).paint(plane).max() == 255
+
+
+def test_the_preview_looks_like_the_canvas():
+    layer = ImageLayer(np.zeros((9, 9)), contrast_limits=(0, 2), colormap="green", gamma=0.5)
+    pixels = Look.of(layer).paint(np.array([[0.0, 0.5, 2.0]]))
+    assert pixels.tolist() == [[[0, 0, 0], [0, 127, 0], [0, 255, 0]]]
+    assert Look.of(ImageLayer(np.zeros((9, 9, 3), np.uint8), rgb=True)).colours is None
+
+
+def test_a_trace_stays_short_and_keeps_the_newest():
+    trace = Trace(kept=100)
+    for step in range(10_000):
+        trace.add(step, 1.0)
+    trace.add(10_000, float("nan"))
+    assert len(trace.steps) <= 100 and trace.steps[-1] == 9999
+    assert trace.steps == sorted(trace.steps) and len(trace.values) == len(trace.steps)
+
+
+def test_a_smoothed_trace_stays_between_its_values():
+    trace = Trace(inertia=0.5)
+    for step, value in enumerate([0.0, 4.0, 4.0]):
+        trace.add(step, value)
+    assert trace.values == [0, 2, 3]
+
+
+def test_the_first_steps_do_not_flatten_the_rest():
+    low, high = sensible_range([1000.0, *np.linspace(2, 1, 99)])
+    assert low < 1 and 1.5 < high < 3
+    assert sensible_range([]) is None
+    low, high = sensible_range([3.0])
+    assert low < 3 < high
+
+
+def test_views_in_a_window(qtbot):
+    pane, plot, messages = PreviewPane(), LossPlot(), Messages()
+    for widget in (pane, plot, messages):
+        qtbot.addWidget(widget)
+        widget.show()
+    pixels = np.random.default_rng(0).random((1, 33, 47)).astype(np.float32)
+    pair = Compared(Preview(12, Region((0, 0, 0), (1, 33, 47)), pixels), pixels)
+    pane.show_pair(pair, axes="ZYX", look=Look((0, 1)))
+    assert not pane.before.empty and "12" in pane.caption.text()
+    assert pane.grab().toImage().pixelColor(pane.after.geometry().center()).red() > 0
+    plot.add([Measured(1, 0.1, 2.0, 1.5, 1e-3, 0.1, None), Measured(2, 0.2, float("nan"), None, 1e-3, 0.2, None)])
+    assert plot.traces["training"].steps == [1] and plot.traces["held out"].values == [1.5]
+    messages.say("a <b> & c", "error")
+    assert "a <b> & c" in messages.toPlainText()
+    pane.clear()
+    assert pane.after.empty

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from napari.utils.theme import available_themes
+from qtpy.QtWidgets import QFileDialog
+
+from napari_restore.core.errors import ImageError
+from napari_restore.gui import runner as room
+from napari_restore.gui.widget import RestoreWidget
+
+PLACE = {"scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def raw(viewer, stack):
+    return viewer.add_image(stack, name="raw", contrast_limits=(60, 150), **PLACE)
+
+
+@pytest.fixture
+def widget(viewer, raw, engine):
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def wait(qtbot, widget):
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+
+
+def said(widget) -> str:
+    return widget.messages.toPlainText()
+
+
+def size_of(widget) -> str:
+    return widget.size.text().replace("\u00a0", " ")
+
+
+def idle(widget) -> bool:
+    buttons = widget.buttons
+    return buttons.denoise_button.isEnabled() and not buttons.stop_button.isEnabled()
+
+
+def test_denoise_is_one_click(qtbot, viewer, widget, raw, stack, engine):
+    widget.buttons.denoise_button.click()
+    assert not widget.buttons.denoise_button.isEnabled() and widget.buttons.stop_button.isEnabled()
+    wait(qtbot, widget)
+    layer = viewer.layers["raw_denoised"]
+    np.testing.assert_array_equal(np.asarray(layer.data), stack + 1)
+    np.testing.assert_allclose(layer.extent.world, raw.extent.world)
+    assert layer.units == raw.units and layer.ndim == 3 and tuple(layer.contrast_limits) == (60, 150)
+    assert [name for name, _ in engine.calls] == ["train", "restore"]
+    assert engine.calls[0][1] == {"effort": "normal"} and layer.metadata["made"] == "up"
+    assert idle(widget) and widget.buttons.save_button.isEnabled()
+    assert widget.buttons.words.text() == "Done" and widget.buttons.bar.value() == 1000
+    assert not widget.preview.after.empty and widget.plot.traces["training"].steps
+    assert "channels are independent" in widget.messages.toPlainText()
+    assert widget.layers.layer.name == "raw", "the result does not take the raw layer's place in the box"
+
+
+def test_train_then_restore_then_save(qtbot, viewer, widget, engine, tmp_path):
+    widget.effort.setCurrentIndex(0)
+    widget.buttons.train_button.click()
+    wait(qtbot, widget)
+    assert "raw_denoised" not in viewer.layers and idle(widget)
+    widget.restore()
+    wait(qtbot, widget)
+    assert "raw_denoised" in viewer.layers
+    widget.restore_with(str(tmp_path / "other.safetensors"))
+    wait(qtbot, widget)
+    assert [name for name, _ in engine.calls] == ["train", "restore", "restore"]
+    assert engine.calls[0][1] == {"effort": "quick"}
+    assert engine.calls[2][1]["model"].path == str(tmp_path / "other.safetensors")
+    widget.session.save_model(tmp_path / "m.safetensors")
+    assert (tmp_path / "m.safetensors").read_bytes() == b"model"
+    widget.session.save_model(tmp_path / "no" / "m.safetensors")
+    assert "not saved" in widget.messages.toPlainText()
+
+
+def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "raw_denoised.ome.zarr.partial").mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(kept))
+    widget.place.activated.emit(1)
+    widget.denoise()
+    wait(qtbot, widget)
+    assert engine.calls[-1][1]["output"] == kept / "raw_denoised_2.ome.zarr" and "temporary" not in said(widget)
+    widget.place.activated.emit(0)
+    widget.restore()
+    wait(qtbot, widget)
+    assert engine.calls[-1][1]["output"] is None and "temporary" in said(widget)
+
+
+def test_a_stop_while_training_leaves_the_widget_usable(qtbot, viewer, widget, engine):
+    engine.steps, engine.pause = 10_000, 0.005
+    widget.buttons.denoise_button.click()
+    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
+    widget.buttons.stop_button.click()
+    assert widget.buttons.stop_button.text() == "Stopping…" and not widget.buttons.stop_button.isEnabled()
+    wait(qtbot, widget)
+    assert idle(widget) and engine.closed == 1 and "Stopped after" in widget.messages.toPlainText()
+    assert [layer.name for layer in viewer.layers] == ["raw"] and widget.buttons.words.text() == "Stopped"
+    assert widget.session.model is not None, "what was learned can be used"
+    engine.pause = 0.01
+    widget.restore()
+    wait(qtbot, widget)
+    assert "raw_denoised" in viewer.layers
+
+
+def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engine):
+    engine.pause = 0.15
+    widget.session.model = object()
+    widget.restore()
+    qtbot.waitUntil(lambda: "raw_denoised" in viewer.layers, timeout=5000)
+    widget.buttons.stop_button.click()
+    wait(qtbot, widget)
+    assert idle(widget) and "raw_denoised" in viewer.layers and widget.buttons.words.text() == "Stopped"
+    assert "unfinished" in widget.messages.toPlainText()
+
+
+@pytest.mark.parametrize("error", [ImageError("one line for the user."), RuntimeError("CUDA out of memory")])
+def test_a_failure_is_said_and_nothing_is_stuck(qtbot, viewer, widget, engine, error):
+    engine.raises = error
+    widget.buttons.denoise_button.click()
+    wait(qtbot, widget)
+    assert str(error) in widget.messages.toPlainText() and widget.buttons.words.text() == "Failed"
+    assert idle(widget) and engine.closed == 1
+    engine.raises = None
+    widget.buttons.denoise_button.click()
+    wait(qtbot, widget)
+    assert "raw_denoised" in viewer.layers
+
+
+def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, engine, stack):
+    engine.steps, engine.pause = 30, 0.01
+    widget.buttons.denoise_button.click()
+    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
+    viewer.layers.remove("raw")
+    viewer.dims.set_point(0, 2) if viewer.dims.ndim > 2 else None
+    wait(qtbot, widget)
+    np.testing.assert_array_equal(np.asarray(viewer.layers["raw_denoised"].data), stack + 1)
+    assert "is gone" in widget.messages.toPlainText()
+    assert widget.layers.layer.name == "raw_denoised" and idle(widget)
+
+
+def test_two_clicks_start_one_run(qtbot, widget, engine):
+    widget.denoise()
+    widget.denoise()
+    widget.train()
+    wait(qtbot, widget)
+    assert [name for name, _ in engine.calls] == ["train", "restore"]
+
+
+def test_the_preview_follows_the_slider(qtbot, viewer, widget, engine):
+    engine.steps, engine.pause = 10_000, 0.005
+    widget.denoise()
+    viewer.dims.set_current_step(0, 5)
+    assert widget.session.run.request.region.start[0] == 5
+    viewer.dims.set_current_step(0, 1)
+    assert widget.session.run.request.region.start[0] == 1
+    widget.session.stop()
+    wait(qtbot, widget)
+
+
+def test_the_box_follows_the_viewer(viewer, widget, raw, stack):
+    assert widget.layers.layer.name == "raw"
+    viewer.add_labels(np.zeros((40, 50), int))
+    assert widget.layers.count() == 1
+    second = viewer.add_image(stack[0], name="second")
+    viewer.layers.selection.active = second
+    assert widget.layers.currentText() == "second" and widget.axes.text() == "YX"
+    second.name = "renamed"
+    assert widget.layers.currentText() == "renamed"
+    viewer.layers.remove("renamed")
+    assert widget.layers.currentText() == "raw"
+    assert "6 × 40 × 50 ZYX, 3 × 0.1 × 0.2 µm, 16 bit" in size_of(widget)
+    raw.scale = (4, 0.1, 0.2)
+    assert "4 × 0.1 × 0.2 µm" in size_of(widget)
+    viewer.layers.clear()
+    assert widget.layers.layer is None and not widget.buttons.denoise_button.isEnabled()
+    widget.denoise()
+
+
+def test_axes_can_be_typed_over(qtbot, viewer, widget, stack):
+    viewer.add_image(np.stack([stack, stack]), name="4d")
+    viewer.layers.selection.active = viewer.layers["4d"]
+    assert len(widget.axes.text()) == 4 and "type over them" in widget.size.text()
+    widget.axes.setText("tzyx")
+    widget.axes.editingFinished.emit()
+    assert widget.axes.text() == "TZYX" and "type over them" not in widget.size.text()
+    widget.axes.setText("YX")
+    widget.axes.editingFinished.emit()
+    assert "2 letters" in widget.messages.toPlainText() and len(widget.axes.text()) == 4
+
+
+def test_colour_and_channels(qtbot, viewer, widget, stack):
+    photo = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    viewer.add_image(photo, name="photo", rgb=True)
+    channels = viewer.add_image(np.stack([stack] * 2), name="two", axis_labels=("z", "c", "y", "x")[:4])
+    for name in ("photo", "two"):
+        viewer.layers.selection.active = viewer.layers[name]
+        widget.denoise()
+        wait(qtbot, widget)
+        assert viewer.layers[f"{name}_denoised"].ndim == viewer.layers[name].ndim
+        assert not widget.preview.after.empty
+    np.testing.assert_array_equal(np.asarray(viewer.layers["photo_denoised"].data), photo + 1)
+    np.testing.assert_array_equal(np.asarray(viewer.layers["two_denoised"].data), np.asarray(channels.data) + 1)
+
+
+def test_closing_the_dock_stops_the_work(qtbot, viewer, raw, engine):
+    widget = RestoreWidget(viewer, engine=engine)
+    dock = viewer.window.add_dock_widget(widget, name="closing")
+    engine.steps, engine.pause = 10_000, 0.005
+    widget.denoise()
+    dock.hide()
+    assert widget.session.runner.running, "a hidden dock goes on"
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not room._ALIVE, timeout=5000)
+    assert engine.closed == 1
+    viewer.layers.clear()
+
+
+def test_closing_the_viewer_stops_the_work(qtbot, make_napari_viewer_proxy, stack, engine):
+    viewer = make_napari_viewer_proxy()
+    raw = viewer.add_image(stack)
+    engine.steps, engine.pause = 10_000, 0.005
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget)
+    widget.denoise()
+    qtbot.wait(50)
+    del widget
+    viewer.close()
+    qtbot.waitUntil(lambda: not room._ALIVE, timeout=5000)
+    raw.scale = (2, 2, 2)
+    gc.collect()
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_it_fits_a_small_screen_in_every_theme(qtbot, viewer, widget, theme):
+    assert theme in available_themes()
+    viewer.theme = theme
+    widget.setParent(None)
+    fresh = RestoreWidget(viewer, engine=widget._engine)
+    qtbot.addWidget(fresh)
+    fresh.resize(400, 700)
+    fresh.show()
+    assert fresh.width() == 400 and fresh.height() == 700
+    for button in (fresh.buttons.denoise_button, fresh.buttons.stop_button, fresh.buttons.save_button):
+        corner = button.mapTo(fresh, button.rect().bottomRight())
+        assert corner.x() < 400 and corner.y() < 700 and button.isVisible()
+    fresh.leave()
+
+
+def test_the_device_is_named(qtbot, widget):
+    qtbot.waitUntil(lambda: widget.badge.text() == "pretended device", timeout=3000)
+
+
+def test_the_plugin_menu_opens_it(qtbot, viewer):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
+    assert isinstance(widget, RestoreWidget)
+    widget.leave()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_restore.core.events import Measured, Note, RestorationStarted, TileDone
+from napari_restore.core.geometry import Geometry
+from napari_restore.core.region import Region
+from napari_restore.gui.describe import Status, describe_image, describe_time, for_widget, status_of
+from napari_restore.sources import open_image
+from napari_restore.sources.image import Image
+
+
+def test_a_stack_in_one_line():
+    sizes, units = {"Z": 0.2, "Y": 0.13, "X": 0.13}, dict.fromkeys("ZYX", "micrometer")
+    geometry = Geometry.of("ZYX", (18, 512, 512), pixel_size=sizes, units=units)
+    image = Image("golgi", geometry, np.dtype("uint16"), (1, 512, 512), lambda region: np.empty(region.shape))
+    assert describe_image(image) == "18 × 512 × 512 ZYX, 0.2 × 0.13 × 0.13 µm, 16 bit"
+
+
+def test_what_is_not_known_is_not_said():
+    assert describe_image(open_image(np.zeros((9, 9), np.float32), axes="YX")) == "9 × 9 YX, 32 bit float"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 s"),
+        (7.6, "8 s"),
+        (60, "1 min"),
+        (75, "1 min 15 s"),
+        (600, "10 min"),
+        (1000, "17 min"),
+        (3599, "60 min"),
+        (7300, "2 h 1 min"),
+    ],
+)
+def test_time_in_words(seconds, words):
+    assert describe_time(seconds) == words
+
+
+def test_the_guess_names_the_box_in_the_widget():
+    note = open_image(np.zeros((9, 20, 20))).notes[0]
+    assert "--axes" in note and "--axes" not in for_widget(note)
+
+
+def test_what_the_progress_bar_says():
+    assert status_of(Measured(5, 1.0, 0.5, None, 1e-3, 0.25, 35.2)) == Status(0.25, "Training, 35 s left")
+    started = RestorationStarted("p", "0", 8, 2, (1,), (0,), 1, "uint16", "cpu", "float32")
+    assert status_of(started) == Status(0.25, "Restoring")
+    done = TileDone(3, 4, 8, Region((0,), (1,)), 0.1, None)
+    assert status_of(done) == Status(0.5, "Restoring, 4 of 8 tiles")
+    assert status_of(Note("hello")) is None
+
+
+def test_the_effort_takes_as_long_as_the_box_says():
+    from napari_restore.gui.choices import EFFORT_SECONDS
+    from napari_restore.methods.noise2void import Noise2Void
+
+    assert {name: effort.seconds for name, effort in Noise2Void.efforts.items()} == EFFORT_SECONDS

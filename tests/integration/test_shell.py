@@ -1,0 +1,204 @@
+"""The shell as users call it: a process, its files, its exit code and its one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_restore.cli import main
+from napari_restore.core.events import from_json
+
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "100"}
+
+
+def shell(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "napari_restore", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def raw(tmp_path: Path, noisy_stack: Any) -> Path:
+    path = tmp_path / "raw.tif"
+    metadata = {"axes": "ZYX", "spacing": 0.5, "unit": "um"}
+    tifffile.imwrite(path, noisy_stack, imagej=True, resolution=(4.0, 4.0), metadata=metadata)
+    return path
+
+
+def test_denoise_to_ome_zarr_and_ome_tiff_keeps_shape_axes_and_pixel_size(raw: Path, tmp_path: Path) -> None:
+    for name in ("out.ome.zarr", "out.ome.tif"):
+        done = shell("denoise", raw, "-o", name, "--steps", 20, "--save-model", f"{name}.safetensors", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(shell("info", name, "--json", cwd=tmp_path).stdout)
+        assert said["axes"] == "ZYX"
+        assert said["shape"] == [5, 70, 83]
+        assert said["pixel_size"] == pytest.approx([0.5, 0.25, 0.25])
+        assert said["units"] == ["micrometer"] * 3
+        assert said["dtype"] == "uint16"
+    group = zarr.open_group(tmp_path / "out.ome.zarr", mode="r")
+    assert group.attrs["ome"]["version"] == "0.5"
+    with tifffile.TiffFile(tmp_path / "out.ome.tif") as tif:
+        assert tif.is_ome
+        assert tif.series[0].shape == (5, 70, 83)
+    left = {p.name for p in tmp_path.iterdir()}
+    assert not [name for name in left if "partial" in name or "journal" in name or name.endswith("lock")]
+    assert "out.ome.zarr.safetensors" in left
+
+
+def test_train_then_restore_then_evaluate(raw: Path, tmp_path: Path, noisy_stack: Any) -> None:
+    trained = shell("train", raw, "-o", "m.safetensors", "--steps", 60, "--run", "run", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert shell("restore", raw, "--model", "m.safetensors", "-o", "r.zarr", cwd=tmp_path).returncode == 0
+    card = json.loads(shell("info", "m.safetensors", "--json", cwd=tmp_path).stdout)
+    assert card["method"] == "noise2void"
+    measured = shell("evaluate", "r.zarr", "--reference", raw, "--json", cwd=tmp_path)
+    values = json.loads(measured.stdout)
+    assert set(values) == {"noise_sigma", "psnr", "psnr_fitted", "ssim"}
+    before = json.loads(shell("evaluate", raw, "--json", cwd=tmp_path).stdout)["noise_sigma"]
+    assert values["noise_sigma"] < 0.5 * before
+
+
+def test_events_are_json_lines_on_stdout_and_nothing_else(raw: Path, tmp_path: Path) -> None:
+    done = shell("denoise", raw, "-o", "o.zarr", "--steps", 5, "--json", cwd=tmp_path)
+    events = [from_json(line) for line in done.stdout.splitlines()]
+    names = [type(event).__name__ for event in events]
+    assert names.index("TrainingStarted") < names.index("Trained") < names.index("RestorationStarted")
+    assert names.count("TileDone") == 5
+    assert names[-1] == "Saved"
+
+
+def test_quiet_is_silent(raw: Path, tmp_path: Path) -> None:
+    done = shell("denoise", raw, "-o", "o.zarr", "--steps", 2, "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def make_bad_inputs(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    (folder / "text.tif").write_text("this is not a picture")
+    tifffile.imwrite(folder / "whole.tif", rng.integers(0, 999, (6, 64, 64), dtype=np.uint16), compression="zlib")
+    data = (folder / "whole.tif").read_bytes()
+    (folder / "cut.tif").write_bytes(data[: len(data) // 2])
+    tifffile.imwrite(folder / "constant.tif", np.full((64, 64), 7, np.uint8))
+    tifffile.imwrite(folder / "row.tif", rng.normal(100, 10, (1, 300)).astype(np.float32))
+    tifffile.imwrite(folder / "good.tif", rng.normal(100, 10, (64, 64)).astype(np.float32))
+    np.save(folder / "nan.npy", np.full((64, 64), np.nan, np.float32))
+
+
+BAD = [
+    (("denoise", "missing.tif", "-o", "o.zarr"), "missing.tif does not exist"),
+    (("denoise", "text.tif", "-o", "o.zarr"), "text.tif is not a TIFF"),
+    (("denoise", "cut.tif", "-o", "o.zarr"), "cut.tif"),
+    (("denoise", "constant.tif", "-o", "o.zarr"), "every pixel is 7"),
+    (("denoise", "row.tif", "-o", "o.zarr"), "axis Y has 1 pixels"),
+    (("denoise", "nan.npy", "-o", "o.zarr"), "no pixel looked at is finite"),
+    (("denoise", "good.tif", "-o", "text.tif/o.zarr"), "the folder text.tif"),
+    (("denoise", "good.tif", "-o", "o.png"), "name the output .zarr"),
+    (("denoise", "good.tif", "-o", "whole.tif"), "exists already"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--method", "magic"), "no method 'magic'"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--set", "masked=2"), "masked = '2'"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--steps", "-3"), "steps = -3"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--second", "good.tif"), "leave second out"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--axes", "QQ"), "TCZYX"),
+    (("restore", "good.tif", "--model", "text.tif", "-o", "o.zarr"), "not a safetensors file"),
+    (("train", "good.tif", "-o", "nowhere/m.safetensors"), "nowhere does not exist"),
+    (("frobnicate",), "No such command"),
+]
+
+
+def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bad_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = {p.name for p in tmp_path.iterdir()}
+    for words, expected in BAD:
+        monkeypatch.setattr(sys, "argv", ["napari-restore", *words])
+        with pytest.raises(SystemExit) as end:  # what ends the process, without the seconds a process takes to start
+            main()
+        last = capsys.readouterr().err.rstrip("\n").splitlines()[-1]
+        assert end.value.code == 2, words
+        assert expected in last, words
+        assert last.startswith("napari-restore: ")
+        assert {p.name for p in tmp_path.iterdir()} == before, words
+
+
+def test_bad_input_shows_no_traceback(tmp_path: Path) -> None:
+    done = shell("denoise", "missing.tif", "-o", "o.zarr", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "napari-restore: missing.tif does not exist. Check the path.\n"
+
+
+@pytest.fixture
+def many_planes(tmp_path: Path) -> tuple[Path, Path]:
+    """60 small planes, so 60 tiles, and a model for them."""
+    path = tmp_path / "planes.tif"
+    pixels = np.random.default_rng(1).normal(1000, 50, (60, 72, 80)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZYX"})
+    assert shell("train", path, "-o", "m.safetensors", "--steps", 5, cwd=tmp_path).returncode == 0
+    return path, tmp_path / "m.safetensors"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
+def test_a_killed_restore_resumed_gives_the_bytes_of_one_never_killed(
+    many_planes: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image, model = many_planes
+    words = ["restore", str(image), "--model", str(model), "-o"]
+    assert shell(*words, "whole.zarr", cwd=tmp_path).returncode == 0
+    journal = tmp_path / "killed.zarr.journal"
+    for lines in (4, 15, 30):
+        command = [sys.executable, "-m", "napari_restore", *words, "killed.zarr", "--resume"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > lines, process)  # noqa: B023
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed.zarr").exists()
+        assert (tmp_path / "killed.zarr.partial").is_dir()
+    refused = shell(*words, "killed.zarr", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--resume goes on with it" in refused.stderr
+    assert shell(*words, "killed.zarr", "--resume", cwd=tmp_path).returncode == 0
+    assert content(tmp_path / "killed.zarr") == content(tmp_path / "whole.zarr")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_ctrl_c_exits_130_and_the_same_command_goes_on(many_planes: tuple[Path, Path], tmp_path: Path) -> None:
+    image, _ = many_planes
+    words = ["denoise", str(image), "-o", "o.zarr", "--seconds", "600"]
+    command = [sys.executable, "-m", "napari_restore", *words, "--json"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"Measured"' in line:
+            process.send_signal(signal.SIGINT)
+            break
+    process.stdout.read()
+    assert process.wait(60) == 130
+    assert (tmp_path / "o.zarr.model.safetensors").is_file()
+    assert not (tmp_path / "o.zarr").exists()
+    again = shell(*words, "--resume", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert zarr.open_group(tmp_path / "o.zarr", mode="r")["0"].shape == (60, 72, 80)
+    assert not (tmp_path / "o.zarr.model.safetensors").exists()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)

@@ -1,0 +1,89 @@
+"""Tiled = whole, through the engine and on disk: any tile, any axes, odd sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_restore import restore
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.store.model import Model, build_method
+
+
+def trained_looking(spatial: str, depth: int, *, channels: int = 1, seed: int = 0) -> Model:
+    """Random weights with batch statistics measured on noise, as training leaves them."""
+    torch.manual_seed(seed)
+    config = {"dimensions": str(len(spatial)), "width": 4, "depth": depth}
+    method = build_method("noise2void", config, spatial=spatial, channels=channels)
+    for module in method.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.momentum = None
+    with torch.no_grad():
+        for _ in range(4):
+            method.train().restore(torch.randn(4, channels, *(32,) * len(spatial)))
+    return Model("noise2void", method.eval(), Normalisation((100.0,) * channels, (20.0,) * channels))
+
+
+CASES = [
+    ("YX", (77, 101), 1, (16, 22)),
+    ("YX", (77, 101), 2, (20, 44)),
+    ("YX", (131, 90), 3, (40, 33)),
+    ("ZYX", (7, 37, 41), 1, (3, 16, 20)),
+    ("ZYX", (5, 45, 39), 2, (2, 20, 16)),
+    ("ZYX", (3, 41, 30), 3, (2, 24, 32)),
+]
+
+
+@pytest.mark.parametrize(("axes", "shape", "depth", "tile"), CASES)
+def test_tiles_equal_the_whole(
+    axes: str, shape: tuple[int, ...], depth: int, tile: tuple[int, ...], tmp_path: Path
+) -> None:
+    image = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+    model = trained_looking(axes, depth)
+    options = {"axes": axes, "precision": "float32"}
+    whole = np.asarray(restore(image, model, output=tmp_path / "w.zarr", tile=shape, **options))
+    tiled = np.asarray(restore(image, model, output=tmp_path / "t.zarr", tile=tile, **options))
+    assert whole.std() > 0.1
+    assert np.abs(tiled - whole).max() <= 1e-5 * whole.std()
+
+
+def test_planes_times_and_channels_are_restored_each_by_itself(tmp_path: Path) -> None:
+    image = np.random.default_rng(1).normal(100, 20, (2, 3, 2, 30, 34)).astype(np.float32)
+    model = trained_looking("YX", 1, channels=3)
+    together = np.asarray(restore(image, model, output=tmp_path / "a.zarr", axes="TCZYX", precision="float32"))
+    alone = np.asarray(restore(image[1, :, 0], model, output=tmp_path / "b.zarr", axes="CYX", precision="float32"))
+    np.testing.assert_allclose(together[1, :, 0], alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("axes", ["YXC", "XYC", "CYX"])
+def test_a_result_has_the_axes_of_its_source(axes: str, tmp_path: Path) -> None:
+    shape = tuple({"Y": 30, "X": 41, "C": 3}[a] for a in axes)
+    image = np.random.default_rng(2).normal(100, 20, shape).astype(np.float32)
+    result = restore(image, trained_looking("YX", 1, channels=3), output=tmp_path / "r.zarr", axes=axes)
+    assert result.axes == axes
+    assert result.shape == shape == np.asarray(result).shape
+    back = np.moveaxis(np.asarray(result), [axes.index(a) for a in "CYX"], [0, 1, 2])
+    np.testing.assert_array_equal(back, result.levels[0][:])
+    np.testing.assert_array_equal(result[..., 1], np.asarray(result)[..., 1])
+
+
+def test_pixels_that_are_not_finite_are_handed_on_and_spoil_no_others(tmp_path: Path) -> None:
+    image = np.random.default_rng(3).normal(100, 20, (40, 40)).astype(np.float32)
+    image[3, 5], image[20, 7] = np.nan, np.inf
+    result = restore(image, trained_looking("YX", 1), output=tmp_path / "n.zarr")
+    found = np.asarray(result)
+    assert np.isnan(found[3, 5])
+    assert np.isinf(found[20, 7])
+    assert np.count_nonzero(~np.isfinite(found)) == 2 == result.report["not_finite"]
+
+
+def test_a_model_from_its_file_restores_the_same_bytes(tmp_path: Path) -> None:
+    image = np.random.default_rng(4).normal(100, 20, (50, 60)).astype(np.float32)
+    model = trained_looking("YX", 2)
+    model.save(tmp_path / "m.safetensors")
+    first = restore(image, model, output=tmp_path / "a.zarr", precision="bfloat16")
+    second = restore(image, tmp_path / "m.safetensors", output=tmp_path / "b.zarr", precision="bfloat16")
+    np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
