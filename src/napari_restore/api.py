@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -77,6 +78,7 @@ def denoise_events(
     tile: Sequence[int] | None = None,
     resume: bool = True,
     overwrite: bool = False,
+    version: Version = "0.5",
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
     **config: Any,
@@ -110,10 +112,12 @@ def denoise_events(
     tile
         Pixels restored at a time along each spatial axis of the method.
     resume, overwrite
-        What to do where ``output`` is there already, unfinished or finished.
+        What to do where ``output`` is there already: go on with an unfinished one (its training too), replace it.
+    version
+        Of OME-Zarr, ``"0.5"`` or ``"0.4"``.
     stop
-        Set it to stop. The result is then None, or ``complete`` is False; with ``resume`` the same call goes on,
-        with the model as it was.
+        Set it to stop. The result is then None while it trains, or not ``complete``; with ``resume`` the same call
+        goes on from there.
     preview
         Which part of the image to show while it trains.
     **config
@@ -131,24 +135,29 @@ def denoise_events(
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
     destination = _destination(output, opened)
+    again = resume and not overwrite
     kept = outputs.model_path(destination)
-    if model is None and resume and not overwrite and kept.exists():
-        yield Note(f"going on with {destination.name} and the model of the earlier run")
+    if model is None and again and kept.exists():
+        yield Note(f"going on with {destination.name}, with the model trained for it before")
         model = load_model(kept)
+        _check_request(destination, model, method=method, effort=effort, seed=seed, config=config)
     elif model is None:
         outputs.check_destination(destination, overwrite=overwrite, resume=False)
+        run = outputs.training_path(destination) if output is not None else None
         model = yield from train_events(
             opened, method, second=second, target=target, effort=effort, steps=steps, seconds=seconds, device=device,
-            precision=precision, seed=seed, stop=stop, preview=preview, **config,
+            precision=precision, seed=seed, stop=stop, preview=preview, run=run, resume=again, **config,
         )  # fmt: skip
+        if stop is not None and stop.is_set():
+            return None
         model.save(kept)
+        outputs.forget_training(destination)
         if save_model is not None:
             yield Saved(str(model.save(save_model)), "model")
-    if stop is not None and stop.is_set():
-        return None
     restored = yield from restore_events(
-        opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite, stop=stop
-    )
+        opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite,
+        version=version, stop=stop,
+    )  # fmt: skip
     if restored.complete:
         kept.unlink(missing_ok=True)
     return restored
@@ -220,8 +229,7 @@ def train_events(
     spatial = "ZYX" if getattr(settled, "dimensions", "2") == "3" else "YX"
     torch.manual_seed(seed)
     built = build_method(chosen, settled, spatial=spatial, channels=opened[0].geometry.length("C"))
-    for text in dict.fromkeys(note for i in opened for note in i.notes):
-        yield Note(text)
+    yield from _notes(opened)
     settings = TrainingSettings(
         budget,
         patch=tuple(patch) if patch is not None else None,
@@ -277,6 +285,7 @@ def restore_events(
         As for ``denoise_events``.
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
+    yield from _notes([opened])
     return (
         yield from engine.restore_events(
             opened,
@@ -369,6 +378,25 @@ def submit(verb: str | Callable[..., Any], *args: Any, **options: Any) -> Job[An
 
 def _choose(method: str) -> str:
     return "noise2void" if method == "auto" else method
+
+
+def _notes(images: Sequence[Image]) -> Iterator[Note]:
+    """What was guessed on opening, once."""
+    for text in dict.fromkeys(note for image in images for note in image.notes):
+        yield Note(text)
+
+
+def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: int, config: Mapping[str, Any]) -> None:
+    """Refuse to go on with a model that was trained with other settings than those asked for now."""
+    kind = methods.find(_choose(method))
+    asked = {"method": _choose(method), "seed": seed, **kind.efforts[effort].config, **config}
+    had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
+    for name, value in asked.items():
+        if str(had.get(name)) != str(value) and value != "auto":
+            raise RestoreError(
+                f"the unfinished {path.name} was begun with {name} {had.get(name)}, this run has {value}: use the same "
+                "again, or overwrite it."
+            )
 
 
 def _check_needs(kind: Any, *, second: Any, target: Any) -> None:

@@ -188,12 +188,16 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(many_planes: tuple[Path, 
             break
     process.stdout.read()
     assert process.wait(60) == 130
-    assert (tmp_path / "o.zarr.model.safetensors").is_file()
+    assert list((tmp_path / "o.zarr.training").glob("checkpoint-*.safetensors"))
     assert not (tmp_path / "o.zarr").exists()
-    again = shell(*words, "--resume", cwd=tmp_path)
+    other = shell(*words[:-2], "--steps", 1, "--set", "width=4", "--resume", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "config" in other.stderr
+    again = shell(*words[:-2], "--steps", 1, "--resume", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+    assert "continuing from step" in again.stderr
     assert zarr.open_group(tmp_path / "o.zarr", mode="r")["0"].shape == (60, 72, 80)
-    assert not (tmp_path / "o.zarr.model.safetensors").exists()
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith("o.zarr.")]
 
 
 def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:

@@ -51,6 +51,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be given often.")
 ]
+Version = Annotated[Literal["0.5", "0.4"], typer.Option("--ome-zarr", help="Version of an OME-Zarr output.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
@@ -58,7 +59,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 def main() -> None:
     """Run the shell command, and turn what the user got wrong into one line and exit code 2."""
     # What these libraries log is said again, better, by our own errors and events.
-    for library in ("tifffile", "pydicom", "lightning_fabric.utilities.rank_zero"):
+    for library in ("tifffile", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         sys.exit(app(standalone_mode=False))
@@ -98,6 +99,7 @@ def denoise(
     channel: Channel = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    version: Version = "0.5",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -109,7 +111,8 @@ def denoise(
             denoise_events(
                 image, second=second, target=target, method=method, model=model, effort=effort, seconds=seconds,
                 steps=steps, output=output, save_model=save_model, device=device, precision=precision, seed=seed,
-                axes=axes, channel=channel, resume=resume, overwrite=overwrite, stop=stop, **_settings(setting),
+                axes=axes, channel=channel, resume=resume, overwrite=overwrite, version=version, stop=stop,
+                **_settings(setting),
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
@@ -158,6 +161,7 @@ def restore(
     output: Output,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    version: Version = "0.5",
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler (not in this release).")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -176,7 +180,7 @@ def restore(
         _show(
             restore_events(
                 image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
-                axes=axes, channel=channel, stop=stop,
+                axes=axes, channel=channel, version=version, stop=stop,
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
@@ -325,9 +329,9 @@ def _show(events: Events[Any], *, as_json: bool, quiet: bool) -> Any:
 
 
 def _how_to_go_on(event: Stopped) -> str:
-    kept = f", kept in {event.path}" if event.path else ""
-    said = "the same command with --resume goes on" if event.path else "nothing is left to resume"
-    return f"stopped: {event.what} reached {event.step}{kept}; {said}"
+    reached = f"training at step {event.step}" if event.what == "training" else f"restoring after {event.step} tiles"
+    said = "the same command with --resume goes on" if event.path else "it cannot be resumed without --run"
+    return f"stopped {reached}; {said}"
 
 
 def _settings(given: list[str] | None) -> dict[str, Any]:

@@ -58,7 +58,11 @@ class Job(Future[Result], Generic[Result]):
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the work to stop at its next step; what there is then becomes the result."""
+        """Ask the work to stop at its next step.
+
+        Training then gives the model as it is, restoring an unfinished ``Restored``, and ``denoise`` None while it
+        still trains.
+        """
         self._stop.set()
 
     def _see(self, event: Event) -> None:

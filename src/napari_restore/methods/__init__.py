@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ def find(name: str) -> type[Method]:
     """
     known = names()
     if name not in known:
-        raise RestoreError(f"There is no method {name!r}; there are {', '.join(sorted(known))}.")
+        raise RestoreError(f"There is no method {name!r}: choose from {', '.join(sorted(known))}.")
     module, _, attribute = known[name].partition(":")
     found: type[Method] = getattr(import_module(module), attribute)
     return found
@@ -57,4 +58,7 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"]))
+        if first["type"] == "unexpected_keyword_argument":
+            there = ", ".join(field.name for field in fields(method.Config))
+            raise RestoreError(f"{method.label} has no setting {setting!r}; there are {there}.") from None
         raise RestoreError(f"{method.label}: {setting} = {first['input']!r}: {first['msg']}.") from None

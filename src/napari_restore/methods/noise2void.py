@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, cast
 
 import torch
 from annotated_types import Interval
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
@@ -26,7 +27,7 @@ class Noise2VoidConfig:
     Attributes
     ----------
     dimensions
-        Look along Y and X, or along Z too; ``"auto"`` looks along Z where a stack has planes enough.
+        ``"2"`` looks along Y and X, ``"3"`` along Z too, which takes some four times longer a pixel. ``"auto"`` is 2.
     masked
         Fraction of the pixels of a patch that are hidden in a step.
     sampler
@@ -39,7 +40,7 @@ class Noise2VoidConfig:
         Times Y and X are halved.
     """
 
-    dimensions: Literal["auto", "2", "3"] = "auto"
+    dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     masked: Annotated[float, Interval(ge=0.001, le=0.25)] = 0.03
     sampler: Literal["stratified", "uniform"] = "stratified"
     neighbourhood: Annotated[int, Interval(ge=1, le=8)] = 2

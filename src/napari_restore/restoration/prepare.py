@@ -79,7 +79,7 @@ def choose_dtype(image: Image) -> tuple[np.dtype[Any], str]:
         return np.dtype(np.float32), "the result is float32, as the source is floating point"
     sigma = image_noise(image)
     share = _ROUNDING / sigma if sigma > 0 else math.inf
-    said = f"rounding to {image.dtype} costs {share:.1%} of the noise (estimated at {sigma:.3g} gray levels)"
+    said = f"rounding to {image.dtype} costs {share:.1%} of the noise (estimated at {sigma:.3g})"
     if share < _ROUNDING_SHARE:
         return image.dtype, f"the result is {image.dtype}, as the source: {said}"
     if math.isinf(share):

@@ -70,13 +70,13 @@ def ct_slices(
     Returns
     -------
     clean, noisy
-        The noisy one with white Gaussian noise of 50 HU. (In a real scanner noise is correlated.)
+        The noisy one with white Gaussian noise of 50 HU, not cut off at the -1024 HU where scanners cut it, as that
+        would shift the mean of air. (In a real scanner noise is correlated, too.)
     """
     rng = np.random.default_rng(seed)
     body = _chest(shape, rng)
     clean = ndimage.gaussian_filter(body, (0, 0.8, 0.8)).astype(np.float32)
-    noisy = np.rint(clean + rng.normal(0, _CT_NOISE, shape))
-    return clean, np.clip(noisy, -1024, 3071).astype(np.int16)
+    return clean, np.rint(clean + rng.normal(0, _CT_NOISE, shape)).astype(np.int16)
 
 
 def _texture(shape: tuple[int, ...], scale: tuple[float, ...], rng: np.random.Generator) -> Floats:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -91,6 +91,8 @@ def load_model(path: str | Path) -> Model:
         method.load_state_dict(tensors)
         normalisation = Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()})
         precision, provenance = card["precision"], card["provenance"]
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} does not describe a model this release can build: {reason}") from None

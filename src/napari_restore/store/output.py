@@ -46,6 +46,16 @@ def model_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.model.safetensors")
 
 
+def training_path(path: Path) -> Path:
+    """The run folder of the training for an output, until it is done."""
+    return path.with_name(f"{path.name}.training")
+
+
+def forget_training(path: Path) -> None:
+    """Remove the run folder of a training that is done."""
+    remove(training_path(path))
+
+
 def lock_path(path: Path) -> Path:
     """The file that says who writes an output."""
     return path.with_name(f"{path.name}.lock")

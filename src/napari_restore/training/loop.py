@@ -203,10 +203,12 @@ def _session(
     from lightning_fabric import Fabric  # it loads torch's compiler, which restoring never needs: 1.3 s
 
     precision = _precision(settings.precision, device)
+    from lightning_fabric.plugins import MixedPrecision
+
     fabric = Fabric(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+        plugins=MixedPrecision("bf16-mixed", device.type) if precision == "bfloat16" else None,
     )
     return Session(
         state=TrainingState(method, settings, fabric),
@@ -259,12 +261,20 @@ def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
 
 
 def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
-    """The same events, each also a line of ``events.jsonl`` in the run folder."""
+    """The same events, each also a line of ``events.jsonl`` in a run folder, which is made when training starts."""
+    early: list[Event] = []
+    for event in events:
+        early.append(event)
+        if isinstance(event, TrainingStarted):
+            break
+        yield event
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(folder / "events.jsonl")
         record = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
     with record:
+        record.writelines(to_json(event) + "\n" for event in early)
+        yield early[-1]
         while True:
             try:
                 event = next(events)

@@ -1,0 +1,82 @@
+"""Noise2Void: PSNR against training time, on eight images with known truth.
+
+Every budget is a training of its own, because the learning rate follows the budget.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+import reporting
+from images import eight_images, fingerprint, psnr_255
+
+
+def main() -> None:
+    parser = reporting.parser(__doc__)
+    parser.add_argument("--seconds", type=float, nargs="+", default=[20.0], help="of training; several for a curve")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings a budget, with seeds 0, 1, ... (default 3)")
+    parser.add_argument("--effort", default="normal", help="quick, normal or thorough: sets the network")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto")
+    given = parser.parse_args()
+    machine = reporting.begin(given.threads)
+    clean, noisy = eight_images()
+    machine["device"] = reporting.device_name(given.device)
+    options = {
+        "effort": given.effort,
+        "device": given.device,
+        "precision": given.precision,
+        **reporting.settings_of(given.settings),
+    }
+    budgets = [one_budget(clean, noisy, seconds, given.seeds, options) for seconds in given.seconds]
+    results = {"psnr_noisy": round(psnr_255(noisy, clean), 3), "data": fingerprint(noisy), "budgets": budgets}
+    reporting.finish(machine, results=results, settings=options, out=given.out)
+
+
+def one_budget(
+    clean: np.ndarray, noisy: np.ndarray, seconds: float, seeds: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    runs = [one_run(clean, noisy, seconds, seed, options) for seed in range(seeds)]
+    return {
+        "seconds": seconds,
+        "psnr_median": reporting.median([run["psnr"] for run in runs]),
+        "train_seconds_median": reporting.median([run["train_seconds"] for run in runs], 2),
+        "steps_per_second_median": reporting.median([run["steps_per_second"] for run in runs], 2),
+        "runs": runs,
+    }
+
+
+def one_run(clean: np.ndarray, noisy: np.ndarray, seconds: float, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Train, restore, compare. `wall_seconds` and `cpu_seconds` are of all of training, setting up included."""
+    from napari_restore import restore, train
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    model = train(noisy, "noise2void", axes="TYX", seconds=seconds, seed=seed, **options)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    result = restore(noisy, model, axes="TYX", device=options["device"])
+    value = psnr_255(np.asarray(result), clean)
+    shutil.rmtree(result.path.parent)
+    facts = model.provenance
+    run = {
+        "seed": seed,
+        "psnr": round(value, 3),
+        "train_seconds": facts["seconds"],
+        "wall_seconds": round(wall, 2),
+        "cpu_seconds": round(cpu, 2),
+        "steps": facts["steps"],
+        "steps_per_second": round(facts["steps"] / facts["seconds"], 2),
+        "batch": facts["batch"],
+        "patch": facts["patch"],
+        "precision": facts["precision"],
+        "parameters": model.card()["parameters"],
+    }
+    reporting.progress(f"{seconds:g} s, seed {seed}: {value:.2f} dB after {run['steps']} steps")
+    return run
+
+
+if __name__ == "__main__":
+    main()
