@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,11 +140,14 @@ def mean_pool(pixels: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
     # The last pixel repeated gives an incomplete pair its own value, which is the mean of what it has.
     odd = [(0, -n % f) for n, f in zip(pixels.shape, factors, strict=True)]
     padded = np.pad(pixels, odd, mode="edge")
-    blocks = padded.reshape([m for n, f in zip(padded.shape, factors, strict=True) for m in (n // f, f)])
     exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-    means = blocks.mean(axis=tuple(range(1, blocks.ndim, 2)), dtype=exact)
+    # Added one after the other, always in this order, so that a pixel's mean does not depend on its chunk.
+    means = np.zeros([n // f for n, f in zip(padded.shape, factors, strict=True)], exact)
+    for corner in product(*(range(f) for f in factors)):
+        means += padded[tuple(slice(c, None, f) for c, f in zip(corner, factors, strict=True))]
+    means /= prod(factors)
     if pixels.dtype.kind in "iub":
-        means = np.rint(means)
+        np.rint(means, out=means)
     pooled: NDArray[Any] = means.astype(pixels.dtype)
     return pooled
 

@@ -14,7 +14,7 @@ from typing import cast, get_args
 import torch
 
 from napari_restore.core.errors import ImageError, RestoreError
-from napari_restore.core.events import Event, Measured, Note, Stopped, Trained, TrainingStarted, to_json
+from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, PreviewRequest
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
@@ -284,7 +284,8 @@ def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
                 with disk_errors(folder):
                     atomic_write(folder / "run.json", content)
                 return model
-            record.write(to_json(event) + "\n")
+            if not isinstance(event, Preview):  # pixels belong in a viewer, not in a log
+                record.write(to_json(event) + "\n")
             yield event
 
 

@@ -1,0 +1,117 @@
+"""Tile plans: the integers behind *tiled = whole*."""
+
+from math import ceil
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_restore.core.plan import plan_tiles, reflected
+from napari_restore.core.region import Region, split
+
+MANY = settings(max_examples=60, deadline=None)
+
+
+@st.composite
+def plans(draw):
+    """Images of 1 to 3 axes with lengths down to 1, tiles that do not divide them, anisotropic grids and radii."""
+    ndim = draw(st.integers(1, 3))
+
+    def each(low, high):
+        return draw(st.tuples(*[st.integers(low, high)] * ndim))
+
+    shape, largest, radius = each(1, 30), each(1, 40), each(0, 30)
+    grid = tuple(2**d for d in each(0, 3))
+    return plan_tiles(shape, largest=largest, radius=radius, grid=grid), largest, radius, grid
+
+
+@MANY
+@given(plans())
+def test_every_pixel_is_written_by_exactly_one_tile(case):
+    plan, *_ = case
+    count = np.zeros(plan.shape, int)
+    for index in range(len(plan)):
+        write = plan.write(index)
+        assert write.size > 0
+        assert write.inside(plan.shape)
+        count[write.slices] += 1
+    assert (count == 1).all()
+
+
+@MANY
+@given(plans())
+def test_every_read_has_one_shape_starts_on_the_grid_and_sees_all_it_needs(case):
+    plan, _, radius, grid = case
+    for index in range(len(plan)):
+        read, write = plan.read(index), plan.write(index)
+        assert read.shape == plan.read_shape
+        assert all(
+            start % g == 0 and length % g == 0 for start, length, g in zip(read.start, read.shape, grid, strict=True)
+        )
+        needed = write.grow(radius)
+        assert all(a <= b for a, b in zip(read.start, needed.start, strict=True))
+        assert all(a >= b for a, b in zip(read.stop, needed.stop, strict=True))
+
+
+@MANY
+@given(plans())
+def test_the_crop_cuts_the_written_pixels_out_of_the_read_ones(case):
+    plan, *_ = case
+    for index in (0, len(plan) // 2, len(plan) - 1):
+        read, write = plan.read(index), plan.write(index)
+        along = [range(a, b)[cut] for a, b, cut in zip(read.start, read.stop, plan.crop(index), strict=True)]
+        assert [(r.start, r.stop) for r in along] == list(zip(write.start, write.stop, strict=True))
+
+
+@MANY
+@given(plans())
+def test_tiles_are_as_few_as_allowed_and_no_larger_than_that_needs(case):
+    """Without thin remainders: a step of the grid less, and there would be one tile more."""
+    plan, largest, _, grid = case
+    for n, tile, most, g, pieces in zip(plan.shape, plan.tile, largest, grid, plan.grid, strict=True):
+        assert tile % g == 0
+        assert tile <= ceil(most / g) * g
+        assert pieces == ceil(n / (ceil(most / g) * g))
+        assert tile == g or ceil(n / (tile - g)) > pieces
+
+
+@MANY
+@given(st.integers(1, 12), st.integers(0, 60), st.integers(0, 60))
+def test_reflected_is_numpy_pad(length, before, after):
+    axis = np.arange(length)
+    wanted = np.pad(axis, (before, after), mode="reflect") if length > 1 else np.zeros(1 + before + after)
+    assert np.array_equal(reflected(-before, length + after, length), wanted)
+
+
+@MANY
+@given(st.integers(1, 9), st.integers(-40, 40), st.integers(0, 20), st.integers(0, 20))
+def test_the_mirror_belongs_to_the_image_and_not_to_who_reads(length, start, first, second):
+    whole = reflected(start, start + first + second, length)
+    parts = [reflected(start, start + first, length), reflected(start + first, start + first + second, length)]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+boxes = st.lists(st.tuples(st.integers(-30, 30), st.integers(0, 30)), min_size=1, max_size=4).map(
+    lambda pairs: Region(tuple(a for a, _ in pairs), tuple(a + n for a, n in pairs))
+)
+
+
+@MANY
+@given(boxes, st.data())
+def test_clipping_a_region_keeps_what_exists_and_nothing_else(region, data):
+    shape = data.draw(st.tuples(*[st.integers(1, 20)] * len(region.start)))
+    clipped = region.clip(shape)
+    assert clipped.inside(shape)
+    assert clipped.clip(shape) == clipped
+    for a, b, n, c, d in zip(region.start, region.stop, shape, clipped.start, clipped.stop, strict=True):
+        assert set(range(c, d)) == set(range(a, b)) & set(range(n))
+
+
+@MANY
+@given(st.lists(st.tuples(st.integers(1, 11), st.integers(1, 13)), min_size=1, max_size=3))
+def test_split_is_a_partition(pairs):
+    shape, block = [n for n, _ in pairs], [b for _, b in pairs]
+    count = np.zeros(shape, int)
+    for region in split(shape, block):
+        count[region.slices] += 1
+    assert (count == 1).all()

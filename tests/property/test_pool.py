@@ -1,0 +1,95 @@
+"""Blocks and patches, for images of any shape."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.sources import open_image
+from napari_restore.training.pool import PatchPool, cut_blocks, held_out
+from napari_restore.training.settings import fit_patch
+
+SOME = settings(max_examples=30, deadline=None)
+CPU = torch.device("cpu")
+
+
+@st.composite
+def images(draw, axes=None):
+    """Every pixel has its own value, its place in C order; chunks of any size."""
+    letters = axes or "".join(draw(st.permutations("YX" + "".join(draw(st.sets(st.sampled_from("TZ")))))))
+    shape = tuple(draw(st.integers(8, 33)) if a in "YX" else draw(st.integers(1, 4)) for a in letters)
+    image = open_image(np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape), axes=letters)
+    return replace(image, chunks=tuple(draw(st.integers(1, n)) for n in shape))
+
+
+def spatial_of(image):
+    return "ZYX" if "Z" in image.axes else "YX"
+
+
+@SOME
+@given(images())
+def test_equal_blocks_cover_every_pixel(image):
+    spatial = spatial_of(image)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 4, 4)[-len(spatial) :], asked=None)
+    blocks = cut_blocks([image], spatial=spatial, patch=patch)
+    count = np.zeros(image.shape, int)
+    for block in blocks:
+        assert block.region.inside(image.shape)
+        count[block.region.slices] += 1
+    assert count.min() >= 1
+    assert len({b.region.shape for b in blocks}) == 1
+
+
+@SOME
+@given(images(), st.integers(0, 2**32), st.integers(1, 6))
+def test_patches_are_boxes_of_the_image(image, seed, blocks_in_memory):
+    """Neighbours in a patch are neighbours in the image along the same axis (or the other one, where turned)."""
+    spatial = spatial_of(image)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2)[-len(spatial) :], asked=None)
+    blocks = cut_blocks([image], spatial=spatial, patch=patch)
+    memory = blocks_in_memory * blocks[0].region.size * 5
+    kept = Normalisation((0.0,), (1.0,))
+    pool = PatchPool(blocks, spatial=spatial, memory=memory, seed=seed, device=CPU, normalisation=kept)
+    rng = torch.Generator().manual_seed(seed)
+    for step in range(4):
+        pool.advance(step)
+        batch = pool.draw(4, patch, rng)
+        assert batch.pixels.shape == (4, 1, *patch)
+        for values in batch.pixels[:, 0].numpy():
+            _is_a_box(values.astype(np.int64) - 1, image, spatial)
+    pool.close()
+
+
+def _is_a_box(places, image, spatial):
+    where = dict(zip(image.axes, np.unravel_index(places, image.shape), strict=True))
+    for axis in image.axes:
+        if axis not in spatial:
+            assert len(np.unique(where[axis])) == 1
+    straight = all(_runs_along(where[a], i) for i, a in enumerate(spatial))
+    turned = [*range(len(spatial) - 2), len(spatial) - 1, len(spatial) - 2]
+    assert straight or all(_runs_along(where[a], i) for a, i in zip(spatial, turned, strict=True))
+
+
+def _runs_along(coordinate, axis):
+    """Goes up or down by one along this axis and stays the same along all others."""
+    steps = [np.diff(coordinate, axis=i) for i in range(coordinate.ndim)]
+    own = steps.pop(axis)
+    return all((s == 0).all() for s in steps) and ((own == 1).all() or (own == -1).all())
+
+
+@SOME
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 20), st.integers(0, 15)), min_size=1, max_size=3),
+    st.integers(0, 2**63),
+)
+def test_boxes_that_overlap_agree_on_what_is_held_out(axes, seed):
+    corner, shape, shift = zip(*axes, strict=True)
+    one = held_out(shape, corner, seed=seed)
+    other = held_out(shape, [c + s for c, s in zip(corner, shift, strict=True)], seed=seed)
+    common = [max(0, n - s) for n, s in zip(shape, shift, strict=True)]
+    here = one[tuple(slice(s, s + c) for s, c in zip(shift, common, strict=True))]
+    there = other[tuple(slice(0, c) for c in common)]
+    assert np.array_equal(here, there)

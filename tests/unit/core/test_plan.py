@@ -1,0 +1,45 @@
+import pytest
+
+from napari_restore.core.plan import TilePlan, plan_tiles, reflected, round_up
+from napari_restore.core.region import Region
+
+
+def test_the_worked_example():
+    plan = plan_tiles((3, 1000, 700), largest=(1, 512, 512), radius=(0, 23, 23), grid=(1, 4, 4))
+    assert plan == TilePlan((3, 1000, 700), (1, 500, 352), (0, 24, 24))
+    assert plan.grid == (3, 2, 2)
+    assert len(plan) == 12
+    assert plan.write(3) == Region((0, 500, 352), (1, 1000, 700))
+    assert plan.read(3) == Region((0, 476, 328), (1, 1024, 728))
+    assert plan.crop(3) == (slice(0, 1), slice(24, 524), slice(24, 372))
+
+
+def test_tiles_are_numbered_in_c_order():
+    plan = TilePlan((2, 5, 7), (1, 4, 4), (0, 0, 0))
+    assert [plan.corner(i) for i in range(5)] == [(0, 0, 0), (0, 0, 4), (0, 4, 0), (0, 4, 4), (1, 0, 0)]
+
+
+@pytest.mark.parametrize("index", [-1, 4, 1000])
+def test_there_is_no_tile_of_another_number(index):
+    with pytest.raises(IndexError, match=f"tile {index} of 4"):
+        TilePlan((8, 8), (4, 4), (0, 0)).write(index)
+
+
+def test_an_image_smaller_than_a_tile_is_one_tile_on_the_grid():
+    plan = plan_tiles((17, 1), largest=(512, 512), radius=(9, 9), grid=(2, 2))
+    assert len(plan) == 1
+    assert plan.tile == (18, 2)
+    assert plan.write(0) == Region((0, 0), (17, 1))
+
+
+@pytest.mark.parametrize(("n", "multiple", "wanted"), [(0, 4, 0), (1, 4, 4), (4, 4, 4), (5, 4, 8), (7, 1, 7)])
+def test_round_up(n, multiple, wanted):
+    assert round_up(n, multiple) == wanted
+
+
+def test_pixel_minus_one_is_pixel_one():
+    assert reflected(-3, 9, 5).tolist() == [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1, 0]
+
+
+def test_a_single_pixel_is_repeated():
+    assert reflected(-4, 3, 1).tolist() == [0] * 7

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from napari_restore.core.region import Region, split
+
+
+def test_growing_and_shrinking_again_changes_nothing():
+    region = Region((3, 0, -2), (17, 1, 5))
+    assert region.grow((2, 1, 7)).grow((-2, -1, -7)) == region
+
+
+def test_relative_to_puts_the_origin_at_zero():
+    region = Region((5, 10), (9, 23))
+    moved = region.relative_to(region.start)
+    assert moved == Region((0, 0), (4, 13))
+    assert moved.shift(region.start) == region
+
+
+def test_clip_keeps_exactly_the_pixels_that_exist():
+    shape = (17, 23)
+    exists = {(y, x) for y in range(17) for x in range(23)}
+    for region in (Region((-4, 20), (3, 40)), Region((16, 0), (17, 1)), Region((-9, -9), (50, 50))):
+        wanted = {(y, x) for y in range(*_ends(region, 0)) for x in range(*_ends(region, 1))} & exists
+        clipped = region.clip(shape)
+        assert {(y, x) for y in range(*_ends(clipped, 0)) for x in range(*_ends(clipped, 1))} == wanted
+        assert clipped.inside(shape)
+
+
+@pytest.mark.parametrize("region", [Region((-5, 0), (-2, 3)), Region((30, 0), (40, 3)), Region((4, 4), (4, 9))])
+def test_clip_of_nothing_is_empty_and_can_be_read(region):
+    clipped = region.clip((17, 23))
+    assert clipped.size == 0
+    assert np.zeros((17, 23))[clipped.slices].shape == clipped.shape
+
+
+def test_inside_is_about_every_axis():
+    assert Region((0, 0), (17, 23)).inside((17, 23))
+    assert not Region((0, 0), (17, 24)).inside((17, 23))
+    assert not Region((-1, 0), (17, 23)).inside((17, 23))
+
+
+@pytest.mark.parametrize("slices", [np.s_[2:5, :], np.s_[-3:, 4:400], np.s_[9:3, 0:1]])
+def test_from_slices_reads_what_numpy_reads(slices):
+    array = np.arange(17 * 23).reshape(17, 23)
+    assert np.array_equal(array[Region.from_slices(slices, array.shape).slices], array[slices])
+
+
+def test_a_region_that_ends_before_it_starts_is_refused():
+    with pytest.raises(ValueError, match=r"start <= stop.*\(3, 0\) to \(2, 5\)"):
+        Region((3, 0), (2, 5))
+    with pytest.raises(ValueError, match="start <= stop"):
+        Region((3,), (5, 5))
+
+
+@pytest.mark.parametrize(
+    ("shape", "block"), [((17, 23), (5, 7)), ((1, 40), (3, 40)), ((3, 17, 23), (1, 16, 8)), ((4, 4), (9, 9))]
+)
+def test_split_is_a_partition(shape, block):
+    count = np.zeros(shape, int)
+    for region in split(shape, block):
+        assert all(0 < n <= b for n, b in zip(region.shape, block, strict=True))
+        count[region.slices] += 1
+    assert (count == 1).all()
+
+
+def _ends(region, axis):
+    return region.start[axis], region.stop[axis]

@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+
+
+def test_the_processor_is_always_there():
+    assert find_device("cpu") == torch.device("cpu")
+    assert describe(torch.device("cpu")).startswith("CPU, ")
+    assert find_precision(torch.device("cpu")) in ("float32", "bfloat16")
+
+
+def test_auto_takes_the_fastest_there_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert find_device("auto").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cpu cpu"])
+def test_an_unknown_device_is_refused(name):
+    with pytest.raises(RestoreError, match="is unknown: use auto, cpu"):
+        find_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "xpu", "cpu:1"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(RestoreError, match=f"device {name!r} is not there"):
+        find_device(name)
+
+
+def test_kept_buffers_lets_errors_through_and_can_be_nested():
+    with pytest.raises(ValueError, match="mine"), kept_buffers(), kept_buffers():
+        assert torch.ones(10).sum() == 10
+        raise ValueError("mine")

@@ -1,0 +1,22 @@
+import subprocess
+import sys
+
+import pytest
+
+from napari_restore import networks
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_row_leads_to_a_network(name):
+    network = networks.build(name, ndim=2, width=2, depth=(1, 1))
+    assert len(network.radius) == len(network.grid) == 2
+
+
+def test_an_unknown_network_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="no network 'transformer'; there are unet"):
+        networks.build("transformer")
+
+
+def test_listing_names_loads_no_torch():
+    code = "import sys, napari_restore.networks as n; assert n.NETWORKS; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
