@@ -142,7 +142,7 @@ def mean_pool(pixels: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
     padded = np.pad(pixels, odd, mode="edge")
     exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
     # Added one after the other, always in this order, so that a pixel's mean does not depend on its chunk.
-    means = np.zeros([n // f for n, f in zip(padded.shape, factors, strict=True)], exact)
+    means: NDArray[Any] = np.zeros([n // f for n, f in zip(padded.shape, factors, strict=True)], exact)
     for corner in product(*(range(f) for f in factors)):
         means += padded[tuple(slice(c, None, f) for c, f in zip(corner, factors, strict=True))]
     means /= prod(factors)
