@@ -59,9 +59,6 @@ def __getattr__(name: str) -> typing.Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    from napari_restore.core.threads import let_waiting_threads_sleep
-
-    let_waiting_threads_sleep()
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -152,6 +152,7 @@ def denoise_events(
             return None
         model.save(kept)
         outputs.forget_training(destination)
+        opened = replace(opened, notes=())  # they have been said
         if save_model is not None:
             yield Saved(str(model.save(save_model)), "model")
     restored = yield from restore_events(

@@ -19,7 +19,7 @@ import zarr
 from napari_restore.cli import main
 from napari_restore.core.events import from_json
 
-ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "100"}
+ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
 
 
 def shell(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ def test_the_loss_is_that_of_the_paper():
         loss = method(Batch(pixels, target), torch.Generator().manual_seed(7))
 
     rng = torch.Generator().manual_seed(7)
-    hidden = draw_hidden("stratified", 0.03, 3, shape, rng)
+    hidden = draw_hidden("stratified", method.config.masked, 3, shape, rng)
     neighbours, hidden_too = draw_visible(hidden, shape, 2, rng)
     assert not hidden_too.any()
     errors = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def demo_events(
         yield Note(f"{name}: a stack of {' x '.join(map(str, noisy.shape))} made by a formula, with noise")
         output = folder / f"{name}.ome.zarr"
         options: dict[str, Any] = {"device": device, "seed": seed, "stop": stop, "overwrite": True}
-        image = sample_image(name)  # type: ignore[arg-type]
+        image = replace(sample_image(name), notes=())  # type: ignore[arg-type]
         result = yield from denoise_events(image, seconds=seconds, output=output, **options)
         if result is None or not result.complete:
             return rows

@@ -29,7 +29,8 @@ class Noise2VoidConfig:
     dimensions
         ``"2"`` looks along Y and X, ``"3"`` along Z too, which takes some four times longer a pixel. ``"auto"`` is 2.
     masked
-        Fraction of the pixels of a patch that are hidden in a step.
+        Fraction of the pixels of a patch that are hidden in a step. Twice the 3 % that are usual: on the 8 benchmark
+        images 28.37 dB instead of 28.02 after 60 s on one core, 27.56 instead of 27.12 after 20 s (medians of 3).
     sampler
         ``"stratified"`` hides one pixel in each of many equal cells, ``"uniform"`` any pixels.
     neighbourhood
@@ -41,7 +42,7 @@ class Noise2VoidConfig:
     """
 
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
-    masked: Annotated[float, Interval(ge=0.001, le=0.25)] = 0.03
+    masked: Annotated[float, Interval(ge=0.001, le=0.25)] = 0.06
     sampler: Literal["stratified", "uniform"] = "stratified"
     neighbourhood: Annotated[int, Interval(ge=1, le=8)] = 2
     width: Annotated[int, Interval(ge=2, le=256)] = 16

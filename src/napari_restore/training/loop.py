@@ -26,6 +26,7 @@ from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
 from napari_restore.training.state import TrainingState, checkpoints
+from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
 
 _MEASURE_EVERY = 0.5
 _VALIDATE_EVERY = 3.0
@@ -101,7 +102,9 @@ def _train(
         first = session.state.step
         yield _started(session, name)
         try:
-            stopped = yield from _learn(session, images[0], stop=stop, preview=preview)
+            # Another number of threads adds in another order: a budget in steps promises the same result again.
+            with tuned_threads(active=device.type == "cpu" and settings.budget.steps is None) as tuner:
+                stopped = yield from _learn(session, images[0], stop=stop, preview=preview, tuner=tuner)
         finally:
             session.state.method.eval()
         path = None
@@ -126,7 +129,12 @@ def _train(
 
 
 def _learn(
-    session: Session, image: Image, *, stop: threading.Event | None, preview: PreviewRequest | None
+    session: Session,
+    image: Image,
+    *,
+    stop: threading.Event | None,
+    preview: PreviewRequest | None,
+    tuner: ThreadTuner | None,
 ) -> Events[bool]:
     """Step until the budget is spent (False) or a stop is asked for (True)."""
     measure, validate, keep = Timer(_MEASURE_EVERY), Timer(_VALIDATE_EVERY), Timer(_CHECKPOINT_EVERY)
@@ -134,7 +142,9 @@ def _learn(
     while session.fraction < 1:
         if stop is not None and stop.is_set():
             return True
+        began = time.perf_counter()
         session.learn()
+        tuned_step(tuner, began)
         if measure.due():
             if validate.due():
                 session.validate()
