@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from napari_restore.core.geometry import Geometry, canonical_order
+from napari_restore.core.region import Region
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.lazy import LazyArray
 from napari_restore.store.model import Model
@@ -87,8 +89,6 @@ class Restored:
         """Lazy arrays of the file, full size first, with axes in the order of TCZYX."""
         if self.path.suffix != ".zarr" and self.complete:
             return [LazyArray(self._opened())]
-        import zarr
-
         group = zarr.open_group(self.path, mode="r")
         return [group[name] for name in sorted(group.array_keys(), key=int)]
 
@@ -131,10 +131,6 @@ class Restored:
 
     def _ordered(self) -> Image:
         """The file with its axes in the order of the source."""
-        from dataclasses import replace
-
-        from napari_restore.core.region import Region
-
         opened = self._opened()
         if opened.axes == self.axes:
             return opened
