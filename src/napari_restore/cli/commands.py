@@ -208,7 +208,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Say what an image or a model is."""
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or _looks_like_model(path):
         from napari_restore.store.weights import read_card
 
         _tell({"kind": "model", **read_card(path)}, as_json=as_json)
@@ -343,6 +343,14 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
             raise RestoreError(f"--set {item}: write NAME=VALUE, for example --set masked=0.05.")
         settings[name] = value
     return settings
+
+
+def _looks_like_model(path: Path) -> bool:
+    """Whether a file begins as safetensors files do: a length in eight bytes, then JSON."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _check_model_path(path: Path) -> None:
