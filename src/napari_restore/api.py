@@ -13,7 +13,7 @@ import torch
 
 from napari_restore import methods, metrics
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
-from napari_restore.core.events import Note, Saved
+from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.metrics.noise import image_noise
 from napari_restore.restoration import engine
@@ -144,11 +144,12 @@ def denoise_events(
     elif model is None:
         outputs.check_destination(destination, overwrite=overwrite, resume=False)
         run = outputs.training_path(destination) if output is not None else None
-        model = yield from train_events(
+        events = train_events(
             opened, method, second=second, target=target, effort=effort, steps=steps, seconds=seconds, device=device,
             precision=precision, seed=seed, stop=stop, preview=preview, run=run, resume=again, **config,
         )  # fmt: skip
-        if stop is not None and stop.is_set():
+        model = yield from _unless_stopped(events)
+        if model is None:
             return None
         model.save(kept)
         outputs.forget_training(destination)
@@ -385,6 +386,21 @@ def _notes(images: Sequence[Image]) -> Iterator[Note]:
     """What was guessed on opening, once."""
     for text in dict.fromkeys(note for image in images for note in image.notes):
         yield Note(text)
+
+
+def _unless_stopped(events: Events[Model]) -> Events[Model | None]:
+    """The model of a training that reached its budget; None where it says that it was stopped.
+
+    The stop flag alone does not tell: set after the last step, it belongs to what comes next.
+    """
+    stopped = False
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            return None if stopped else end.value
+        stopped = stopped or isinstance(event, Stopped)
+        yield event
 
 
 def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: int, config: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import zarr
 import napari_restore
 from napari_restore import denoise, evaluate, list_methods, load_model, open_image, restore, submit, train
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
-from napari_restore.core.events import Measured, TileDone
+from napari_restore.core.events import Measured, TileDone, Trained
 
 QUICK = {"width": 4, "depth": 1}
 
@@ -109,6 +109,21 @@ def test_a_stopped_restoration_is_unfinished_and_goes_on(noisy_stack: Any, tmp_p
     whole = restore(noisy_stack, model, output=tmp_path / "o.zarr")
     assert whole.complete
     assert np.asarray(whole).min() > 0
+
+
+def test_a_stop_after_the_last_step_of_training_stops_the_restoration_and_says_so(
+    noisy_stack: Any, tmp_path: Path
+) -> None:
+    stop = threading.Event()
+    seen = []
+    events = napari_restore.denoise_events(noisy_stack, steps=3, output=tmp_path / "o.zarr", stop=stop, **QUICK)
+    for event in events:
+        seen.append(type(event).__name__)
+        if isinstance(event, Trained):
+            stop.set()
+    assert seen[-1] == "Stopped"
+    assert "RestorationStarted" in seen
+    assert denoise(noisy_stack, steps=3, output=tmp_path / "o.zarr", **QUICK).complete
 
 
 def test_a_stop_before_there_is_a_result_is_said(noisy_stack: Any) -> None:
