@@ -22,20 +22,36 @@ def plans(draw):
 
     shape, largest, radius = each(1, 30), each(1, 40), each(0, 30)
     grid = tuple(2**d for d in each(0, 3))
-    return plan_tiles(shape, largest=largest, radius=radius, grid=grid), largest, radius, grid
+    rate = each(1, 4 if ndim < 3 else 2)
+    return plan_tiles(shape, largest=largest, radius=radius, grid=grid, rate=rate), largest, radius, grid
 
 
 @MANY
 @given(plans())
 def test_every_pixel_is_written_by_exactly_one_tile(case):
     plan, *_ = case
-    count = np.zeros(plan.shape, int)
+    count = np.zeros(plan.output_shape, np.int8)
     for index in range(len(plan)):
         write = plan.write(index)
         assert write.size > 0
-        assert write.inside(plan.shape)
+        assert write.inside(plan.output_shape)
         count[write.slices] += 1
     assert (count == 1).all()
+
+
+@MANY
+@given(plans())
+def test_a_tile_writes_the_output_pixels_of_what_it_owns_and_they_are_whole_chunks(case):
+    plan, *_ = case
+    for index in (0, len(plan) // 2, len(plan) - 1):
+        own, write = plan.own(index), plan.write(index)
+        assert own.inside(plan.shape)
+        assert write.shape == tuple(n * r for n, r in zip(own.shape, plan.rate, strict=True))
+        for a, b, r in zip(own.start, write.start, plan.rate, strict=True):
+            assert b == a * r
+        for a, b, n, chunk in zip(write.start, write.stop, plan.output_shape, plan.output_tile, strict=True):
+            assert a % chunk == 0
+            assert b % chunk == 0 or b == n
 
 
 @MANY
@@ -43,22 +59,23 @@ def test_every_pixel_is_written_by_exactly_one_tile(case):
 def test_every_read_has_one_shape_starts_on_the_grid_and_sees_all_it_needs(case):
     plan, _, radius, grid = case
     for index in range(len(plan)):
-        read, write = plan.read(index), plan.write(index)
+        read, own = plan.read(index), plan.own(index)
         assert read.shape == plan.read_shape
         assert all(
             start % g == 0 and length % g == 0 for start, length, g in zip(read.start, read.shape, grid, strict=True)
         )
-        needed = write.grow(radius)
+        needed = own.grow(radius)
         assert all(a <= b for a, b in zip(read.start, needed.start, strict=True))
         assert all(a >= b for a, b in zip(read.stop, needed.stop, strict=True))
 
 
 @MANY
 @given(plans())
-def test_the_crop_cuts_the_written_pixels_out_of_the_read_ones(case):
+def test_the_crop_cuts_the_written_pixels_out_of_the_restored_ones(case):
     plan, *_ = case
     for index in (0, len(plan) // 2, len(plan) - 1):
-        read, write = plan.read(index), plan.write(index)
+        read, write = plan.read(index).scale(plan.rate), plan.write(index)
+        assert read.shape == plan.restored_shape
         along = [range(a, b)[cut] for a, b, cut in zip(read.start, read.stop, plan.crop(index), strict=True)]
         assert [(r.start, r.stop) for r in along] == list(zip(write.start, write.stop, strict=True))
 

@@ -57,7 +57,8 @@ class Measured:
 class Preview:
     """The plane in view restored by the network as it is now, in the units of the image.
 
-    ``region`` says which part of the image, in the order of its axes; ``pixels`` has the region's shape.
+    ``region`` says which part of the image, in its pixels and in the order of its axes; ``pixels`` has the region's
+    shape, or where the method refines the image a whole multiple of it along each axis.
     """
 
     step: int
@@ -84,7 +85,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class RestorationStarted:
-    """The plan is made and the output exists; ``path`` can be shown while it fills in."""
+    """The plan is made and the output exists; ``path`` can be shown while it fills in.
+
+    ``tile`` and ``halo`` are in image pixels. ``rate`` and ``centred`` say how the output's pixels lie in those of the
+    image, as in ``Geometry.refined``. All four have one entry an axis, in the order of the image's axes; an empty
+    ``rate`` stands for the image's own pixels. ``suffix`` is what the result is called after the image's name.
+    """
 
     path: str
     array: str
@@ -96,6 +102,9 @@ class RestorationStarted:
     dtype: str
     device: str
     precision: str
+    rate: tuple[int, ...] = ()
+    centred: tuple[bool, ...] = ()
+    suffix: str = "denoised"
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,19 @@ class TileDone:
     region: Region
     seconds: float
     remaining: float | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The learned result beside classical ones of the same part of the image, judged without the truth.
+
+    ``rows`` are name, estimated error in units of the image (SURE, root mean square, as the measured image sees it),
+    structure left in the residual (0 for none), and the residual over the noise (near 1 where only noise was left
+    out). The first is the learned result; ``best`` is the name of the row with the least error.
+    """
+
+    rows: tuple[tuple[str, float, float, float], ...]
+    best: str
 
 
 @dataclass(frozen=True)
@@ -144,6 +166,7 @@ Event = (
     | Trained
     | RestorationStarted
     | TileDone
+    | Compared
     | Saved
     | Stopped
     | Failed
@@ -181,4 +204,4 @@ def _rich(value: Any) -> Any:
     if isinstance(value, dict) and "array" in value:
         data = zlib.decompress(base64.b64decode(value["array"]))
         return np.frombuffer(data, value["dtype"]).reshape(value["shape"])
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_rich(v) for v in value) if isinstance(value, list) else value

@@ -103,6 +103,30 @@ class Geometry:
         )
         return replace(self, pixel_size=sizes, units=units)
 
+    def refined(self, rate: Mapping[str, int], *, centred: Mapping[str, bool] | None = None) -> Geometry:
+        """The same part of the world on a finer grid.
+
+        Parameters
+        ----------
+        rate
+            Finer pixels to one pixel of this image, by axis; 1 for axes not named.
+        centred
+            By axis: True, as for axes not named, where a pixel covers its finer ones and the first of them therefore
+            lies before its centre; False where a pixel is a point sample, which its first finer pixel lies on.
+        """
+        unknown = set(rate) - set(self.axes)
+        assert not unknown and all(r >= 1 for r in rate.values()), f"{dict(rate)} for axes {self.axes}"
+        each = tuple(rate.get(a, 1) for a in self.axes)
+        sizes = tuple(s / r for s, r in zip(self.pixel_size, each, strict=True))
+        inside = [(centred or {}).get(a, True) for a in self.axes]
+        moves = [(new - old) / 2 if c else 0.0 for new, old, c in zip(sizes, self.pixel_size, inside, strict=True)]
+        return replace(
+            self,
+            shape=tuple(n * r for n, r in zip(self.shape, each, strict=True)),
+            pixel_size=sizes,
+            origin=tuple(o + m for o, m in zip(self.origin, moves, strict=True)),
+        )
+
 
 def valid_axes(axes: str, ndim: int) -> bool:
     """Whether these letters can name the axes of an array with ``ndim`` dimensions."""

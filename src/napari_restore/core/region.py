@@ -68,6 +68,13 @@ class Region:
             tuple(b + d for b, d in zip(self.stop, by, strict=True)),
         )
 
+    def scale(self, by: Sequence[int]) -> Region:
+        """The same box on a grid with so many times the pixels along each axis."""
+        return Region(
+            tuple(a * f for a, f in zip(self.start, by, strict=True)),
+            tuple(b * f for b, f in zip(self.stop, by, strict=True)),
+        )
+
     def clip(self, shape: Sequence[int]) -> Region:
         """The part of the box inside an array of this shape (empty where there is none)."""
         start = tuple(min(max(a, 0), n) for a, n in zip(self.start, shape, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from napari_restore.sources import Image
 from napari_restore.sources.padded import read_reflected
 
 Precision = Literal["float32", "bfloat16"]
+T = TypeVar("T")
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
@@ -35,7 +36,10 @@ def restore_samples(
     device: torch.device,
     precision: Precision = "float32",
 ) -> NDArray[np.float32]:
-    """Restore samples ``(N, C, *S)`` in the image's units. Pixels that are not finite are read as the mean."""
+    """Restore samples ``(N, C, *S)`` in the image's units; the result is ``(N, C, *(S * rate))``.
+
+    Pixels that are not finite are read as the mean.
+    """
     pixels = normalisation.apply(samples)
     finite = np.isfinite(pixels)
     if not finite.all():
@@ -45,7 +49,7 @@ def restore_samples(
     return normalisation.invert(restored.float().cpu().numpy())
 
 
-def per_axis(axes: str, spatial: str, values: tuple[int, ...], *, default: int) -> tuple[int, ...]:
+def per_axis(axes: str, spatial: str, values: tuple[T, ...], *, default: T) -> tuple[T, ...]:
     """Values given for the spatial axes as one entry for every axis of an image."""
     given = dict(zip(spatial, values, strict=True))
     return tuple(given.get(a, default) for a in axes)
@@ -60,14 +64,19 @@ def restore_region(
     device: torch.device,
     precision: Precision = "float32",
 ) -> NDArray[np.float32]:
-    """One region of an image restored as it would be in the whole image, in the image's units."""
+    """One region of an image restored as it would be in the whole image, in the image's units.
+
+    ``region`` is in image pixels; the result has ``method.rate`` times as many along each spatial axis.
+    """
     grid = per_axis(image.axes, method.spatial, method.grid, default=1)
     radius = per_axis(image.axes, method.spatial, method.radius, default=0)
+    rate = per_axis(image.axes, method.spatial, method.rate, default=1)
     start = tuple(a // g * g for a, g in zip(region.start, grid, strict=True))
     span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
-    plan = plan_tiles(span, largest=span, radius=radius, grid=grid)
-    pixels = read_reflected(image, plan.read(0).shift(start)).astype(np.float32, copy=False)
+    plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate)
+    read = plan.read(0).shift(start)
+    pixels = read_reflected(image, read).astype(np.float32, copy=False)
     samples = to_samples(pixels, image.axes, method.spatial)
     restored = restore_samples(method, samples, normalisation=normalisation, device=device, precision=precision)
-    whole = from_samples(restored, pixels.shape, image.axes, method.spatial)
-    return whole[region.relative_to(plan.read(0).shift(start).start).slices]
+    whole = from_samples(restored, plan.restored_shape, image.axes, method.spatial)
+    return whole[region.relative_to(read.start).scale(rate).slices]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -19,9 +20,16 @@ from napari_restore.core.events import Event, Note, RestorationStarted, Saved, S
 from napari_restore.core.geometry import canonical_order
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
-from napari_restore.methods.apply import Precision
+from napari_restore.methods.apply import Precision, per_axis
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
-from napari_restore.restoration.prepare import check_fit, choose_dtype, fingerprint, plan_image
+from napari_restore.restoration.prepare import (
+    check_fit,
+    choose_dtype,
+    fingerprint,
+    name_suffix,
+    output_geometry,
+    plan_image,
+)
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
 from napari_restore.sources import Image
@@ -75,7 +83,8 @@ def restore_events(
     output
         A name ending in .zarr, .tif or .tiff.
     tile
-        Pixels a tile writes along each of the model's spatial axes; chosen by the halo where not given.
+        Image pixels a tile restores along each of the model's spatial axes; chosen by the halo where not given. It
+        writes ``rate`` times as many, one chunk of the output.
     batch
         Tiles that go through the network together.
     precision
@@ -109,14 +118,15 @@ def restore_events(
         progress = _Progress(done=len(out.done), tiles=len(job.plan))
         with kept_buffers():
             stopped = yield from _run(job, out, progress, stop)
+        unusable = math.ceil(progress.unusable / math.prod(job.plan.rate))
         report = {
             "output_dtype": why,
             "tiles": len(job.plan),
             "precision": job.precision,
-            "not_finite": progress.unusable,
+            "not_finite": unusable,
         }
-        if progress.unusable:
-            yield Note(f"{progress.unusable} pixels were not finite and are handed on as they are", "warning")
+        if unusable:
+            yield Note(f"{unusable} pixels were not finite and are handed on as they are", "warning")
         if stopped:
             yield Stopped("restoration", progress.done, str(output))
             return _result(out.array_path.parent, job, model, report, complete=False)
@@ -163,9 +173,9 @@ def _open_output(
     order = canonical_order(job.image.axes)
     return outputs.create(
         path,
-        geometry=job.image.geometry,
+        geometry=output_geometry(job.image, job.method),
         dtype=job.dtype,
-        chunks=tuple(job.plan.tile[i] for i in order),
+        chunks=tuple(job.plan.output_tile[i] for i in order),
         fingerprint=marks,
         name=job.image.name,
         provenance={"source": job.image.location, "model": model.card()},
@@ -186,6 +196,9 @@ def _started(job: TileJob, out: OutputWriter) -> RestorationStarted:
         dtype=str(job.dtype),
         device=describe(job.device),
         precision=job.precision,
+        rate=job.plan.rate,
+        centred=per_axis(job.image.axes, job.method.spatial, job.method.centred, default=True),
+        suffix=name_suffix(job.method),
     )
 
 
@@ -235,7 +248,16 @@ def _write(out: OutputWriter, tile: Tile) -> int:
 
 
 def _result(path: Path, job: TileJob, model: Model, report: dict[str, Any], *, complete: bool) -> Restored:
-    return Restored(path, job.image.geometry, model, report, complete, job.image.name, _limits(job))
+    return Restored(
+        path=path,
+        geometry=output_geometry(job.image, job.method),
+        model=model,
+        report=report,
+        complete=complete,
+        name=job.image.name,
+        contrast_limits=_limits(job),
+        suffix=name_suffix(job.method),
+    )
 
 
 def _limits(job: TileJob) -> tuple[float, float] | None:

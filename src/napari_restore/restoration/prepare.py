@@ -1,4 +1,4 @@
-"""What is decided before the first tile: does the model fit, which tiles, which dtype, what identifies the run."""
+"""What is decided before the first tile: fit of the model, tiles, where the output lies, dtype, what marks the run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.core.geometry import Geometry
 from napari_restore.core.plan import TilePlan, plan_tiles
 from napari_restore.core.region import Region
 from napari_restore.methods.apply import per_axis
@@ -20,7 +21,9 @@ from napari_restore.store.model import Model
 from napari_restore.store.weights import checksum
 
 _MOST_OVERLAP = 1.25
-_SIZES = {2: (256, 512, 1024, 2048), 3: (64, 96, 128)}
+_SIZES = {2: (32, 64, 128, 256, 512, 1024, 2048), 3: (16, 32, 48, 64, 96, 128)}
+_OUTPUT_SIZES = {2: (256, 4096), 3: (64, 512)}
+_DEPTH = 32
 _ROUNDING = 1 / math.sqrt(12)
 _ROUNDING_SHARE = 0.05
 _PROBE = 64
@@ -50,7 +53,10 @@ def check_fit(image: Image, model: Model) -> None:
 
 
 def plan_image(image: Image, method: Method, tile: Sequence[int] | None) -> TilePlan:
-    """Tiles over an image: along space as asked or as suits, one at a time along the other axes, all channels."""
+    """Tiles over an image: along space as asked or as suits, one at a time along the other axes, all channels.
+
+    ``tile`` is in image pixels.
+    """
     radius = per_axis(image.axes, method.spatial, method.radius, default=0)
     grid = per_axis(image.axes, method.spatial, method.grid, default=1)
     if tile is not None and (len(tile) != len(method.spatial) or min(tile) < 1):
@@ -60,17 +66,34 @@ def plan_image(image: Image, method: Method, tile: Sequence[int] | None) -> Tile
         dict(zip(method.spatial, sizes, strict=True)).get(a, n if a == "C" else 1)
         for a, n in zip(image.axes, image.shape, strict=True)
     ]
-    return plan_tiles(image.shape, largest=largest, radius=radius, grid=grid)
+    rate = per_axis(image.axes, method.spatial, method.rate, default=1)
+    return plan_tiles(image.shape, largest=largest, radius=radius, grid=grid, rate=rate)
 
 
 def usual_tile(method: Method) -> tuple[int, ...]:
-    """The smallest usual tile whose halo costs at most a quarter more work along Y and X."""
-    halo = method.radius[-1]
-    ndim = len(method.spatial)
-    for size in _SIZES[ndim]:
-        if ((size + 2 * halo) / size) ** 2 <= _MOST_OVERLAP:
+    """The smallest usual tile, in image pixels, whose halo costs at most a quarter more work along Y and X.
+
+    Of those that are chunks of a usual size on the output grid: the finer that is, the fewer image pixels.
+    """
+    ndim, rate = len(method.spatial), max(method.rate[-2:])
+    least, most = _OUTPUT_SIZES[ndim]
+    for size in (n for n in _SIZES[ndim] if least <= n * rate <= most):
+        if math.prod((size + 2 * r) / size for r in method.radius[-2:]) <= _MOST_OVERLAP:
             break
-    return (size,) * ndim if ndim == 2 else (32, size, size)
+    return (size,) * ndim if ndim == 2 else (_DEPTH, size, size)
+
+
+def output_geometry(image: Image, method: Method) -> Geometry:
+    """Where the pixels of the result lie, its axes in the order of the image's."""
+    return image.geometry.refined(
+        dict(zip(method.spatial, method.rate, strict=True)),
+        centred=dict(zip(method.spatial, method.centred, strict=True)),
+    )
+
+
+def name_suffix(method: Method) -> str:
+    """What the result is called after the image's name."""
+    return "superresolved" if max(method.rate) > 1 else method.suffix
 
 
 def choose_dtype(image: Image) -> tuple[np.dtype[Any], str]:
@@ -96,6 +119,7 @@ def fingerprint(
         "model": {"method": model.name, "sha256": checksum(_tensors(model)), "mean": list(model.normalisation.mean)},
         "tile": list(plan.tile),
         "halo": list(plan.halo),
+        "rate": list(plan.rate),
         "batch": batch,
         "dtype": str(dtype),
         "device": device,

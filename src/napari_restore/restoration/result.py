@@ -27,13 +27,19 @@ class Restored:
     path
         Where it lies: an OME-Zarr or an OME-TIFF.
     geometry
-        Axes, shape, pixel size, units and origin, in the order of the source.
+        Axes, shape, pixel size, units and origin of the result, in the order of the source.
     model
         That made it.
     report
         What was decided and measured, as plain values.
     complete
         False after a stop: the rest can be restored by the same call again.
+    name
+        Of the image it was made from.
+    contrast_limits
+        For a viewer.
+    suffix
+        What a layer is called after ``name``.
     """
 
     path: Path
@@ -43,6 +49,7 @@ class Restored:
     complete: bool = True
     name: str = "restored"
     contrast_limits: tuple[float, float] | None = None
+    suffix: str = "denoised"
 
     @property
     def axes(self) -> str:
@@ -106,7 +113,7 @@ class Restored:
         rgb = self.axes[-1] == "C" and self.shape[-1] in (3, 4) and self.dtype == np.uint8
         shown = slice(0, -1) if rgb else slice(None)
         kwargs: dict[str, Any] = {
-            "name": f"{self.name}_denoised",
+            "name": f"{self.name}_{self.suffix}",
             "scale": self.scale[shown],
             "translate": self.translate[shown],
             "units": self.units[shown],

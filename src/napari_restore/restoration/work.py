@@ -28,7 +28,7 @@ class TileJob:
     Attributes
     ----------
     plan
-        Tiles over ``image``, in the order of its axes.
+        Tiles over ``image``, in the order of its axes, and its ``rate`` that of ``method``.
     batch
         Tiles that go through the network together; always so many, the last batch is filled up.
     dtype
@@ -47,7 +47,7 @@ class TileJob:
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A tile's result, with axes in the order that files are written in."""
+    """A tile's result, with axes in the order that files are written in; ``region`` is in output pixels."""
 
     index: int
     region: Region
@@ -80,15 +80,24 @@ def run_tile(job: TileJob, index: int) -> Tile:
 
 
 def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArray[np.float32]) -> Tile:
-    # What was not finite has no value to restore, and is handed on as it was found.
-    kept = np.where(np.isfinite(read), restored, read)
     axes = job.image.axes
-    whole = from_samples(kept, job.plan.read_shape, axes, job.method.spatial)
+    kept = _hand_on(read, restored, rate=job.method.rate)
+    whole = from_samples(kept, job.plan.restored_shape, axes, job.method.spatial)
     pixels = _cast(whole[job.plan.crop(index)], job.dtype)
     order = canonical_order(axes)
     write = job.plan.write(index)
     region = Region(tuple(write.start[i] for i in order), tuple(write.stop[i] for i in order))
     return Tile(index, region, np.ascontiguousarray(pixels.transpose(order)))
+
+
+def _hand_on(read: NDArray[np.float32], restored: NDArray[np.float32], *, rate: Sequence[int]) -> NDArray[np.float32]:
+    """What was not finite has no value to restore: all output pixels inside such a pixel stay as it was found."""
+    finite = np.isfinite(read)
+    if finite.all():
+        return restored
+    for axis, times in enumerate(rate, start=2):
+        read, finite = read.repeat(times, axis), finite.repeat(times, axis)
+    return np.where(finite, restored, read)
 
 
 def _cast(pixels: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -94,7 +94,9 @@ def _metadata(geometry: Geometry, *, name: str, provenance: Mapping[str, Any]) -
     content: dict[str, Any] = {"axes": geometry.axes, "Name": name}
     keys = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
     for letter, unit in zip(geometry.axes, geometry.units, strict=True):
-        if letter in keys and unit in _SYMBOLS and unit != "pixel":
+        # Pixels of length 1 are as good as unknown; finer ones of an image of unknown size are parts of its pixels.
+        known = unit != "pixel" or (letter != "T" and geometry.size_of(letter) != 1)
+        if letter in keys and unit in _SYMBOLS and known:
             content |= {keys[letter]: geometry.size_of(letter), f"{keys[letter]}Unit": _SYMBOLS[unit]}
     content |= _positions(geometry)
     content["MapAnnotation"] = {"Namespace": _NAMESPACE, "provenance": json.dumps(dict(provenance))}

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from napari_restore.core.errors import ImageError
@@ -45,6 +46,38 @@ def test_pixel_sizes_are_replaced_by_name_and_keep_a_unit_that_is_known():
     assert changed.units == ("second", "micrometer", "nanometer")
     with pytest.raises(ImageError, match="axis Z: the image has axes TYX"):
         geometry.with_pixel_size({"Z": 1})
+
+
+def areas(start, size, count):
+    """Edges of the areas of pixels whose first centre lies at ``start``."""
+    return start + size * (np.arange(count + 1) - 0.5)
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("origin", [0.0, -3.25, 1000.0])
+def test_finer_pixels_tile_the_area_of_each_pixel_exactly(rate, origin):
+    raw = Geometry.of("YX", (17, 23), pixel_size={"Y": 0.3, "X": 1.7}, origin={"Y": origin, "X": -origin})
+    fine = raw.refined({"Y": rate, "X": rate})
+    assert fine.shape == (17 * rate, 23 * rate)
+    assert (fine.axes, fine.units) == (raw.axes, raw.units)
+    for axis in (0, 1):
+        coarse_edges = areas(raw.origin[axis], raw.pixel_size[axis], raw.shape[axis])
+        fine_edges = areas(fine.origin[axis], fine.pixel_size[axis], fine.shape[axis])
+        np.testing.assert_allclose(fine_edges[::rate], coarse_edges, rtol=0, atol=1e-11)
+
+
+def test_a_point_sample_lies_on_the_first_of_its_finer_pixels():
+    raw = Geometry.of("TZYX", (2, 5, 17, 23), pixel_size={"Z": 2.0, "X": 0.5}, origin={"Z": 10.0, "X": 4.0})
+    fine = raw.refined({"Z": 4, "X": 2}, centred={"Z": False})
+    assert fine.shape == (2, 20, 17, 46)
+    assert fine.pixel_size == (1.0, 0.5, 1.0, 0.25)
+    assert fine.origin == (0.0, 10.0, 0.0, 3.875)
+    assert raw.refined({}) == raw == raw.refined({"Z": 1}, centred={"Z": False})
+
+
+def test_refining_an_axis_that_is_not_there_is_our_mistake():
+    with pytest.raises(AssertionError, match="for axes YX"):
+        Geometry.of("YX", (17, 23)).refined({"Z": 2})
 
 
 def test_the_canonical_image_is_the_same_image():

@@ -14,6 +14,33 @@ def test_the_worked_example():
     assert plan.crop(3) == (slice(0, 1), slice(24, 524), slice(24, 372))
 
 
+def test_the_worked_example_twice_as_fine():
+    """What is owned and read lies on the image grid, what is written and cropped on the output grid."""
+    plan = plan_tiles((3, 1000, 700), largest=(1, 512, 512), radius=(0, 23, 23), grid=(1, 4, 4), rate=(1, 2, 3))
+    assert plan == TilePlan((3, 1000, 700), (1, 500, 352), (0, 24, 24), (1, 2, 3))
+    assert plan.grid == (3, 2, 2)
+    assert plan.own(3) == Region((0, 500, 352), (1, 1000, 700))
+    assert plan.read(3) == Region((0, 476, 328), (1, 1024, 728))
+    assert plan.write(3) == Region((0, 1000, 1056), (1, 2000, 2100))
+    assert plan.crop(3) == (slice(0, 1), slice(48, 1048), slice(72, 1116))
+    assert (plan.output_shape, plan.output_tile) == ((3, 2000, 2100), (1, 1000, 1056))
+    assert (plan.read_shape, plan.restored_shape) == ((1, 548, 400), (1, 1096, 1200))
+
+
+def test_without_a_rate_both_grids_are_one():
+    plan = TilePlan((17, 23), (8, 8), (2, 2))
+    assert plan.rate == (1, 1)
+    assert plan == TilePlan((17, 23), (8, 8), (2, 2), (1, 1))
+    assert plan.write(8) == plan.own(8) == Region((16, 16), (17, 23))
+    assert plan.output_shape == (17, 23)
+
+
+@pytest.mark.parametrize("rate", [(2,), (0, 1), (2, 2, 2)])
+def test_a_rate_that_fits_no_image_is_our_mistake(rate):
+    with pytest.raises(AssertionError, match="a rate of 1 or more an axis"):
+        TilePlan((17, 23), (8, 8), (2, 2), rate)
+
+
 def test_tiles_are_numbered_in_c_order():
     plan = TilePlan((2, 5, 7), (1, 4, 4), (0, 0, 0))
     assert [plan.corner(i) for i in range(5)] == [(0, 0, 0), (0, 0, 4), (0, 4, 0), (0, 4, 4), (1, 0, 0)]

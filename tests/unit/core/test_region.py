@@ -16,6 +16,12 @@ def test_relative_to_puts_the_origin_at_zero():
     assert moved.shift(region.start) == region
 
 
+def test_scaling_keeps_the_pixels_inside_each_pixel():
+    region = Region((-1, 2, 3), (1, 2, 5))
+    assert region.scale((1, 2, 3)) == Region((-1, 4, 9), (1, 4, 15))
+    assert region.scale((1, 2, 3)).relative_to((0, 4, 6)) == region.relative_to((0, 2, 2)).scale((1, 2, 3))
+
+
 def test_clip_keeps_exactly_the_pixels_that_exist():
     shape = (17, 23)
     exists = {(y, x) for y in range(17) for x in range(23)}
