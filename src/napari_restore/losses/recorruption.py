@@ -1,0 +1,88 @@
+"""Risk from two measurements that are independent given the truth: made from one, or given as two.
+
+``restore``, ``operator``, ``weight`` and what comes back are as in ``losses.sure``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_restore.losses.sure import Parameter, Restore, _level, _normal, inside, mean_of
+from napari_restore.operators.operator import Operator
+
+
+def r2r(
+    restore: Restore,
+    operator: Operator,
+    y: Tensor,
+    *,
+    sigma: Parameter,
+    rng: torch.Generator,
+    alpha: float = 0.5,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Recorrupted-to-recorrupted for Gaussian noise (Pang, Zheng, Quan, Ji 2021, doi:10.1109/CVPR46437.2021.00208).
+
+    ``y + alpha sigma z`` is restored and compared with ``y - sigma z / alpha``, whose noise is independent of the first
+    one's; less the second one's noise variance, so that it is the risk of restoring the first.
+
+    Parameters
+    ----------
+    sigma
+        Deviation of the noise in the units of ``y``.
+    alpha
+        More means a noisier input and a less noisy target.
+    """
+    drawn, level = _normal(y, rng), _level(sigma, y)
+    x1 = restore(y + alpha * level * drawn)
+    target = y - level * drawn / alpha
+    excess = level**2 * (1 + 1 / alpha**2)
+    mask = inside(y, operator.margin, weight)
+    return mean_of((operator(x1) - target).square() - excess, mask), x1
+
+
+def binomial_thinning(
+    restore: Restore,
+    operator: Operator,
+    y: Tensor,
+    *,
+    gain: Parameter,
+    rng: torch.Generator,
+    fraction: float = 0.1,
+    offset: Parameter = 0.0,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Two independent Poisson measurements from one, by giving each photon to one of them.
+
+    Monroy, Bacca, Tachella (2025, Generalized Recorrupted-to-Recorrupted, arXiv:2412.04648, table 1). Photons are
+    ``(y - offset) / gain``, rounded, as a camera's analogue values are no whole numbers.
+
+    Parameters
+    ----------
+    gain
+        Units of ``y`` for one photon.
+    fraction
+        Of the photons that go to the target, between 0 and 1.
+    offset
+        What the camera reads in the dark.
+    """
+    gain, offset = _level(gain, y), _level(offset, y)
+    photons = ((y - offset) / gain).round().clamp(min=0)
+    drawn = torch.binomial(photons.to(rng.device), torch.full_like(photons, fraction, device=rng.device), generator=rng)
+    target = drawn.to(y)
+    x1 = restore(gain * (photons - target) / (1 - fraction) + offset)
+    mask = inside(y, operator.margin, weight)
+    return mean_of((operator(x1) - (gain * target / fraction + offset)).square(), mask), x1
+
+
+def split(
+    restore: Restore, operator: Operator, y: Tensor, second: Tensor, *, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Another measurement of the same, with noise of its own, as the target of the measured restored image.
+
+    Lehtinen et al. (2018, Noise2Noise, arXiv:1803.04189); for CT reconstructed from separate projections Hendriksen,
+    Pelt, Batenburg (2020, Noise2Inverse, doi:10.1109/TCI.2020.3019647).
+    """
+    x1 = restore(y)
+    return mean_of((operator(x1) - second).square(), inside(y, operator.margin, weight)), x1
