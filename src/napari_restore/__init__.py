@@ -21,12 +21,20 @@ _HOME = {
     "train_events": "napari_restore.api",
     "restore_events": "napari_restore.api",
     "submit": "napari_restore.api",
+    "super_resolve": "napari_restore.api",
+    "super_resolve_events": "napari_restore.api",
+    "deblur": "napari_restore.api",
+    "deblur_events": "napari_restore.api",
+    "estimate_noise": "napari_restore.api",
 }
 
 __all__ = [
     "__version__",
+    "deblur",
+    "deblur_events",
     "denoise",
     "denoise_events",
+    "estimate_noise",
     "evaluate",
     "list_methods",
     "load_model",
@@ -34,20 +42,27 @@ __all__ = [
     "restore",
     "restore_events",
     "submit",
+    "super_resolve",
+    "super_resolve_events",
     "train",
     "train_events",
 ]
 
 if typing.TYPE_CHECKING:
     from napari_restore.api import (
+        deblur,
+        deblur_events,
         denoise,
         denoise_events,
+        estimate_noise,
         evaluate,
         list_methods,
         load_model,
         restore,
         restore_events,
         submit,
+        super_resolve,
+        super_resolve_events,
         train,
         train_events,
     )

@@ -16,9 +16,12 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.metrics.noise import image_noise
+from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine
+from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.planes import planes_of_all
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.model import load_model as _load_model
@@ -29,14 +32,19 @@ from napari_restore.training.settings import Budget, TrainingSettings
 __all__ = [
     "Model",
     "Restored",
+    "deblur",
+    "deblur_events",
     "denoise",
     "denoise_events",
+    "estimate_noise",
     "evaluate",
     "list_methods",
     "load_model",
     "restore",
     "restore_events",
     "submit",
+    "super_resolve",
+    "super_resolve_events",
     "train",
     "train_events",
 ]
@@ -49,12 +57,23 @@ def denoise(image: Any, **options: Any) -> Restored:
 
     Takes what ``denoise_events`` takes, and waits for the result.
     """
-    restored = drain(denoise_events(image, **options))
-    if restored is None:
-        raise InterruptedWorkError(
-            "stopped while training, before there was a result: give more time, or do not stop it."
-        )
-    return restored
+    return _waited_for(denoise_events(image, **options))
+
+
+def super_resolve(image: Any, *, factor: int | Mapping[str, int] = 2, **options: Any) -> Restored:
+    """Train on an image and make its pixels finer.
+
+    Takes what ``super_resolve_events`` takes, and waits for the result.
+    """
+    return _waited_for(super_resolve_events(image, factor=factor, **options))
+
+
+def deblur(image: Any, *, psf: Any, **options: Any) -> Restored:
+    """Train on an image and undo its blur.
+
+    Takes what ``deblur_events`` takes, and waits for the result.
+    """
+    return _waited_for(deblur_events(image, psf=psf, **options))
 
 
 def denoise_events(
@@ -81,6 +100,7 @@ def denoise_events(
     version: Version = "0.5",
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
+    suffix: str = "denoised",
     **config: Any,
 ) -> Events[Restored | None]:
     """Train on an image and restore it, as a generator of events.
@@ -120,6 +140,8 @@ def denoise_events(
         goes on from there.
     preview
         Which part of the image to show while it trains.
+    suffix
+        What the result is called after the image, where no output is given.
     **config
         Settings of the method.
 
@@ -134,7 +156,7 @@ def denoise_events(
         If something given cannot be used; the message says what and what to do.
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
-    destination = _destination(output, opened)
+    destination = _destination(output, opened, suffix)
     again = resume and not overwrite
     kept = outputs.model_path(destination)
     if model is None and again and kept.exists():
@@ -165,6 +187,67 @@ def denoise_events(
     return restored
 
 
+def super_resolve_events(
+    image: Any,
+    *,
+    factor: int | Mapping[str, int] = 2,
+    psf: Any = None,
+    noise: float | str = "auto",
+    method: str = "auto",
+    **options: Any,
+) -> Events[Restored | None]:
+    """Train on an image and make its pixels finer, as a generator of events.
+
+    Parameters
+    ----------
+    factor
+        Fine pixels to one of the image along Y and X, or by axis: ``{"Z": 4}`` makes planes finer.
+    psf
+        What blurs the image before it is sampled, on the fine grid, as for ``deblur_events``; None for plain sampling.
+    noise
+        Standard deviation in units of the image, or ``"auto"`` to estimate it.
+    method
+        ``"scale_equivariant"``, or one it is compared with: ``"sure"``, ``"equivariant_shift"``,
+        ``"equivariant_rotation"``, ``"css"``, ``"supervised"``. ``"auto"`` is the first, and ``"finer_planes"`` where
+        Z alone becomes finer.
+    **options
+        As for ``denoise_events``.
+
+    Yields
+    ------
+    Event
+        Those of training and of restoring, then ``Compared``.
+    """
+    by_axis = {"Y": factor, "X": factor} if isinstance(factor, int) else dict(factor)
+    return (
+        yield from _undo(
+            image, psf=psf, noise=noise, method=method, factor=by_axis, **{"suffix": "superresolved", **options}
+        )
+    )
+
+
+def deblur_events(
+    image: Any, *, psf: Any, noise: float | str = "auto", method: str = "auto", **options: Any
+) -> Events[Restored | None]:
+    """Train on an image and undo its blur, as a generator of events.
+
+    Parameters
+    ----------
+    psf
+        ``gaussian:STD``, ``box:RADIUS``, ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, an image
+        file, or an array. One number may be a range such as ``gaussian:1.5..2.5``: three are tried, and the one that
+        leaves the whitest residual is taken, the narrower in doubt.
+    noise, method, **options
+        As for ``super_resolve_events``.
+
+    Yields
+    ------
+    Event
+        Those of training and of restoring, then ``Compared``.
+    """
+    return (yield from _undo(image, psf=psf, noise=noise, method=method, **{"suffix": "deblurred", **options}))
+
+
 def train(images: Any, method: str = "auto", **options: Any) -> Model:
     """Train a method on one image or several, and give back the model.
 
@@ -185,7 +268,7 @@ def train_events(
     seconds: float | None = None,
     patch: Sequence[int] | None = None,
     batch: int | None = None,
-    learning_rate: float = 2e-3,
+    learning_rate: float | None = None,
     device: str = "auto",
     precision: str = "auto",
     run: str | Path | None = None,
@@ -211,7 +294,7 @@ def train_events(
     patch, batch
         Pixels of a patch along each spatial axis, and patches a step.
     learning_rate
-        At its peak.
+        At its peak; the method's where not given.
     run, resume
         A folder for events and checkpoints, and whether to go on from its newest checkpoint.
     second, target, effort, steps, seconds, device, precision, seed, axes, pixel_size, channel, stop, preview, **config
@@ -223,15 +306,23 @@ def train_events(
     opened = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(images)]
     judges = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(validation)]
     _check_alike([*opened, *judges])
+    if judges and kind.needs:
+        raise RestoreError(
+            f"{kind.label} is judged on held-out pixels of the images it learns from: leave validation out."
+        )
     if effort not in get_args(EffortName):
         raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
     level = kind.efforts[effort]
-    settled = kind.fit_to(methods.configure(chosen, {**level.config, **config}), opened[0].geometry)
+    partners = [
+        open_image(i, axes=axes, pixel_size=pixel_size, channel=channel)
+        for i in _several(second if second is not None else target)
+    ]
+    fit = kind.fit_to(methods.configure(chosen, {**level.config, **config}), opened)
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
-    spatial = "ZYX" if getattr(settled, "dimensions", "2") == "3" else "YX"
     torch.manual_seed(seed)
-    built = build_method(chosen, settled, spatial=spatial, channels=opened[0].geometry.length("C"))
+    built = build_method(chosen, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
     yield from _notes(opened)
+    yield from fit.notes
     settings = TrainingSettings(
         budget,
         patch=tuple(patch) if patch is not None else None,
@@ -245,7 +336,15 @@ def train_events(
     )
     return (
         yield from loop.train_events(
-            opened, name=chosen, method=built, settings=settings, validation=judges, stop=stop, preview=preview
+            opened,
+            name=chosen,
+            method=built,
+            settings=settings,
+            validation=judges,
+            partners=partners or None,
+            normalisation=fit.normalisation,
+            stop=stop,
+            preview=preview,
         )
     )
 
@@ -292,7 +391,7 @@ def restore_events(
         yield from engine.restore_events(
             opened,
             model if isinstance(model, Model) else load_model(model),
-            output=_destination(output, opened),
+            output=_destination(output, opened, "restored"),
             tile=tile,
             batch=batch,
             device=device,
@@ -318,16 +417,34 @@ def evaluate(
     Returns
     -------
     dict
-        ``noise_sigma`` in the image's units; with a reference also ``psnr`` (dB, over the reference's range),
-        ``psnr_fitted`` (after a fitted gain and offset) and ``ssim``, or those of them named in ``measures``.
+        ``noise_sigma`` in the image's units and ``resolution`` (pixels, of single-image Fourier ring correlation), both
+        of planes spread over it; with a reference also ``psnr`` (dB, over the reference's range), ``psnr_fitted``
+        (after a fitted gain and offset), ``ssim``, ``frc`` (resolution in pixels that image and reference share) and
+        ``whiteness`` (of their difference; 0 for white noise); or those of them named in ``measures``. What an image is
+        too small for is left out unless it was named.
     """
     opened = open_image(image, axes=axes, channel=channel)
-    known = ["noise_sigma", *metrics.WITH_REFERENCE]
-    wanted = list(measures) if measures is not None else (known if reference is not None else known[:1])
+    alone = ["noise_sigma", *metrics.ALONE]
+    known = [*alone, *metrics.WITH_REFERENCE]
+    wanted = list(measures) if measures is not None else (known if reference is not None else alone)
     for name in wanted:
         if name not in known:
             raise RestoreError(f"measure {name!r} is unknown: there are {', '.join(known)}.")
+
+    def measured(names: Sequence[str], *pixels: Any) -> dict[str, float]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = metrics.find(name)(*pixels)
+            except ImageError:
+                if measures is not None:
+                    raise
+        return found
+
     values = {"noise_sigma": image_noise(opened)} if "noise_sigma" in wanted else {}
+    by_itself = [name for name in wanted if name in metrics.ALONE]
+    if by_itself:
+        values |= measured(by_itself, planes_of_all([opened]))
     against = [name for name in wanted if name in metrics.WITH_REFERENCE]
     if not against:
         return values
@@ -339,8 +456,14 @@ def evaluate(
             f"{opened.name} has shape {opened.shape} and the reference {truth.name} {truth.shape}: give a reference "
             "of the same shape."
         )
-    pixels, wanted_pixels = opened.read(), truth.read()
-    return {**values, **{name: metrics.find(name)(pixels, wanted_pixels) for name in against}}
+    order = [opened.axes.index(a) for a in sorted(opened.axes, key=lambda a: "YX".find(a))]
+    return values | measured(against, *(each.read().transpose(order) for each in (opened, truth)))
+
+
+def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | None = None) -> NoiseLevel:
+    """How much noise an image has where its flattest parts tell, in its units, and how sure that is."""
+    opened = open_image(image, axes=axes, channel=channel)
+    return estimate(planes_of_all([opened]))
 
 
 def load_model(path: str | Path) -> Model:
@@ -359,6 +482,8 @@ def list_methods() -> list[dict[str, str]]:
 
 _VERBS: dict[str, Callable[..., Events[Any]]] = {
     "denoise": denoise_events,
+    "super_resolve": super_resolve_events,
+    "deblur": deblur_events,
     "train": train_events,
     "restore": restore_events,
 }
@@ -376,6 +501,53 @@ def submit(verb: str | Callable[..., Any], *args: Any, **options: Any) -> Job[An
     if name not in _VERBS:
         raise RestoreError(f"submit {name!r}: the verbs are {', '.join(_VERBS)}.")
     return Job(name, lambda stop: _VERBS[name](*args, stop=stop, **options))
+
+
+def _undo(image: Any, *, psf: Any, noise: float | str, method: str, **options: Any) -> Events[Restored | None]:
+    """Train on an image through its operator, restore it, and compare with what needs no training."""
+    opened = open_image(
+        image, axes=options.get("axes"), pixel_size=options.get("pixel_size"), channel=options.get("channel")
+    )
+    options = {k: v for k, v in options.items() if k not in ("axes", "pixel_size", "channel")}
+    level = noise if noise == "auto" else _number("noise", noise)
+    finer = {axis for axis, n in options.get("factor", {}).items() if n > 1}
+    chosen = method if method != "auto" else "finer_planes" if finer == {"Z"} else "scale_equivariant"
+    if psf is not None:
+        options["psf"] = _psf_text(psf)
+    restored: Restored | None = yield from denoise_events(opened, method=chosen, noise=level, **options)
+    if restored is None or not restored.complete:
+        return restored
+    judgement = yield from judge_events(opened, restored.model, device=options.get("device", "auto"))
+    report = {} if judgement is None else {"compared": judgement.report()}
+    return replace(restored, report={**restored.report, **report})
+
+
+def _psf_text(psf: Any) -> str:
+    """A PSF as a text that a model's file can hold: pixels from a file or an array go into it."""
+    from napari_restore.operators import psf as psfs
+
+    if isinstance(psf, str) and (psf.startswith("inline:") or not Path(psf).exists()):
+        narrowest = psfs.sweep(psf)[0]
+        psfs.parse(narrowest, ndim=psfs.axes_of(narrowest))
+        return psf
+    pixels = open_image(psf).read().squeeze()
+    return psfs.inline(psfs.from_pixels(pixels))
+
+
+def _number(name: str, given: float | str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise RestoreError(f"{name} {given!r}: give a number in units of the image, or auto.") from None
+
+
+def _waited_for(events: Events[Restored | None]) -> Restored:
+    restored = drain(events)
+    if restored is None:
+        raise InterruptedWorkError(
+            "stopped while training, before there was a result: give more time, or do not stop it."
+        )
+    return restored
 
 
 def _choose(method: str) -> str:
@@ -409,7 +581,8 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
     asked = {"method": _choose(method), "seed": seed, **kind.efforts[effort].config, **config}
     had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
     for name, value in asked.items():
-        if str(had.get(name)) != str(value) and value != "auto":
+        left_open = value == "auto" or (name == "psf" and ".." in value)
+        if str(had.get(name)) != str(value) and not left_open:
             raise RestoreError(
                 f"the unfinished {path.name} was begun with {name} {had.get(name)}, this run has {value}: use the same "
                 "again, or overwrite it."
@@ -418,7 +591,7 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
 
 def _check_needs(kind: Any, *, second: Any, target: Any) -> None:
     for name, given in (("second", second), ("target", target)):
-        if given is not None and name not in kind.needs:
+        if given is not None and name not in (*kind.needs, *kind.takes):
             raise RestoreError(f"{kind.label} learns from the noisy image alone: leave {name} out.")
         if given is None and name in kind.needs:
             raise RestoreError(f"{kind.label} needs {name}: give one.")
@@ -442,11 +615,11 @@ def _check_alike(images: Sequence[Image]) -> None:
             )
 
 
-def _destination(output: str | Path | None, image: Image) -> Path:
+def _destination(output: str | Path | None, image: Image, suffix: str) -> Path:
     if output is not None:
         return Path(output)
     folder = Path(tempfile.mkdtemp(prefix="napari-restore-"))
-    return folder / f"{_file_name(image.name)}_denoised.ome.zarr"
+    return folder / f"{_file_name(image.name)}_{suffix}.ome.zarr"
 
 
 def _file_name(name: str) -> str:

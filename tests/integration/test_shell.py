@@ -63,7 +63,7 @@ def test_train_then_restore_then_evaluate(raw: Path, tmp_path: Path, noisy_stack
     assert card["method"] == "noise2void"
     measured = shell("evaluate", "r.zarr", "--reference", raw, "--json", cwd=tmp_path)
     values = json.loads(measured.stdout)
-    assert set(values) == {"noise_sigma", "psnr", "psnr_fitted", "ssim"}
+    assert set(values) == {"noise_sigma", "resolution", "psnr", "psnr_fitted", "ssim", "frc", "whiteness"}
     before = json.loads(shell("evaluate", raw, "--json", cwd=tmp_path).stdout)["noise_sigma"]
     assert values["noise_sigma"] < 0.5 * before
 

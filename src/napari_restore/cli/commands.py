@@ -51,6 +51,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the method; may be given often.")
 ]
+PointSpread = typer.Option(
+    metavar="PSF",
+    help="gaussian:STD, box:RADIUS, motion:LENGTH,ANGLE, theory:NA=..,wavelength=..,pixel=.. or an image file; "
+    "gaussian:1.5..2.5 tries three.",
+)
+Noise = Annotated[str, typer.Option(metavar="auto|SIGMA", help="Standard deviation of the noise, in grey values.")]
+SaveModel = Annotated[Path | None, typer.Option(metavar="M.safetensors", help="Also keep the trained model.")]
+ImagingMethod = Annotated[str, typer.Option("--method", metavar="M", help="scale_equivariant, sure, css ...")]
+UseModel = Annotated[Path | None, typer.Option(metavar="M", help="Restore with this model instead of training.")]
 Version = Annotated[Literal["0.5", "0.4"], typer.Option("--ome-zarr", help="Version of an OME-Zarr output.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
@@ -82,15 +91,11 @@ def denoise(
     method: MethodName = "auto",
     second: Second = None,
     target: Target = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="M", help="Restore with this model instead of training.")
-    ] = None,
+    model: UseModel = None,
     effort: Effort = "normal",
     seconds: Seconds = None,
     steps: Steps = None,
-    save_model: Annotated[
-        Path | None, typer.Option(metavar="M.safetensors", help="Also keep the trained model.")
-    ] = None,
+    save_model: SaveModel = None,
     setting: Settings = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -113,6 +118,89 @@ def denoise(
                 steps=steps, output=output, save_model=save_model, device=device, precision=precision, seed=seed,
                 axes=axes, channel=channel, resume=resume, overwrite=overwrite, version=version, stop=stop,
                 **_settings(setting),
+            ),
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+
+
+@app.command("super-resolve")
+def super_resolve(
+    image: Input,
+    output: Output,
+    factor: Annotated[str, typer.Option(metavar="N|AXIS=N", help="Pixels for one in Y and X; Z=4 for planes.")] = "2",
+    psf: Annotated[str | None, PointSpread] = None,
+    noise: Noise = "auto",
+    method: ImagingMethod = "auto",
+    second: Second = None,
+    target: Target = None,
+    model: UseModel = None,
+    effort: Effort = "normal",
+    seconds: Seconds = None,
+    steps: Steps = None,
+    save_model: SaveModel = None,
+    setting: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: Seed = 0,
+    axes: Axes = None,
+    channel: Channel = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    version: Version = "0.5",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on an image and make its pixels finer."""
+    from napari_restore import super_resolve_events
+
+    with _stoppable() as stop:
+        _show(
+            super_resolve_events(
+                image, factor=_factor(factor), psf=psf, noise=noise, second=second, target=target, method=method,
+                model=model, effort=effort, seconds=seconds, steps=steps, output=output, save_model=save_model,
+                device=device, precision=precision, seed=seed, axes=axes, channel=channel, resume=resume,
+                overwrite=overwrite, version=version, stop=stop, **_settings(setting),
+            ),
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+
+
+@app.command()
+def deblur(
+    image: Input,
+    output: Output,
+    psf: Annotated[str, PointSpread],
+    noise: Noise = "auto",
+    method: ImagingMethod = "auto",
+    second: Second = None,
+    target: Target = None,
+    model: UseModel = None,
+    effort: Effort = "normal",
+    seconds: Seconds = None,
+    steps: Steps = None,
+    save_model: SaveModel = None,
+    setting: Settings = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    seed: Seed = 0,
+    axes: Axes = None,
+    channel: Channel = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    version: Version = "0.5",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on an image and undo its blur."""
+    from napari_restore import deblur_events
+
+    with _stoppable() as stop:
+        _show(
+            deblur_events(
+                image, psf=psf, noise=noise, second=second, target=target, method=method, model=model,
+                effort=effort, seconds=seconds, steps=steps, output=output, save_model=save_model, device=device,
+                precision=precision, seed=seed, axes=axes, channel=channel, resume=resume, overwrite=overwrite,
+                version=version, stop=stop, **_settings(setting),
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
@@ -343,6 +431,16 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
             raise RestoreError(f"--set {item}: write NAME=VALUE, for example --set masked=0.05.")
         settings[name] = value
     return settings
+
+
+def _factor(given: str) -> int | dict[str, int]:
+    """2 from ``2``, and {"Z": 4} from ``Z=4``."""
+    try:
+        if "=" not in given:
+            return int(given)
+        return {axis.strip().upper(): int(n) for axis, _, n in (part.partition("=") for part in given.split(","))}
+    except ValueError:
+        raise RestoreError(f"--factor {given}: give a whole number such as 2, or an axis with one, Z=4.") from None
 
 
 def _looks_like_model(path: Path) -> bool:

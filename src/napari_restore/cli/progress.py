@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from napari_restore.core.events import (
+    Compared,
     Event,
     Measured,
     Note,
@@ -102,7 +103,17 @@ def in_words(event: Event) -> str | None:
             kept = f", {event.done} of them done before" if event.done else ""
             size = "x".join(map(str, event.tile))
             return f"restoring {event.tiles} tiles of {size}{kept} on {event.device}, {event.precision}"
+        case Compared():
+            return _table(event)
         case Saved():
             return f"saved {event.path}"
         case _:
             return None
+
+
+def _table(event: Compared) -> str:
+    lines = ["compared without the truth       error  structure  residual/noise"]
+    for name, error, structure, residual in event.rows:
+        mark = " *" if name == event.best else "  "
+        lines.append(f"{mark}{name.replace('_', ' '):<28}{error:>8.4g}{structure:>11.3f}{residual:>16.2f}")
+    return "\n".join(lines)

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 METHODS = {
     "noise2void": "napari_restore.methods.noise2void:Noise2Void",
+    "scale_equivariant": "napari_restore.methods.scale_equivariant:ScaleEquivariant",
+    "sure": "napari_restore.methods.sure:Sure",
+    "equivariant_shift": "napari_restore.methods.equivariant:EquivariantShift",
+    "equivariant_rotation": "napari_restore.methods.equivariant:EquivariantRotation",
+    "css": "napari_restore.methods.css:Css",
+    "finer_planes": "napari_restore.methods.finer_planes:FinerPlanes",
+    "supervised": "napari_restore.methods.supervised:Supervised",
 }
 
 ENTRY_POINTS = "napari_restore.methods"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from napari_restore.core.geometry import Geometry
+from napari_restore.core.events import Note
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.sources import Image
 
 
 class Batch(NamedTuple):
@@ -23,11 +25,15 @@ class Batch(NamedTuple):
         ``(B, 1, *S)`` bool: pixels whose value may be predicted. Not finite, padded and held-out pixels may not.
     hidden
         ``(B, K)`` positions in the flattened S to hide, in host memory, or None for the method to draw them.
+    partner
+        The same places in the second acquisition, ``(B, C, *S)``, or in the clean image, ``(B, C, *(S * rate))``, in
+        the same units; None where the method was given neither.
     """
 
     pixels: Tensor
     target: Tensor
     hidden: Tensor | None = None
+    partner: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -38,36 +44,70 @@ class Effort:
     config: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A config settled for the images at hand.
+
+    Attributes
+    ----------
+    config
+        Without anything left to ``"auto"``.
+    spatial
+        Axes the method is to look along, such as ``"YX"``.
+    normalisation
+        Constants the config counts on, or None for training to measure them.
+    notes
+        What was found out or decided, for the user.
+    """
+
+    config: Any
+    spatial: str
+    normalisation: Normalisation | None = None
+    notes: tuple[Note, ...] = ()
+
+
 class Method(nn.Module):
     """Base of all methods. A method is this class, a frozen config dataclass, and a row in ``METHODS``.
 
     Attributes
     ----------
     label, citation, needs
-        For people: its name, its paper, and what it wants besides the noisy image.
+        For people: its name, its paper, and what it wants besides the noisy image (``"second"``, ``"target"``).
+    takes
+        What it can use besides the noisy image, and does without.
     Config
         The frozen dataclass of its settings, with ``Annotated`` bounds.
     efforts
         Budget and settings for ``quick``, ``normal`` and ``thorough``.
+    learning_rate
+        At its peak, where the user gives none.
+    clip
+        Gradients longer than this are cut to it; None leaves them as they are.
+    suffix
+        What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     """
 
     label: ClassVar[str]
     citation: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ()
     Config: ClassVar[type]
     efforts: ClassVar[Mapping[str, Effort]]
+    learning_rate: ClassVar[float] = 2e-3
+    clip: ClassVar[float | None] = None
 
     config: Any
     spatial: str
     channels: int
+    suffix: str = "denoised"
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:
         super().__init__()
         self.config, self.spatial, self.channels = config, spatial, channels
 
     @classmethod
-    def fit_to(cls, config: Any, geometry: Geometry) -> Any:
-        """The config with everything left to ``"auto"`` settled for images of this geometry."""
+    def fit_to(cls, config: Any, images: Sequence[Image]) -> Fit:
+        """Settle everything the config leaves to ``"auto"`` for these images."""
         raise NotImplementedError
 
     @property
@@ -80,12 +120,44 @@ class Method(nn.Module):
         """Inputs of ``restore`` start on, and are as long as, multiples of this along each spatial axis."""
         raise NotImplementedError
 
+    @property
+    def rate(self) -> tuple[int, ...]:
+        """Restored pixels to one pixel of the image along each spatial axis."""
+        return (1,) * len(self.spatial)
+
+    @property
+    def centred(self) -> tuple[bool, ...]:
+        """Along each spatial axis: whether an image pixel lies in the middle of its ``rate`` restored pixels.
+
+        True where a pixel is a mean over its area, False where it is a point sample, on the first of them.
+        """
+        return (True,) * len(self.spatial)
+
+    @property
+    def turns(self) -> bool:
+        """Whether flipped and rotated patches are as good to learn from as upright ones."""
+        return True
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """A good size for patches along each spatial axis, where the user gives none."""
+        return {2: (64, 64), 3: (16, 48, 48)}[len(self.spatial)]
+
+    @property
+    def batch(self) -> int | None:
+        """A good number of patches a step, or None for one that suits the size of the patches."""
+        return None
+
+    def plain(self, pixels: Tensor) -> Tensor:
+        """What there would be without learning, on the grid of ``restore``'s result."""
+        return pixels
+
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The loss, a scalar."""
         raise NotImplementedError
 
     def restore(self, pixels: Tensor) -> Tensor:
-        """Restored ``(B, C, *S)`` from noisy ``(B, C, *S)``, both in units of the image's deviation."""
+        """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError
 
     def for_restoring(self) -> Method:

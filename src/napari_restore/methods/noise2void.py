@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, cast
 
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from napari_restore import networks
 from napari_restore.core.errors import ImageError
-from napari_restore.core.geometry import Geometry
-from napari_restore.methods.method import Batch, Effort, Method
+from napari_restore.methods.method import Batch, Effort, Fit, Method
+from napari_restore.networks.layout import channels_last
 from napari_restore.networks.unet import UNet, fold_batch_norm
+from napari_restore.sources import Image
 
 _REDRAWS = 3
 
@@ -77,8 +79,9 @@ class Noise2Void(Method):
         )
 
     @classmethod
-    def fit_to(cls, config: Noise2VoidConfig, geometry: Geometry) -> Noise2VoidConfig:
+    def fit_to(cls, config: Noise2VoidConfig, images: Sequence[Image]) -> Fit:
         """Settle ``dimensions``, and a depth that small images leave room for."""
+        geometry = images[0].geometry
         dimensions = config.dimensions
         if dimensions == "auto":
             dimensions = "2"
@@ -94,7 +97,7 @@ class Noise2Void(Method):
                 "8 along Y and X. If this axis is not a picture's, say which is with --axes."
             )
         depth = min(config.depth, shortest.bit_length() - 2)
-        return replace(config, dimensions=dimensions, depth=depth)
+        return Fit(replace(config, dimensions=dimensions, depth=depth), "ZYX" if dimensions == "3" else "YX")
 
     @property
     def _first(self) -> UNet:
@@ -142,8 +145,7 @@ class Noise2Void(Method):
         Its weights lie as the pixels do: otherwise a model from a file would differ in the last bit from the one in
         memory, and channels_first convolutions take twice the time on a CPU.
         """
-        layout = torch.channels_last if len(self.spatial) == 2 else torch.channels_last_3d
-        clone: Noise2Void = copy.deepcopy(self).to(memory_format=layout)  # type: ignore[call-overload]
+        clone = channels_last(copy.deepcopy(self))
         for network in clone.networks:
             fold_batch_norm(network)
         return clone.requires_grad_(False)

@@ -16,6 +16,7 @@ import torch
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
 from napari_restore.methods.method import Method
@@ -40,6 +41,8 @@ def train_events(
     method: Method,
     settings: TrainingSettings,
     validation: Sequence[Image] = (),
+    partners: Sequence[Image] | None = None,
+    normalisation: Normalisation | None = None,
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
 ) -> Events[Model]:
@@ -55,6 +58,11 @@ def train_events(
         Budget, batches, device, seed, run folder.
     validation
         Images to measure the held-out loss on, instead of held-out pixels of ``images``.
+    partners
+        The second acquisition or the clean version of each image, for methods that use one. Then the loss is held out
+        on pixels of ``images``.
+    normalisation
+        Constants the method was built for, instead of those measured on the first blocks.
     stop
         Looked at between steps. Once set, training keeps what it has and ends.
     preview
@@ -71,7 +79,8 @@ def train_events(
     RestoreError
         If the images cannot be trained on, or a run folder holds something else.
     """
-    events = _train(images, name, method, settings, validation, stop, preview)
+    _check_partners(images, partners, method)
+    events = _train(images, name, method, settings, validation, partners, normalisation, stop, preview)
     if settings.run is None:
         return (yield from events)
     if not settings.resume and (earlier := checkpoints(settings.run)):
@@ -88,12 +97,18 @@ def _train(
     method: Method,
     settings: TrainingSettings,
     validation: Sequence[Image],
+    partners: Sequence[Image] | None,
+    normalisation: Normalisation | None,
     stop: threading.Event | None,
     preview: PreviewRequest | None,
 ) -> Events[Model]:
     device = find_device(settings.device)
-    patch = fit_patch([*images, *validation], spatial=method.spatial, grid=method.grid, asked=settings.patch)
-    lent = _pools(images, validation, patch=patch, spatial=method.spatial, settings=settings, device=device)
+    patch = fit_patch(
+        [*images, *validation], spatial=method.spatial, grid=method.grid, asked=settings.patch, usual=method.patch
+    )
+    lent = _pools(
+        images, validation, partners, normalisation, patch=patch, method=method, settings=settings, device=device
+    )
     with kept_buffers(), lent as pools:
         session = _session(method=method, settings=settings, device=device, pools=pools, patch=patch)
         yield from _remarks(session.pool, images)
@@ -176,9 +191,11 @@ def _sound(measured: Measured) -> Measured:
 def _pools(
     images: Sequence[Image],
     validation: Sequence[Image],
+    partners: Sequence[Image] | None,
+    normalisation: Normalisation | None,
     *,
     patch: tuple[int, ...],
-    spatial: str,
+    method: Method,
     settings: TrainingSettings,
     device: torch.device,
 ) -> Iterator[tuple[PatchPool, PatchPool]]:
@@ -186,14 +203,16 @@ def _pools(
     opened: list[PatchPool] = []
     try:
         for part in (images, validation) if validation else (images,):
-            blocks = cut_blocks(part, spatial=spatial, patch=patch)
+            mates = partners if part is images else None
+            blocks = cut_blocks(part, spatial=method.spatial, patch=patch, partners=mates)
             pool = PatchPool(
                 blocks,
-                spatial=spatial,
+                spatial=method.spatial,
                 memory=settings.memory,
                 seed=settings.seed,
                 device=device,
-                normalisation=opened[0].normalisation if opened else None,
+                normalisation=opened[0].normalisation if opened else normalisation,
+                rate=_rate_of(mates, method),
             )
             opened.append(pool)
         yield opened[0], opened[-1]
@@ -225,11 +244,31 @@ def _session(
         pool=pools[0],
         judge=pools[1],
         patch=patch,
-        batch=settings.batch or usual_batch(patch),
+        batch=settings.batch or method.batch or usual_batch(patch),
         settings=settings,
         precision=precision,
         device=device,
     )
+
+
+def _rate_of(partners: Sequence[Image] | None, method: Method) -> tuple[int, ...]:
+    """Pixels of a partner to one of its image: the method's for a clean image, 1 for another acquisition."""
+    return method.rate if partners and "target" in method.needs else (1,) * len(method.spatial)
+
+
+def _check_partners(images: Sequence[Image], partners: Sequence[Image] | None, method: Method) -> None:
+    """Refuse partners that do not lie on their images pixel by pixel."""
+    if partners and len(partners) != len(images):
+        raise RestoreError(f"{len(partners)} images to go with {len(images)}: give one for each.")
+    for image, partner in zip(images, partners or (), strict=bool(partners)):
+        rate = dict(zip(method.spatial, _rate_of(partners, method), strict=True))
+        wanted = tuple(n * rate.get(a, 1) for a, n in zip(image.axes, image.shape, strict=True))
+        if partner.axes != image.axes or partner.shape != wanted:
+            raise ImageError(
+                f"{partner.name} has axes {partner.axes} and shape {partner.shape}; to go with {image.name}, "
+                f"{image.axes} of {image.shape}, it needs {wanted}. Give the same part of the sample on the same "
+                "pixels."
+            )
 
 
 def _precision(asked: str, device: torch.device) -> Precision:

@@ -35,26 +35,48 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Block:
-    """A part of one image, as large as every other block of the pool."""
+    """A part of one image, as large as every other block of the pool.
+
+    ``partner`` is the image's second acquisition or clean version, which has ``rate`` pixels for one of the image.
+    """
 
     number: int
     image: Image
     region: Region
+    partner: Image | None = None
 
 
-Sample = tuple[Block, NDArray[np.float32]]
-"""A block and its pixels ``(1, C, *S)``, in the image's units."""
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A block and its pixels ``(1, C, *S)``, in the image's units; its partner's ``(1, C, *(S * rate))``."""
+
+    block: Block
+    pixels: NDArray[np.float32]
+    partner: NDArray[np.float32] | None = None
 
 
-def cut_blocks(images: Sequence[Image], *, spatial: str, patch: Sequence[int]) -> list[Block]:
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where patches lie in the pool's blocks, and how they are turned; one entry a patch, ``corners`` in pixels."""
+
+    block: Tensor
+    corners: Tensor
+    flips: Tensor
+    swap: Tensor | None
+
+
+def cut_blocks(
+    images: Sequence[Image], *, spatial: str, patch: Sequence[int], partners: Sequence[Image] | None = None
+) -> list[Block]:
     """Equal blocks that cover all images: whole chunks where possible, and several patches wide."""
     shapes = [_block_shape(image, spatial=spatial, patch=patch) for image in images]
     along = {a: min(s[image.axes.index(a)] for s, image in zip(shapes, images, strict=True)) for a in spatial}
     regions = []
-    for image in images:
+    mates: Sequence[Image | None] = partners or [None] * len(images)
+    for image, partner in zip(images, mates, strict=True):
         shape = [along.get(a, n if a == "C" else 1) for a, n in zip(image.axes, image.shape, strict=True)]
-        regions += [(image, region) for region in _cover(image.shape, shape)]
-    return [Block(number, image, region) for number, (image, region) in enumerate(regions)]
+        regions += [(image, region, partner) for region in _cover(image.shape, shape)]
+    return [Block(number, *each) for number, each in enumerate(regions)]
 
 
 def _block_shape(image: Image, *, spatial: str, patch: Sequence[int]) -> list[int]:
@@ -109,6 +131,8 @@ class PatchPool:
         Fixes the order of blocks and which pixels are held out.
     normalisation
         Constants to use instead of those measured on the first blocks.
+    rate
+        Pixels of a partner to one of its image along each spatial axis; 1 where none are given.
     """
 
     def __init__(
@@ -120,23 +144,31 @@ class PatchPool:
         seed: int,
         device: torch.device,
         normalisation: Normalisation | None = None,
+        rate: Sequence[int] = (),
     ) -> None:
+        self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = list(blocks), spatial, seed, device
         rng = np.random.default_rng([seed, 1])
         self._order = self._endless(rng)
-        _, first = start = self._read(next(self._order))
-        self.capacity = int(min(len(blocks), max(1, memory // (first.nbytes + first.size))))
+        start = self._read(next(self._order))
+        first = start.pixels
+        partner = start.partner.nbytes if start.partner is not None else 0
+        self.capacity = int(min(len(blocks), max(1, memory // (first.nbytes + first.size + partner))))
         count = int(min(self.capacity, max(1, _FIRST_BYTES // first.nbytes)))
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="napari-restore read")
         samples = [start, *self._reader.map(self._read, islice(self._order, count - 1))]
-        self.normalisation = normalisation or Normalisation.measure([pixels for _, pixels in samples])
-        self.unusable = int(sum(np.count_nonzero(~np.isfinite(pixels)) for _, pixels in samples))
+        self.normalisation = normalisation or Normalisation.measure([s.pixels for s in samples])
+        self.unusable = int(sum(np.count_nonzero(~np.isfinite(s.pixels)) for s in samples))
         shape = (self.capacity, *first.shape[2:])
         self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
         self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
+        self._partner: Tensor | None = None
+        if start.partner is not None:
+            finer = (self.capacity, *start.partner.shape[2:], first.shape[1])
+            self._partner = torch.zeros(finer, device=device)
         self._filled, self._put = 0, 0
         for sample in samples:
-            self._store(*sample)
+            self._store(sample)
         self._coming: list[tuple[Block, Future[Sample]]] = []
         if not self.resident:
             self._coming = [self._request(block) for block in islice(self._order, _AHEAD)]
@@ -157,7 +189,7 @@ class PatchPool:
         if self.resident or not (filling or step % _STEPS_A_BLOCK == 0):
             return
         _, coming = self._coming.pop(0)
-        self._store(*coming.result())
+        self._store(coming.result())
         if not self.resident:
             self._coming.append(self._request(next(self._order)))
 
@@ -176,42 +208,64 @@ class PatchPool:
         replaced = max(0, puts - self.capacity)
         self._put += len(list(islice(order, replaced)))
         for block in islice(order, puts - replaced):
-            self._store(*self._read(block))
+            self._store(self._read(block))
         self._coming = [] if self.resident else [self._request(block) for block in islice(order, _AHEAD)]
 
     def draw(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool = True) -> Batch:
         """Random patches ``(B, C, *S)``, flipped and (in Y and X) rotated at random."""
-        index = self._indices(batch, patch, rng, turn=turn)
-        pixels = self._pixels[index].movedim(-1, 1)
-        return Batch(pixels, (self._role[index] == LEARN).movedim(-1, 1))
+        places = self._places(batch, patch, rng, turn=turn)
+        index = self._pixels_at(places, patch)
+        target = (self._role[index] == LEARN).movedim(-1, 1)
+        return Batch(self._pixels[index].movedim(-1, 1), target, None, self._partners(places, patch))
 
     def draw_held_out(self, batch: int, patch: Sequence[int], rng: torch.Generator) -> Batch:
         """Patches whose targets are held-out pixels alone, and those hidden."""
-        index = self._indices(batch, patch, rng, turn=False)
+        places = self._places(batch, patch, rng, turn=False)
+        index = self._pixels_at(places, patch)
         target = (self._role[index] == HELD_OUT).movedim(-1, 1)
         count = max(1, int(HELD_OUT_FRACTION * prod(patch)))
         # Random keys with the held-out pixels first: the same number is hidden in every patch.
         keys = torch.rand(batch, prod(patch), generator=rng) + target.flatten(1).cpu()
-        return Batch(self._pixels[index].movedim(-1, 1), target, keys.topk(count, dim=1).indices)
+        hidden = keys.topk(count, dim=1).indices
+        return Batch(self._pixels[index].movedim(-1, 1), target, hidden, self._partners(places, patch))
 
     def close(self) -> None:
         """Stop reading."""
         self._reader.shutdown(wait=True, cancel_futures=True)
 
-    def _indices(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool) -> tuple[Tensor, ...]:
+    def _places(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool) -> _Places:
         block = torch.randint(self._filled, (batch,), generator=rng)
         axes = len(patch)
         corners = torch.stack(
             [torch.randint(n - p + 1, (batch,), generator=rng) for n, p in zip(self.block_shape, patch, strict=True)]
         )
         flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
-        index = [block.view(-1, *[1] * axes)]
-        for axis, length in enumerate(patch):
+        square = turn and patch[-1] == patch[-2]
+        swap = torch.randint(2, (batch,), generator=rng).bool() if square else None
+        return _Places(block, corners, flips, swap)
+
+    def _pixels_at(self, places: _Places, patch: Sequence[int]) -> tuple[Tensor, ...]:
+        """Indices of the patches at these places."""
+        return self._indices(places, patch, (1,) * len(patch))
+
+    def _partners(self, places: _Places, patch: Sequence[int]) -> Tensor | None:
+        """What lies at these places in the partners."""
+        if self._partner is None:
+            return None
+        return self._partner[self._indices(places, patch, self._rate)].movedim(-1, 1)
+
+    def _indices(self, places: _Places, patch: Sequence[int], rate: Sequence[int]) -> tuple[Tensor, ...]:
+        """Indices into arrays with ``rate`` pixels for one along each axis."""
+        axes, batch = len(patch), len(places.block)
+        index = [places.block.view(-1, *[1] * axes)]
+        for axis, (n, r) in enumerate(zip(patch, rate, strict=True)):
+            length = n * r
             along = torch.arange(length).expand(batch, -1)
-            along = torch.where(flips[axis][:, None], length - 1 - along, along) + corners[axis][:, None]
+            along = torch.where(places.flips[axis][:, None], length - 1 - along, along)
+            along = along + places.corners[axis][:, None] * r
             index.append(along.view(batch, *[-1 if a == axis else 1 for a in range(axes)]))
-        if turn and patch[-1] == patch[-2]:
-            swap = torch.randint(2, (batch,), generator=rng).bool().view(-1, *[1] * axes)
+        if places.swap is not None:
+            swap = places.swap.view(-1, *[1] * axes)
             rows, columns = index[-2], index[-1]
             index[-2] = torch.where(swap, rows.transpose(-1, -2), rows)
             index[-1] = torch.where(swap, columns.transpose(-1, -2), columns)
@@ -227,11 +281,25 @@ class PatchPool:
 
     def _read(self, block: Block) -> Sample:
         pixels = block.image.read(block.region).astype(np.float32, copy=False)
-        return block, to_samples(pixels, block.image.axes, self._spatial)
+        samples = to_samples(pixels, block.image.axes, self._spatial)
+        if block.partner is None:
+            return Sample(block, samples)
+        rates = dict(zip(self._spatial, self._rate, strict=True))
+        region = block.region.scale([rates.get(a, 1) for a in block.image.axes])
+        partner = block.partner.read(region).astype(np.float32, copy=False)
+        return Sample(block, samples, to_samples(partner, block.partner.axes, self._spatial))
 
-    def _store(self, block: Block, sample: NDArray[np.float32]) -> None:
+    def _store(self, read: Sample) -> None:
         slot = self._put % self.capacity
+        block, sample = read.block, read.pixels
         finite = np.isfinite(sample[0]).all(0)
+        if read.partner is not None and self._partner is not None:
+            known = np.isfinite(read.partner[0]).all(0)
+            for axis, rate in enumerate(self._rate):
+                known = np.stack([known.take(range(k, known.shape[axis], rate), axis) for k in range(rate)]).all(0)
+            finite &= known
+            clean = np.where(np.isfinite(read.partner), self.normalisation.apply(read.partner), 0)
+            self._partner[slot] = torch.from_numpy(np.moveaxis(clean[0], 0, -1).copy()).to(self._device)
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
         held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -66,7 +67,11 @@ class Session:
     @property
     def learning_rate(self) -> float:
         """Of the step to come."""
-        return learning_rate_at(self.fraction, peak=self.settings.learning_rate)
+        return learning_rate_at(self.fraction, peak=self._peak)
+
+    @property
+    def _peak(self) -> float:
+        return self.settings.learning_rate or self.state.method.learning_rate
 
     def learn(self) -> None:
         """One step. The loss is summed on the device and read only when somebody wants to see it."""
@@ -74,7 +79,7 @@ class Session:
             self.state.freeze_statistics()
             self._frozen = True
         self.pool.advance(self.state.step)
-        batch = self.pool.draw(self.batch, self.patch, self.state.rng)
+        batch = self.pool.draw(self.batch, self.patch, self.state.rng, turn=self.state.method.turns)
         loss = self.state.learn(batch, learning_rate=self.learning_rate)
         self._loss = loss if self._loss is None else self._loss + loss
         self._losses += 1
@@ -111,12 +116,15 @@ class Session:
         """What must be the same for a checkpoint to be continued."""
         method = self.state.method
         return {
-            "config": asdict(method.config),
+            # As it comes back from a checkpoint, where a tuple is a list.
+            "config": json.loads(json.dumps(asdict(method.config))),
             "spatial": method.spatial,
             "channels": method.channels,
             "patch": list(self.patch),
             "batch": self.batch,
             "seed": self.settings.seed,
+            "learning_rate": self._peak,
+            "memory": self.settings.memory,
             "mean": list(self.pool.normalisation.mean),
             "std": list(self.pool.normalisation.std),
         }
@@ -145,7 +153,7 @@ class Session:
             exact = self.state.average.restore(pixels)
             with autocast(self.device, "bfloat16"):
                 rough = self.state.average.restore(pixels)
-        cost = (rough - exact).std() / (exact - pixels).std().clamp(min=1e-12)
+        cost = (rough - exact).std() / (exact - self.state.average.plain(pixels)).std().clamp(min=1e-12)
         return "bfloat16" if float(cost) < _BFLOAT16_COST else "float32"
 
 
@@ -190,7 +198,7 @@ def facts(session: Session) -> Mapping[str, Any]:
         "held_out_loss": session.validation,
         "patch": list(session.patch),
         "batch": session.batch,
-        "learning_rate": settings.learning_rate,
+        "learning_rate": settings.learning_rate or session.state.method.learning_rate,
         "seed": settings.seed,
         "precision": session.precision,
     }

@@ -41,7 +41,9 @@ class TrainingSettings:
     patch
         Pixels of a patch along each spatial axis, or None for a size that suits the method and the images.
     batch
-        Patches a step.
+        Patches a step, or None for the method's.
+    learning_rate
+        At its peak, or None for the method's.
     memory
         Bytes the patch pool may take on the training device.
     run
@@ -51,7 +53,7 @@ class TrainingSettings:
     budget: Budget
     patch: tuple[int, ...] | None = None
     batch: int | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
@@ -71,10 +73,14 @@ def learning_rate_at(fraction: float, *, peak: float) -> float:
 
 
 def fit_patch(
-    images: Sequence[Image], *, spatial: str, grid: Sequence[int], asked: Sequence[int] | None
+    images: Sequence[Image],
+    *,
+    spatial: str,
+    grid: Sequence[int],
+    asked: Sequence[int] | None,
+    usual: Sequence[int] = (64, 64),
 ) -> tuple[int, ...]:
-    """A patch that lies inside every image and is a multiple of the grid: 64 px in 2-D, 16 x 48 x 48 in 3-D."""
-    usual = {2: (64, 64), 3: (16, 48, 48)}[len(spatial)]
+    """A patch that lies inside every image and is a multiple of the grid, at most as large as is usual."""
     patch = []
     for axis, size, g in zip(spatial, asked or usual, grid, strict=True):
         shortest = min(image.geometry.length(axis) for image in images)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_restore.core.errors import ModelError
 from napari_restore.methods.method import Batch, Method
+from napari_restore.networks.layout import channels_last
 from napari_restore.store.weights import read_weights, write_weights
 from napari_restore.training.settings import TrainingSettings
 
@@ -32,12 +33,15 @@ class TrainingState:
 
     def __init__(self, method: Method, settings: TrainingSettings, fabric: Fabric) -> None:
         self._fabric = fabric
-        layout = torch.channels_last if len(method.spatial) == 2 else torch.channels_last_3d
-        method = method.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        method = channels_last(method.to(fabric.device))
         self.average: Method = copy.deepcopy(method).eval().requires_grad_(False)
         # Fused AdamW is one pass over the weights instead of a dozen.
         self.optimizer: Any = torch.optim.AdamW(
-            method.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True
+            method.parameters(),
+            lr=settings.learning_rate or method.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+            fused=True,
         )
         self.method = method.train()
         self._wrapped, self._optimizer = fabric.setup(method, self.optimizer)
@@ -52,6 +56,8 @@ class TrainingState:
         loss: Tensor = self._wrapped(batch, self.rng)
         self._optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(loss)
+        if self.method.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.method.clip, foreach=True)
         self._optimizer.step()
         self.step += 1
         self._follow()

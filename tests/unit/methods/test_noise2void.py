@@ -1,8 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
 from napari_restore.core.errors import ImageError
-from napari_restore.core.geometry import Geometry
 from napari_restore.methods.method import Batch
 from napari_restore.methods.noise2void import (
     Noise2Void,
@@ -11,6 +11,7 @@ from napari_restore.methods.noise2void import (
     draw_neighbours,
     draw_visible,
 )
+from napari_restore.sources import open_image
 
 
 def generator(seed=0):
@@ -234,18 +235,28 @@ def test_a_stack_is_not_pooled_along_its_depth(build):
 
 @pytest.mark.parametrize(("n", "depth"), [(8, 2), (15, 2), (16, 3), (31, 3), (512, 5)])
 def test_small_images_get_a_shallow_network(n, depth):
-    fitted = Noise2Void.fit_to(Noise2VoidConfig(depth=5), Geometry.of("YX", (n, 600)))
-    assert fitted.depth == depth
-    assert 2**fitted.depth <= n // 2
-    assert fitted.dimensions in ("2", "3")
+    fit = Noise2Void.fit_to(Noise2VoidConfig(depth=5), [empty("YX", (n, 600))])
+    assert fit.config.depth == depth
+    assert 2**fit.config.depth <= n // 2
+    assert fit.config.dimensions == "2" and fit.spatial == "YX"
+    assert fit.normalisation is None and fit.notes == ()
+
+
+def empty(axes, shape):
+    return open_image(np.zeros(shape, np.uint8), axes=axes)
+
+
+def test_three_dimensions_look_along_three_axes():
+    fit = Noise2Void.fit_to(Noise2VoidConfig(dimensions="3"), [empty("ZYX", (4, 32, 32))])
+    assert fit.config.dimensions == "3" and fit.spatial == "ZYX"
 
 
 def test_images_without_surroundings_are_refused():
     with pytest.raises(ImageError, match=r"axis X has 7 pixels.*at least 8"):
-        Noise2Void.fit_to(Noise2VoidConfig(), Geometry.of("YX", (100, 7)))
+        Noise2Void.fit_to(Noise2VoidConfig(), [empty("YX", (100, 7))])
 
 
 @pytest.mark.parametrize(("axes", "shape"), [("YX", (64, 64)), ("ZYX", (1, 64, 64))])
 def test_three_dimensions_need_a_stack(axes, shape):
     with pytest.raises(ImageError, match=f"dimensions 3 needs a stack: the image has axes {axes}"):
-        Noise2Void.fit_to(Noise2VoidConfig(dimensions="3"), Geometry.of(axes, shape))
+        Noise2Void.fit_to(Noise2VoidConfig(dimensions="3"), [empty(axes, shape)])

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, is_dataclass
@@ -14,7 +15,9 @@ from napari_restore.methods.method import Method
 def test_every_row_leads_to_a_method_that_describes_itself(name):
     kind = methods.find(name)
     assert issubclass(kind, Method)
-    assert kind.label and "doi:" in kind.citation
+    assert kind.label and re.search(r"doi:10\.\d{4,}/\S+|arXiv:\d{4}\.\d{4,5}", kind.citation)
+    assert {*kind.needs, *kind.takes} <= {"second", "target"}
+    assert 0 < kind.learning_rate < 0.1 and (kind.clip is None or kind.clip > 0)
     assert is_dataclass(kind.Config) and kind.Config.__dataclass_params__.frozen
     assert kind.efforts.keys() == {"quick", "normal", "thorough"}
     known = {f.name for f in fields(kind.Config)}

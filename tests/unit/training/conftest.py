@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_restore import methods
 from napari_restore.core.events import Event
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
@@ -84,3 +85,33 @@ def often(monkeypatch):
     """Everything that happens every so many seconds happens at every step."""
     for name in ("_MEASURE_EVERY", "_VALIDATE_EVERY", "_CHECKPOINT_EVERY"):
         monkeypatch.setattr(f"napari_restore.training.loop.{name}", 0.0)
+
+
+@pytest.fixture
+def train_imaging():
+    """Train a tiny network that undoes an operator, for a few steps; gives the model and the events."""
+
+    def run(image, *, name="sure", steps=5, seed=0, config=None, partners=None, stop=None, **options):
+        kind = methods.find(name)
+        settled = methods.configure(name, {"width": 4, "blocks": 1, "factor": 2, **(config or {})})
+        fit = kind.fit_to(settled, [image])
+        torch.manual_seed(seed)
+        method = build_method(name, fit.config, spatial=fit.spatial, channels=image.geometry.length("C"))
+        usual = {"precision": "float32", "device": "cpu", "seed": seed}
+        events = train_events(
+            [image],
+            name=name,
+            method=method,
+            settings=TrainingSettings(Budget(steps=steps), **{**usual, **options}),
+            partners=partners,
+            normalisation=fit.normalisation,
+            stop=stop,
+        )
+        seen: list[Event] = []
+        while True:
+            try:
+                seen.append(next(events))
+            except StopIteration as end:
+                return end.value, seen
+
+    return run

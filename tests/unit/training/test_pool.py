@@ -324,3 +324,84 @@ def test_constants_that_are_given_are_used():
     pool = make([numbered(17, 23)], normalisation=Normalisation((1.0,), (2.0,)))
     assert pool._pixels.max().item() == (17 * 23 - 1) / 2
     pool.close()
+
+
+def paired(image, partner, *, rate, patch=(8, 8), spatial="YX", **options):
+    blocks = cut_blocks([image], spatial=spatial, patch=patch, partners=[partner])
+    usual = {"memory": PLENTY, "seed": 0, "device": CPU, "normalisation": PLAIN}
+    return PatchPool(blocks, spatial=spatial, rate=rate, **{**usual, **options})
+
+
+@pytest.mark.parametrize(
+    ("shape", "spatial", "rate", "at", "inside"),
+    [
+        ((17, 23), "YX", (1, 1), (4, 5), (4, 5)),
+        ((17, 23), "YX", (2, 2), (9, 11), (4, 5)),
+        ((17, 23), "YX", (3, 3), (50, 68), (16, 22)),
+        ((3, 17, 23), "ZYX", (1, 2, 2), (2, 0, 7), (2, 0, 3)),
+        ((3, 17, 23), "ZYX", (4, 1, 1), (7, 16, 0), (1, 16, 0)),
+    ],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_pixel_whose_partner_is_not_finite_is_no_target(shape, spatial, rate, at, inside, value):
+    """One bad finer pixel is enough, and no other image pixel loses its part."""
+    clean = np.ones([n * r for n, r in zip(shape, rate, strict=True)], np.float32)
+    clean[at] = value
+    patch = (2, 8, 8)[-len(spatial) :]
+    pool = paired(
+        numbered(*shape, axes=spatial), open_image(clean, axes=spatial), rate=rate, patch=patch, spatial=spatial
+    )
+    found = set(pool._pixels[pool._role == NEVER].tolist())
+    assert torch.isfinite(pool._partner).all()
+    assert found == {1.0 + np.ravel_multi_index(inside, shape)}
+    pool.close()
+
+
+def test_a_partner_is_in_the_units_of_its_image():
+    rng = np.random.default_rng(0)
+    noisy, clean = rng.normal(500, 20, (64, 64)), rng.normal(530, 10, (128, 128))
+    pool = paired(open_image(noisy.astype("f4")), open_image(clean.astype("f4")), rate=(2, 2), normalisation=None)
+    assert pool.normalisation.mean[0] == pytest.approx(500, abs=2)
+    assert pool._partner.mean().item() == pytest.approx(1.5, abs=0.1)
+    assert pool._partner.std().item() == pytest.approx(0.5, abs=0.02)
+    pool.close()
+
+
+def test_channels_of_a_partner_stay_in_their_order():
+    pixels = np.stack([np.arange(400.0).reshape(20, 20), 1000 + np.arange(400.0).reshape(20, 20)]).astype("f4")
+    image = open_image(pixels, axes="CYX")
+    pool = paired(
+        image, open_image(pixels + 5000, axes="CYX"), rate=(1, 1), normalisation=Normalisation((0.0,) * 2, (1.0,) * 2)
+    )
+    batch = pool.draw(16, (8, 8), generator())
+    assert torch.equal(batch.partner, batch.pixels + 5000)
+    pool.close()
+
+
+def test_partners_count_towards_the_memory(monkeypatch):
+    image = numbered(12, 8, 10, axes="ZYX", chunks=(1, 8, 10))
+    finer = numbered(12, 16, 20, axes="ZYX", chunks=(1, 16, 20))
+    pool = paired(image, finer, rate=(2, 2), memory=4 * (400 + 1280) + 10)
+    assert pool.capacity == 4
+    pool.close()
+
+
+def test_each_image_has_its_own_partner():
+    images = [numbered(17, 23), open_image(1000 + numbered(17, 23).read())]
+    partners = [open_image(-image.read()) for image in images]
+    blocks = cut_blocks(images, spatial="YX", patch=(8, 8), partners=partners)
+    pool = PatchPool(blocks, spatial="YX", memory=PLENTY, seed=0, device=CPU, normalisation=PLAIN)
+    batch = pool.draw(64, (8, 8), generator())
+    assert torch.equal(batch.partner, -batch.pixels)
+    assert batch.pixels.max() > 1000 > batch.pixels.min()
+    pool.close()
+
+
+def test_patches_that_must_not_be_turned_lie_as_the_image_does():
+    image = numbered(17, 23)
+    pool = make([image])
+    patches = pool.draw(64, (8, 8), generator(), turn=False).pixels[:, 0].numpy()
+    pool.close()
+    for patch in patches:
+        y, x = divmod(int(patch[0, 0]) - 1, 23)
+        assert np.array_equal(patch, image.read(Region((y, x), (y + 8, x + 8))))

@@ -6,11 +6,16 @@ import pytest
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.sources import open_image
+from napari_restore.store.model import build_method
 from napari_restore.training.settings import Budget, fit_patch, learning_rate_at
 
 
 def zeros(*shape, axes=None):
     return open_image(np.zeros(shape, np.uint8), axes=axes)
+
+
+def tiny(spatial):
+    return build_method("noise2void", {"width": 4, "depth": 1}, spatial=spatial, channels=1)
 
 
 def test_a_budget_ends_with_whichever_is_first():
@@ -57,7 +62,10 @@ def test_the_learning_rate_rises_stays_and_falls_to_zero():
     ],
 )
 def test_the_usual_patch_lies_in_the_image_and_on_the_grid(shape, axes, spatial, grid, patch):
-    assert fit_patch([zeros(*shape, axes=axes)], spatial=spatial, grid=grid, asked=None) == patch
+    usual = {2: (64, 64), 3: (16, 48, 48)}[len(spatial)]
+    image = zeros(*shape, axes=axes)
+    assert fit_patch([image], spatial=spatial, grid=grid, asked=None, usual=usual) == patch
+    assert tiny(spatial).patch == usual, "what methods have that say nothing else"
 
 
 def test_a_patch_lies_in_every_image():
