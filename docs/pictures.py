@@ -50,7 +50,7 @@ def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> N
     dock = viewer.window.add_dock_widget(widget, name="Restore")
     look_at_structure(viewer, raw)
     wait(lambda: widget.badge.text() != "…", 60)
-    widget.denoise()
+    widget.run()
     wait(lambda: widget.buttons.bar.value() > 700 and not widget.preview.after.empty, 60 + 2 * seconds)
     shoot(viewer, output / "widget.png")
     wait(lambda: not widget.session.runner.running, 1800)

@@ -14,6 +14,7 @@ import pytest
 import zarr
 
 from napari_restore.core.events import (
+    Compared,
     Measured,
     Note,
     Preview,
@@ -25,6 +26,7 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.region import Region
+from napari_restore.metrics.noise_level import NoiseLevel
 
 _HERE = Path(__file__).parent
 _NEEDED = "xvfb libgl1 libegl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0"
@@ -56,6 +58,7 @@ class PretendEngine:
         self.folder = folder
         self.steps = 5
         self.pause = 0.01
+        self.gain = 0.0
         self.raises: BaseException | None = None
         self.calls: list[tuple[str, dict]] = []
         self.closed = 0
@@ -67,8 +70,36 @@ class PretendEngine:
     def load_model(self, path):
         return SimpleNamespace(**vars(self._model()), path=path)
 
-    def train_events(self, images, *, effort, preview, stop):
-        self.calls.append(("train", {"effort": effort}))
+    def estimate_noise(self, image):
+        self.calls.append(("estimate_noise", {"image": image.name}))
+        time.sleep(self.pause)
+        if self.raises is not None:
+            raise self.raises
+        return NoiseLevel(10.0, 0.05, 0.0, self.gain, 0.0, 10.0, reliable=True)
+
+    def baselines(self, image, model, region):
+        self.calls.append(("baselines", {"region": region}))
+        pixels = image.read(region).astype(np.float32)
+        return {"Bicubic interpolation": pixels.repeat(2, -1).repeat(2, -2), "Wiener filter": pixels}
+
+    def super_resolve_events(self, image, *, output, preview, stop, **asked):
+        self.calls.append(("super_resolve", {**asked, "output": output}))
+        return self._image(image, output, preview, stop, rate=2)
+
+    def deblur_events(self, image, *, output, preview, stop, **asked):
+        self.calls.append(("deblur", {**asked, "output": output}))
+        return self._image(image, output, preview, stop, rate=1)
+
+    def _image(self, image, output, preview, stop, rate):
+        model = yield from self._train(image, preview, stop)
+        if stop.is_set():
+            return None
+        result = yield from self._restore(image, model, output, stop, rate=rate)
+        yield Compared((("learned", 1.25, 0.01, 1.02), ("richardson_lucy", 2.5, 0.2, 0.9)), "learned")
+        return result
+
+    def train_events(self, images, *method, effort, preview, stop, **config):
+        self.calls.append(("train", {"effort": effort, **({"method": method[0]} if method else {}), **config}))
         return self._train(images[0], preview, stop)
 
     def restore_events(self, image, model, *, output, stop):
@@ -96,24 +127,29 @@ class PretendEngine:
         return self._model()
 
     def _model(self):
-        return SimpleNamespace(save=lambda path: Path(path).write_bytes(b"model"))
+        method = SimpleNamespace(spatial="YX", centred=(True, True))
+        return SimpleNamespace(save=lambda path: Path(path).write_bytes(b"model"), method=method)
 
-    def _restore(self, image, model, output, stop):
+    def _restore(self, image, model, output, stop, rate=None):
+        fine = rate or 1
         order = [image.axes.index(a) for a in "TCZYX" if a in image.axes]
-        shape = tuple(image.shape[i] for i in order)
+        shape = tuple(image.shape[i] * (fine if image.axes[i] in "YX" else 1) for i in order)
         final = output or self.folder / f"{image.name}_{len(self.calls)}.zarr"
         partial = final.with_name(f"{final.name}.partial")
         group = zarr.open_group(partial, mode="w")
         array = group.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype=image.dtype)
         result = SimpleNamespace(model=model, path=partial, complete=False, layer_kwargs={"metadata": {"made": "up"}})
         result.levels = [array]
-        yield RestorationStarted(str(partial), "0", shape[0], 0, (1, *shape[1:]), (0,) * len(shape), 1, "x", "cpu", "x")
+        yield RestorationStarted(
+            str(partial), "0", shape[0], 0, (1, *shape[1:]), (0,) * len(shape), 1, "x", "cpu", "x",
+            suffix="denoised" if rate is None else "superresolved" if rate > 1 else "restored",
+        )  # fmt: skip
         for index in range(shape[0]):
             time.sleep(self.pause)
             if stop.is_set():
                 yield Stopped("restoration", index, str(partial))
                 return result
-            pixels = image.read().transpose(order)[index : index + 1]
+            pixels = image.read().transpose(order)[index : index + 1].repeat(fine, -1).repeat(fine, -2)
             array[index : index + 1] = pixels + 1
             yield TileDone(index, index + 1, shape[0], Region((index,), (index + 1,)), 0.1, 1.0)
         partial.rename(final)

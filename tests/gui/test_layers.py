@@ -6,6 +6,7 @@ import pytest
 import zarr
 from napari.components import ViewerModel
 
+from napari_restore.core.events import RestorationStarted
 from napari_restore.gui.layers import ResultLayer, arrange
 from napari_restore.sources import open_image
 
@@ -38,6 +39,62 @@ def test_the_result_lies_over_the_raw_layer(viewer, stack, tmp_path):
     np.testing.assert_array_equal(layer._slice.image.view, stack[viewer.dims.current_step[0]] + 1)
     result.finish([array])
     np.testing.assert_array_equal(np.asarray(layer.data), stack + 1)
+
+
+def started(**more):
+    return RestorationStarted("p", "0", 1, 0, (1, 40, 50), (0, 0, 0), 1, "uint16", "cpu", "float32", **more)
+
+
+@pytest.mark.parametrize(
+    "turned",
+    [
+        {},
+        {"scale": (3.0, 0.1, -0.2)},
+        {"rotate": (20, -30, 40), "shear": (0.2, 0.1, -0.3)},
+        {"affine": [[1, 0, 0, 4], [0, 2, 0.5, 0], [0, 0, 1, -9], [0, 0, 0, 1]]},
+    ],
+)
+def test_a_finer_result_lies_over_the_raw_layer(viewer, stack, tmp_path, turned):
+    raw = viewer.add_image(stack, **place(**turned))
+    array = zarr.create_array(tmp_path / "0", shape=(6, 80, 200), dtype="uint16", chunks=(1, 80, 200))
+    result = ResultLayer(viewer, raw, open_image(stack, axes="ZYX"))
+    result.begin(tmp_path, "0", started=started(rate=(1, 2, 4), centred=(True,) * 3, suffix="superresolved"))
+    layer = viewer.layers["raw_superresolved"]
+    for corner in ((-0.5, -0.5, -0.5), (2.5, 19.5, 12.5), (5.5, 39.5, 49.5)):
+        finer = (np.array(corner) + 0.5) * (1, 2, 4) - 0.5
+        np.testing.assert_allclose(layer.data_to_world(finer), raw.data_to_world(corner), atol=1e-10)
+    result.finish([array])
+    np.testing.assert_allclose(layer.data_to_world((0, 0.5, 1.5)), raw.data_to_world((0, 0, 0)), atol=1e-10)
+
+
+def test_point_samples_lie_on_the_first_of_their_finer_pixels(viewer, stack, tmp_path):
+    raw = viewer.add_image(stack, **place())
+    zarr.create_array(tmp_path / "0", shape=(24, 40, 50), dtype="uint16")
+    result = ResultLayer(viewer, raw, open_image(stack, axes="ZYX"))
+    result.begin(tmp_path, "0", started=started(rate=(4, 1, 1), centred=(False, True, True)))
+    layer = viewer.layers["raw_denoised"]
+    assert layer.scale.tolist() == [0.75, 0.1, 0.2]
+    np.testing.assert_allclose(layer.data_to_world((8, 5, 7)), raw.data_to_world((2, 5, 7)))
+
+
+def test_finer_colour_is_shown_in_colour(viewer, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    raw = viewer.add_image(pixels, rgb=True, name="photo", scale=(2, 3))
+    array = zarr.create_array(tmp_path / "0", shape=(3, 40, 60), dtype="uint8")
+    result = ResultLayer(viewer, raw, open_image(raw))
+    result.finish([array])
+    layer = result.layer
+    assert layer.rgb and layer.data.shape == (40, 60, 3)
+    assert (layer.scale.tolist(), layer.translate.tolist()) == ([1.0, 1.5], [-0.5, -0.75])
+
+
+def test_a_plane_that_became_large_ends_as_a_pyramid(viewer):
+    raw = viewer.add_image(np.zeros((2200, 60), np.uint8), name="tall")
+    levels = [da.zeros((4400 // f, 120 // f), dtype="uint8", chunks=1000) for f in (1, 2, 4)]
+    result = ResultLayer(viewer, raw, open_image(raw))
+    result.finish(levels)
+    assert result.layer.multiscale
+    assert (result.layer.scale.tolist(), result.layer.translate.tolist()) == ([0.5, 0.5], [-0.25, -0.25])
 
 
 def test_a_result_that_the_user_deletes_stays_deleted(viewer, stack, tmp_path):

@@ -8,8 +8,8 @@ from napari_restore.core.events import Measured, Preview
 from napari_restore.core.region import Region
 from napari_restore.gui.messages import Messages
 from napari_restore.gui.plot import LossPlot, Trace, sensible_range
-from napari_restore.gui.preview import Look, PreviewPane, region_in_view, to_plane
-from napari_restore.gui.work import Compared
+from napari_restore.gui.preview import Look, PreviewPane, evenly_fine, region_in_view, to_plane
+from napari_restore.gui.work import Pair
 from napari_restore.sources import open_image
 
 
@@ -46,6 +46,17 @@ def test_the_channel_at_the_slider_is_shown():
     assert to_plane(pixels, "TCYX", channel=2).max() == 2
     assert to_plane(pixels, "TCYX", channel=9).max() == 2
     assert to_plane(np.zeros((6, 7, 4)), "YXC").shape == (6, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("fine", "wanted"), [((6, 7), (6, 7)), ((12, 14), (12, 14)), ((12, 7), (12, 14)), ((12, 21), (36, 42))]
+)
+def test_a_finer_preview_is_as_wide_and_as_high_as_the_raw_one(fine, wanted):
+    pixels = np.arange(fine[0] * fine[1]).reshape(fine)
+    evened = evenly_fine(pixels, (6, 7))
+    assert evened.shape == wanted
+    assert (evened[:: wanted[0] // fine[0], :: wanted[1] // fine[1]] == pixels).all()
+    assert evenly_fine(np.zeros((12, 7, 3)), (6, 7)).shape == (12, 14, 3)
 
 
 def test_contrast_limits_become_black_and_white():
@@ -91,9 +102,10 @@ def test_views_in_a_window(qtbot):
         qtbot.addWidget(widget)
         widget.show()
     pixels = np.random.default_rng(0).random((1, 33, 47)).astype(np.float32)
-    pair = Compared(Preview(12, Region((0, 0, 0), (1, 33, 47)), pixels), pixels)
+    pair = Pair(Preview(12, Region((0, 0, 0), (1, 33, 47)), pixels), pixels)
     pane.show_pair(pair, axes="ZYX", look=Look((0, 1)))
     assert not pane.before.empty and "12" in pane.caption.text()
+    pane.show_pair(Pair(Preview(13, pair.preview.region, pixels.repeat(2, 1)), pixels), axes="ZYX", look=Look((0, 1)))
     assert pane.grab().toImage().pixelColor(pane.after.geometry().center()).red() > 0
     plot.add([Measured(1, 0.1, 2.0, 1.5, 1e-3, 0.1, None), Measured(2, 0.2, float("nan"), None, 1e-3, 0.2, None)])
     assert plot.traces["training"].steps == [1] and plot.traces["held out"].values == [1.5]

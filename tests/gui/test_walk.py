@@ -26,9 +26,17 @@ def engine(tmp_path):
         output = tmp_path / f"{image.name} {sum(1 for _ in tmp_path.iterdir())}.zarr"
         return real.restore_events(image, model, output=output, **given)
 
+    def brief(verb, image, *, output, **given):
+        output = tmp_path / f"{image.name} {sum(1 for _ in tmp_path.iterdir())}.zarr"
+        return getattr(real, verb)(image, output=output, seconds=SECONDS, **given)
+
     return SimpleNamespace(
-        train_events=lambda images, **given: real.train_events(images, seconds=SECONDS, **given),
+        train_events=lambda *images, **given: real.train_events(*images, seconds=SECONDS, **given),
         restore_events=restore,
+        super_resolve_events=partial(brief, "super_resolve_events"),
+        deblur_events=partial(brief, "deblur_events"),
+        estimate_noise=lambda image: real.estimate_noise(image),
+        baselines=real.baselines,
         load_model=lambda path: real.load_model(path),
         describe_device=real.describe_device,
     )
@@ -44,7 +52,7 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     raw = viewer.layers[0]
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Restore")
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     wait(qtbot, widget)
     said = widget.messages.toPlainText()
     assert widget.buttons.words.text() == "Done", said
@@ -66,6 +74,45 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     np.testing.assert_allclose(np.asarray(again.data, float), np.asarray(layer.data, float), atol=1, rtol=0)
 
 
+def test_super_resolve_and_compare(qtbot, make_napari_viewer_proxy, engine):
+    viewer = make_napari_viewer_proxy()
+    viewer.open_sample("napari-restore", "ct")
+    raw = viewer.layers[0]
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.verb.choose("super_resolve")
+    widget.noise.button.click()
+    qtbot.waitUntil(lambda: not widget.noise.estimating, timeout=60_000)
+    assert isinstance(widget.noise.noise, float), widget.noise.words.text()
+    widget.buttons.run_button.click()
+    wait(qtbot, widget)
+    said = widget.messages.toPlainText()
+    assert widget.buttons.words.text() == "Done", said
+    layer = viewer.layers[f"{raw.name}_superresolved"]
+    assert layer.data.shape == (*raw.data.shape[:-2], 2 * raw.data.shape[-2], 2 * raw.data.shape[-1])
+    assert layer.units == raw.units and layer.ndim == raw.ndim
+    np.testing.assert_allclose(layer.scale[-2:], np.asarray(raw.scale[-2:]) / 2)
+    np.testing.assert_allclose(layer.extent.world, edges(raw), atol=1e-6)
+    assert not widget.preview.after.empty and widget.plot.traces["training"].steps
+    names = [widget.comparison.table.item(row, 0).text() for row in range(widget.comparison.table.rowCount())]
+    assert names[0] == "learned" and "bicubic" in names
+
+    before = len(viewer.layers)
+    widget.comparison.in_view.trigger()
+    qtbot.waitUntil(lambda: not widget.baselines.runner.running, timeout=60_000)
+    assert len(viewer.layers) > before, widget.messages.toPlainText()
+    bicubic = viewer.layers[f"{raw.name} Bicubic interpolation"]
+    np.testing.assert_allclose(bicubic.scale, layer.scale)
+    np.testing.assert_allclose(bicubic.extent.world[:, -2:], layer.extent.world[:, -2:])
+
+
+def edges(raw):
+    """The extent of a layer with pixels half as large along Y and X over the same part of the world."""
+    extent = np.array(raw.extent.world)
+    extent[:, -2:] += np.asarray(raw.scale[-2:]) * [[-0.25], [0.25]]
+    return extent
+
+
 def test_stop_in_the_middle_of_training(qtbot, make_napari_viewer_proxy, engine):
     viewer = make_napari_viewer_proxy()
     viewer.open_sample("napari-restore", "ct")
@@ -73,12 +120,12 @@ def test_stop_in_the_middle_of_training(qtbot, make_napari_viewer_proxy, engine)
     engine.train_events = lambda images, **given: real.train_events(images, steps=100_000, **given)
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Restore")
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=60_000)
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
     assert "Stopped after" in widget.messages.toPlainText()
-    assert widget.buttons.denoise_button.isEnabled() and not room._ALIVE
+    assert widget.buttons.run_button.isEnabled() and not room._ALIVE
     assert len(viewer.layers) == 1 and widget.session.model is not None
 
 
@@ -87,7 +134,7 @@ def test_a_layer_that_cannot_be_restored_is_refused_in_words(qtbot, make_napari_
     viewer.add_image(np.full((40, 40), np.nan, dtype=np.float32), name="nothing")
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Restore")
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     wait(qtbot, widget)
     assert widget.buttons.words.text() == "Failed"
     assert "Error" not in widget.messages.toPlainText().splitlines()[-1], "words, not a traceback"

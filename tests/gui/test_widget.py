@@ -45,12 +45,12 @@ def size_of(widget) -> str:
 
 def idle(widget) -> bool:
     buttons = widget.buttons
-    return buttons.denoise_button.isEnabled() and not buttons.stop_button.isEnabled()
+    return buttons.run_button.isEnabled() and not buttons.stop_button.isEnabled()
 
 
 def test_denoise_is_one_click(qtbot, viewer, widget, raw, stack, engine):
-    widget.buttons.denoise_button.click()
-    assert not widget.buttons.denoise_button.isEnabled() and widget.buttons.stop_button.isEnabled()
+    widget.buttons.run_button.click()
+    assert not widget.buttons.run_button.isEnabled() and widget.buttons.stop_button.isEnabled()
     wait(qtbot, widget)
     layer = viewer.layers["raw_denoised"]
     np.testing.assert_array_equal(np.asarray(layer.data), stack + 1)
@@ -90,7 +90,7 @@ def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_pat
     (kept / "raw_denoised.ome.zarr.partial").mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(kept))
     widget.place.activated.emit(1)
-    widget.denoise()
+    widget.run()
     wait(qtbot, widget)
     assert engine.calls[-1][1]["output"] == kept / "raw_denoised_2.ome.zarr" and "temporary" not in said(widget)
     widget.place.activated.emit(0)
@@ -101,7 +101,7 @@ def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_pat
 
 def test_a_stop_while_training_leaves_the_widget_usable(qtbot, viewer, widget, engine):
     engine.steps, engine.pause = 10_000, 0.005
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
     widget.buttons.stop_button.click()
     assert widget.buttons.stop_button.text() == "Stopping…" and not widget.buttons.stop_button.isEnabled()
@@ -129,19 +129,19 @@ def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engin
 @pytest.mark.parametrize("error", [ImageError("one line for the user."), RuntimeError("CUDA out of memory")])
 def test_a_failure_is_said_and_nothing_is_stuck(qtbot, viewer, widget, engine, error):
     engine.raises = error
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     wait(qtbot, widget)
     assert str(error) in widget.messages.toPlainText() and widget.buttons.words.text() == "Failed"
     assert idle(widget) and engine.closed == 1
     engine.raises = None
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     wait(qtbot, widget)
     assert "raw_denoised" in viewer.layers
 
 
 def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, engine, stack):
     engine.steps, engine.pause = 30, 0.01
-    widget.buttons.denoise_button.click()
+    widget.buttons.run_button.click()
     qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
     viewer.layers.remove("raw")
     viewer.dims.set_point(0, 2) if viewer.dims.ndim > 2 else None
@@ -152,8 +152,8 @@ def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, eng
 
 
 def test_two_clicks_start_one_run(qtbot, widget, engine):
-    widget.denoise()
-    widget.denoise()
+    widget.run()
+    widget.run()
     widget.train()
     wait(qtbot, widget)
     assert [name for name, _ in engine.calls] == ["train", "restore"]
@@ -161,7 +161,7 @@ def test_two_clicks_start_one_run(qtbot, widget, engine):
 
 def test_the_preview_follows_the_slider(qtbot, viewer, widget, engine):
     engine.steps, engine.pause = 10_000, 0.005
-    widget.denoise()
+    widget.run()
     viewer.dims.set_current_step(0, 5)
     assert widget.session.run.request.region.start[0] == 5
     viewer.dims.set_current_step(0, 1)
@@ -185,8 +185,8 @@ def test_the_box_follows_the_viewer(viewer, widget, raw, stack):
     raw.scale = (4, 0.1, 0.2)
     assert "4 × 0.1 × 0.2 µm" in size_of(widget)
     viewer.layers.clear()
-    assert widget.layers.layer is None and not widget.buttons.denoise_button.isEnabled()
-    widget.denoise()
+    assert widget.layers.layer is None and not widget.buttons.run_button.isEnabled()
+    widget.run()
 
 
 def test_axes_can_be_typed_over(qtbot, viewer, widget, stack):
@@ -207,7 +207,7 @@ def test_colour_and_channels(qtbot, viewer, widget, stack):
     channels = viewer.add_image(np.stack([stack] * 2), name="two", axis_labels=("z", "c", "y", "x")[:4])
     for name in ("photo", "two"):
         viewer.layers.selection.active = viewer.layers[name]
-        widget.denoise()
+        widget.run()
         wait(qtbot, widget)
         assert viewer.layers[f"{name}_denoised"].ndim == viewer.layers[name].ndim
         assert not widget.preview.after.empty
@@ -219,7 +219,7 @@ def test_closing_the_dock_stops_the_work(qtbot, viewer, raw, engine):
     widget = RestoreWidget(viewer, engine=engine)
     dock = viewer.window.add_dock_widget(widget, name="closing")
     engine.steps, engine.pause = 10_000, 0.005
-    widget.denoise()
+    widget.run()
     dock.hide()
     assert widget.session.runner.running, "a hidden dock goes on"
     viewer.window.remove_dock_widget(dock)
@@ -234,7 +234,7 @@ def test_closing_the_viewer_stops_the_work(qtbot, make_napari_viewer_proxy, stac
     engine.steps, engine.pause = 10_000, 0.005
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget)
-    widget.denoise()
+    widget.run()
     qtbot.wait(50)
     del widget
     viewer.close()
@@ -253,7 +253,7 @@ def test_it_fits_a_small_screen_in_every_theme(qtbot, viewer, widget, theme):
     fresh.resize(400, 700)
     fresh.show()
     assert fresh.width() == 400 and fresh.height() == 700
-    for button in (fresh.buttons.denoise_button, fresh.buttons.stop_button, fresh.buttons.save_button):
+    for button in (fresh.buttons.run_button, fresh.buttons.stop_button, fresh.buttons.save_button):
         corner = button.mapTo(fresh, button.rect().bottomRight())
         assert corner.x() < 400 and corner.y() < 700 and button.isVisible()
     fresh.leave()

@@ -53,8 +53,12 @@ def test_what_the_progress_bar_says():
     assert status_of(Note("hello")) is None
 
 
-def test_the_effort_takes_as_long_as_the_box_says():
-    from napari_restore.gui.choices import EFFORT_SECONDS
-    from napari_restore.methods.noise2void import Noise2Void
+@pytest.mark.parametrize(
+    ("verb", "method"),
+    [("denoise", "noise2void"), ("super_resolve", "scale_equivariant"), ("deblur", "scale_equivariant")],
+)
+def test_the_effort_takes_as_long_as_the_box_says(verb, method):
+    from napari_restore import methods
+    from napari_restore.gui.verbs import VERBS
 
-    assert {name: effort.seconds for name, effort in Noise2Void.efforts.items()} == EFFORT_SECONDS
+    assert {name: effort.seconds for name, effort in methods.find(method).efforts.items()} == VERBS[verb].seconds

@@ -8,14 +8,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QProgressBar, QPushButton, QWidget
 
 from napari_restore.gui.describe import Status
+from napari_restore.gui.verbs import VERBS, VerbName
 
 State = Literal["idle", "running", "stopping"]
 
 
 class Actions(QWidget):  # type: ignore[misc]
-    """Denoise, Stop, Train, Restore, Save model; and how far it is."""
+    """The main button, Stop, Train, Restore, Save model; and how far it is."""
 
-    denoise = Signal()
+    run = Signal()
     train = Signal()
     restore = Signal()
     restore_with_file = Signal()
@@ -26,7 +27,7 @@ class Actions(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.words = QLabel()
         self.bar = QProgressBar()
-        self.denoise_button = _button("Denoise", "Train on this image, then restore it into a new layer.", self.denoise)
+        self.run_button = _button("", "", self.run)
         self.stop_button = _button("Stop", "Stop at the next step. What is there is kept.", self.stop)
         self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
         self.restore_button = QPushButton("Restore with…")
@@ -34,14 +35,23 @@ class Actions(QWidget):  # type: ignore[misc]
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
         self._fill_menu()
         self._lay_out()
+        self.show_verb("denoise")
         self.show_state("idle", has_layer=False, has_model=False)
         self.show_status(Status(0.0, "Ready"))
 
-    def show_state(self, state: State, *, has_layer: bool, has_model: bool) -> None:
-        """Enable what can be done now."""
+    def show_verb(self, verb: VerbName) -> None:
+        """Say what the main button does."""
+        self.run_button.setText(VERBS[verb].label)
+        self._tip = VERBS[verb].tip
+        self.run_button.setToolTip(self._tip)
+
+    def show_state(self, state: State, *, has_layer: bool, has_model: bool, wrong: str = "") -> None:
+        """Enable what can be done now; ``wrong`` says which setting keeps it from training."""
         idle = state == "idle"
-        for button in (self.denoise_button, self.train_button, self.restore_button):
-            button.setEnabled(idle and has_layer)
+        self.restore_button.setEnabled(idle and has_layer)
+        for button in (self.run_button, self.train_button):
+            button.setEnabled(idle and has_layer and not wrong)
+        self.run_button.setToolTip(wrong or self._tip)
         self.save_button.setEnabled(idle and has_model)
         self._with_last.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
@@ -56,7 +66,7 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def set_colours(self, *, accent: str, text: str, trough: str) -> None:
         """Make the main button and the progress the first things seen."""
-        self.denoise_button.setStyleSheet(
+        self.run_button.setStyleSheet(
             f"QPushButton:enabled {{ background-color: {accent}; color: {text}; font-weight: bold; }}"
         )
         self.bar.setStyleSheet(
@@ -75,14 +85,14 @@ class Actions(QWidget):  # type: ignore[misc]
     def _lay_out(self) -> None:
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
-        self.denoise_button.setMinimumHeight(32)
+        self.run_button.setMinimumHeight(32)
         self.stop_button.setMinimumHeight(32)
         layout = QGridLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
         layout.addWidget(self.words, 0, 0, 1, 3)
         layout.addWidget(self.bar, 1, 0, 1, 3)
-        layout.addWidget(self.denoise_button, 2, 0, 1, 2)
+        layout.addWidget(self.run_button, 2, 0, 1, 2)
         layout.addWidget(self.stop_button, 2, 2)
         for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
             layout.addWidget(button, 3, column)

@@ -1,25 +1,83 @@
-"""What to restore and with how much effort."""
+"""What to do, to which image, with how much effort, and where the result goes."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QWidget,
+)
 
 from napari_restore.gui.describe import describe_time
 from napari_restore.gui.links import Links
-from napari_restore.gui.work import Effort
+from napari_restore.gui.verbs import VERBS, Effort, VerbName
+from napari_restore.sources.image import Image
 
-EFFORT_SECONDS: dict[Effort, float] = {"quick": 20, "normal": 60, "thorough": 600}
-"""Seconds of training, as the methods have them. Repeated here because asking the methods would load torch in the
-GUI thread; a test compares them."""
+_MOST_PLANES = 8
+"""Planes for one, at most, as the methods have it."""
+
+_FEWEST_PLANES = 4
+"""A stack of fewer planes says too little about what lies between them."""
+
+
+class VerbChoice(QWidget):  # type: ignore[misc]
+    """Denoise, super-resolve or deblur: one button each, one of them down.
+
+    Attributes
+    ----------
+    chosen
+        Signal: the name of the verb chosen now.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.buttons: dict[VerbName, QPushButton] = {}
+        self.verb: VerbName = "denoise"
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        group = QButtonGroup(self)
+        for name, verb in VERBS.items():
+            button = QPushButton(verb.label)
+            button.setCheckable(True)
+            button.setToolTip(verb.tip)
+            button.clicked.connect(partial(self._take, name))
+            group.addButton(button)
+            row.addWidget(button, 1)
+            self.buttons[name] = button
+        self.buttons[self.verb].setChecked(True)
+
+    def choose(self, verb: VerbName) -> None:
+        """Press a button."""
+        self.buttons[verb].setChecked(True)
+        self._take(verb)
+
+    def set_colours(self, *, accent: str, text: str) -> None:
+        """Show which one is down."""
+        self.setStyleSheet(f"QPushButton:checked {{ background-color: {accent}; color: {text}; font-weight: bold; }}")
+
+    def _take(self, verb: VerbName, checked: bool = True) -> None:
+        if verb != self.verb:
+            self.verb = verb
+            self.chosen.emit(verb)
 
 
 class LayerChoice(QComboBox):  # type: ignore[misc]
-    """The viewer's image layers, the newest first. Follows the selected layer unless it is disabled.
+    """The viewer's image layers, the newest first. Where ``follow``, the selected one, unless the box is disabled.
 
     Attributes
     ----------
@@ -29,19 +87,20 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
 
     chosen = Signal(object)
 
-    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None, *, follow: bool = True) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._layers: list[Any] = []
         self._last: Any = None
-        _let_shrink(self)
+        let_shrink(self)
         self.setToolTip("The image to restore: the layer selected in the viewer, if it is an image.")
         self.currentIndexChanged.connect(self._announce)
         for name in ("inserted", "removed", "reordered", "renamed"):
             links.connect(getattr(viewer.layers.events, name), self.refresh)
-        links.connect(viewer.layers.selection.events.active, self._follow)
         self.refresh()
-        self._follow()
+        if follow:
+            links.connect(viewer.layers.selection.events.active, self._follow)
+            self._follow()
 
     @property
     def layer(self) -> Any:
@@ -80,20 +139,88 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        for effort, seconds in EFFORT_SECONDS.items():
-            self.addItem(f"{effort.capitalize()}: {describe_time(seconds)} of training", effort)
-        self.setCurrentIndex(list(EFFORT_SECONDS).index("normal"))
-        _let_shrink(self)
+        for effort in VERBS["denoise"].seconds:
+            self.addItem(effort, effort)
+        self.show_verb("denoise")
+        self.setCurrentIndex(self.findData("normal"))
+        let_shrink(self)
         self.setToolTip(
             "How long the network learns before it restores, and how large it is.\n"
             "Longer is better, by less and less. Writing the result takes its time on top."
         )
+
+    def show_verb(self, verb: VerbName) -> None:
+        """Say how long each effort trains for this."""
+        for index, (effort, seconds) in enumerate(VERBS[verb].seconds.items()):
+            self.setItemText(index, f"{effort.capitalize()}: {describe_time(seconds)} of training")
 
     @property
     def effort(self) -> Effort:
         """The effort chosen."""
         effort: Effort = self.currentData()
         return effort
+
+
+class FactorChoice(QWidget):  # type: ignore[misc]
+    """How much finer the pixels become: in the plane, or from plane to plane of a stack.
+
+    Attributes
+    ----------
+    changed
+        Signal: the factor is another one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QComboBox()
+        self.planes = QSpinBox()
+        self._times = QLabel("planes for one")
+        for n in (2, 3, 4):
+            self.box.addItem(f"{n} × finer in Y and X", n)
+        let_shrink(self.box)
+        self.box.setToolTip(
+            "Pixels of the result for one of the image, along each axis.\n"
+            "Z only: planes between the planes, for stacks that are coarse along Z."
+        )
+        self.planes.setRange(2, _MOST_PLANES)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for widget in (self.box, self.planes, self._times):
+            row.addWidget(widget)
+        self.box.currentIndexChanged.connect(self._take)
+        self.planes.valueChanged.connect(self._take)
+        self._take()
+
+    @property
+    def factor(self) -> int | dict[str, int]:
+        """As ``super_resolve`` takes it."""
+        chosen: int | None = self.box.currentData()
+        return chosen if chosen is not None else {"Z": self.planes.value()}
+
+    @property
+    def in_plane(self) -> int:
+        """Along Y and X."""
+        return self.box.currentData() or 1
+
+    def show_image(self, image: Image | None) -> None:
+        """Offer Z for stacks alone, at first so often that voxels become cubes."""
+        planes = image.geometry.length("Z") if image is not None else 1
+        index = self.box.findText("Z only")
+        if planes < _FEWEST_PLANES:
+            self.box.removeItem(index)
+        elif index < 0 and image is not None:
+            self.box.addItem("Z only", None)
+            apart = round(image.geometry.size_of("Z") / image.geometry.size_of("X"))
+            self.planes.setValue(min(max(apart, 2), _MOST_PLANES))
+
+    def _take(self, _: int = 0) -> None:
+        along_z = self.box.currentData() is None
+        self.planes.setVisible(along_z)
+        self._times.setVisible(along_z)
+        self.changed.emit()
 
 
 class PlaceChoice(QComboBox):  # type: ignore[misc]
@@ -104,7 +231,7 @@ class PlaceChoice(QComboBox):  # type: ignore[misc]
         self.folder: Path | None = None
         self.addItems(["In a temporary folder", "In a folder…"])
         self.activated.connect(self._choose)
-        _let_shrink(self)
+        let_shrink(self)
         self.setToolTip(
             "Where the result is written, as OME-Zarr, while it fills in.\n"
             "A temporary folder is emptied by the system sooner or later."
@@ -121,8 +248,8 @@ class PlaceChoice(QComboBox):  # type: ignore[misc]
         self.use(Path(chosen) if chosen else self.folder if index else None)
 
 
-def _let_shrink(box: QComboBox) -> None:
+def let_shrink(box: QComboBox, *, letters: int = 12) -> None:
     """A long name must not make the dock wide."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(12)
+    box.setMinimumContentsLength(letters)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import dask.array as da
 import numpy as np
 import zarr
 from napari.layers import Image as ImageLayer
+from napari.utils.transforms import Affine
 
+from napari_restore.core.events import RestorationStarted
 from napari_restore.core.geometry import AXES
 from napari_restore.sources.image import Image
 
@@ -20,6 +23,42 @@ _LARGEST_PLANE = 4096
 
 _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the raw layer lies in the world, so that finer pixels can be laid exactly over it.
+
+    Attributes
+    ----------
+    axes
+        One letter of TCZYX for each axis of the layer, colour left out.
+    scale, translate, rotate, shear
+        As napari has them.
+    """
+
+    axes: str
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    rotate: Any
+    shear: Any
+
+    @classmethod
+    def of(cls, raw: Any, image: Image) -> Place:
+        """Of a raw layer and the image that it is."""
+        axes = "".join(a for a in image.axes if not (raw.rgb and a == "C"))
+        return cls(axes, tuple(raw.scale), tuple(raw.translate), raw.rotate, raw.shear)
+
+    def refined(self, rate: Mapping[str, int], centred: Mapping[str, bool]) -> dict[str, Any]:
+        """Scale and translate of a layer with so many times the pixels by axis; see ``Geometry.refined``."""
+        times = [rate.get(a, 1) for a in self.axes]
+        first = [(1 / r - 1) / 2 if centred.get(a, True) else 0.0 for a, r in zip(self.axes, times, strict=True)]
+        # The first finer pixel lies within the first raw one, in whichever direction the layer is turned.
+        turned = Affine(
+            scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear, ndim=len(self.axes)
+        )
+        scale = tuple(s / r for s, r in zip(self.scale, times, strict=True))
+        return {"scale": scale, "translate": tuple(float(x) for x in turned(first))}
 
 
 class ResultLayer:
@@ -33,7 +72,10 @@ class ResultLayer:
         self._viewer = viewer
         self._raw = raw
         self._image = image
+        self._name = raw.name
         self._looks = looks_of(raw)
+        self._place = Place.of(raw, image)
+        self._centred: Mapping[str, bool] = {}
         self._cost = 0.0
         self._drawn = 0.0
         self.layer: Any = None
@@ -49,8 +91,14 @@ class ResultLayer:
         """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
         return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
 
-    def begin(self, path: str | Path, array: str) -> None:
-        """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will."""
+    def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
+        """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
+
+        ``started`` says how the result is called, and where its pixels lie if there are more of them than in the image.
+        """
+        if started is not None:
+            self._looks["name"] = f"{self._name}_{started.suffix}"
+            self._centred = dict(zip(self._image.axes, started.centred, strict=False))
         try:
             opened = zarr.open_array(Path(path) / array, mode="r")
         except FileNotFoundError:
@@ -73,7 +121,7 @@ class ResultLayer:
         if not self.shown:
             return
         arranged = [arrange(level, self._image, rgb=self._looks["rgb"]) for level in levels]
-        if len(arranged) > 1 and max(self._image.geometry.length(a) for a in "YX") > _LARGEST_PLANE:
+        if len(arranged) > 1 and max(arranged[0].shape[self._place.axes.index(a)] for a in "YX") > _LARGEST_PLANE:
             self._swap(arranged)
         else:
             self.layer.data = arranged[0]
@@ -87,6 +135,11 @@ class ResultLayer:
 
     def _show(self, array: Any) -> None:
         data = arrange(array, self._image, rgb=self._looks["rgb"])
+        rate = {
+            axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, self._image.shape, strict=True)
+        }
+        if max(rate.values()) > 1:
+            self._looks |= self._place.refined(rate, self._centred)
         self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks)
         self.begun = True
         insert_above(self._viewer, self.layer, self._raw)

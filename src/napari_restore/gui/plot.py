@@ -11,6 +11,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_restore.core.events import Measured
+from napari_restore.gui.verbs import VERBS
 
 _KEPT = 2000
 """Points of a curve that are drawn at most; past that every second one goes."""
@@ -65,11 +66,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.hideButtons()
         self.showGrid(x=False, y=True, alpha=0.2)
         self._curves = {name: self.plot() for name in _INERTIA}
-        self.setToolTip(
-            "Error of the prediction of hidden pixels, in units of the image's variance.\n"
-            "Thin: on the patches of the moment, smoothed. Bold: on pixels kept out of training.\n"
-            "It levels off at the noise; when the bold curve is flat, more training gains nothing."
-        )
+        self.setToolTip(VERBS["denoise"].loss)
         self.clear_traces()
 
     def clear_traces(self) -> None:

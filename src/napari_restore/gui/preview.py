@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QRect, QSize, Qt
-from qtpy.QtGui import QImage, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_restore.core.region import Region
-from napari_restore.gui.work import Compared
+from napari_restore.gui.work import Pair
 from napari_restore.sources.image import Image
 
 PREVIEW_SIDE = 256
@@ -63,7 +64,7 @@ class Picture(QWidget):  # type: ignore[misc]
         """Draw the image in the middle."""
         painter = QPainter(self)
         if self._image is None:
-            painter.fillRect(self.rect(), self.palette().alternateBase())
+            painter.fillRect(self.rect(), QColor(128, 128, 128, 40))  # on dark and on light
             return
         size = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
         corner = ((self.width() - size.width()) // 2, (self.height() - size.height()) // 2)
@@ -104,12 +105,13 @@ class PreviewPane(QWidget):  # type: ignore[misc]
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.before, self.after = Picture(self), Picture(self)
-        self.caption = QLabel("Restored, as the network learns")
+        self.caption = QLabel("Restored, while it learns")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for column, (title, picture) in enumerate(((QLabel("Raw"), self.before), (self.caption, self.after))):
             title.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             layout.addWidget(title, 0, column)
             layout.addWidget(picture, 1, column)
             layout.setColumnStretch(column, 1)
@@ -118,16 +120,18 @@ class PreviewPane(QWidget):  # type: ignore[misc]
             "It follows the sliders and the camera of the viewer."
         )
 
-    def show_pair(self, pair: Compared, *, axes: str, look: Look, channel: int = 0) -> None:
-        """Show a preview beside its raw pixels."""
+    def show_pair(self, pair: Pair, *, axes: str, look: Look, channel: int = 0) -> None:
+        """Show a preview beside its raw pixels, both as large, however fine the preview is."""
         step = pair.preview.step
         self.caption.setText(f"Restored, step {step}")
-        for picture, pixels in ((self.before, pair.before), (self.after, pair.preview.pixels)):
-            picture.show_pixels(look.paint(to_plane(pixels, axes, channel=channel)))
+        before = to_plane(pair.before, axes, channel=channel)
+        after = to_plane(pair.preview.pixels, axes, channel=channel)
+        for picture, plane in ((self.before, before), (self.after, evenly_fine(after, before.shape))):
+            picture.show_pixels(look.paint(plane))
 
     def clear(self) -> None:
         """Forget the last run."""
-        self.caption.setText("Restored, as the network learns")
+        self.caption.setText("Restored, while it learns")
         self.before.clear()
         self.after.clear()
 
@@ -164,6 +168,13 @@ def to_plane(pixels: NDArray[Any], axes: str, *, channel: int = 0) -> NDArray[An
     plane = pixels[index]
     left = "".join(a for a in axes if a in kept)
     return plane.transpose([left.index(a) for a in kept])[..., :3] if colour else _rows_first(plane, left)
+
+
+def evenly_fine(plane: NDArray[Any], raw: Sequence[int]) -> NDArray[Any]:
+    """A plane (Y, X, ...) with its pixels repeated until there are as many to a raw pixel along Y as along X."""
+    rows, columns = (n // m for n, m in zip(plane.shape[:2], raw[:2], strict=True))
+    both = lcm(rows, columns)
+    return plane.repeat(both // rows, 0).repeat(both // columns, 1)
 
 
 def _rows_first(plane: NDArray[Any], axes: str) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import (
+    Compared,
     Event,
     Failed,
     Measured,
@@ -27,7 +28,8 @@ from napari_restore.gui.describe import Status, describe_time, status_of
 from napari_restore.gui.layers import ResultLayer
 from napari_restore.gui.preview import region_in_view
 from napari_restore.gui.runner import Ended, Runner, Start
-from napari_restore.gui.work import Compared, Effort, Engine, Task, denoising, restoring, training
+from napari_restore.gui.verbs import VERBS
+from napari_restore.gui.work import Engine, Pair, Task, Wish, doing, restoring, training
 from napari_restore.sources.image import Image
 
 
@@ -37,8 +39,11 @@ class Run:
 
     raw: Any
     image: Image
+    wish: Wish
     request: PreviewRequest
     result: ResultLayer
+    keeps_model: bool
+    """Whether a stop while it trains leaves a model."""
 
 
 class Session(QObject):  # type: ignore[misc]
@@ -54,6 +59,10 @@ class Session(QObject):  # type: ignore[misc]
         Signal: what can be done is different now.
     said
         Signal: words for the user and their level, ``info``, ``warning`` or ``error``.
+    judged
+        Signal: numbers that compare the result with simpler ways.
+    finished
+        Signal: there is a whole result; ``run`` and ``model`` say of what.
     """
 
     changed = Signal()
@@ -62,6 +71,8 @@ class Session(QObject):  # type: ignore[misc]
     status = Signal(object)
     measured = Signal(list)
     compared = Signal(object)
+    judged = Signal(object)
+    finished = Signal()
 
     def __init__(self, viewer: Any, engine: Engine, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -83,17 +94,17 @@ class Session(QObject):  # type: ignore[misc]
         """The run that is going on, or the last one."""
         return self._run
 
-    def denoise(self, raw: Any, image: Image, effort: Effort) -> bool:
-        """Train on the image and restore it."""
-        return self._start(raw, image, effort, denoising)
+    def do(self, raw: Any, image: Image, wish: Wish) -> bool:
+        """Train on the image and restore it: denoise, super-resolve or deblur."""
+        return self._start(raw, image, wish, doing, keeps_model=wish.verb == "denoise")
 
-    def train(self, raw: Any, image: Image, effort: Effort) -> bool:
+    def train(self, raw: Any, image: Image, wish: Wish) -> bool:
         """Train on the image, and keep the model."""
-        return self._start(raw, image, effort, training)
+        return self._start(raw, image, wish, training)
 
-    def restore(self, raw: Any, image: Image, model: Any) -> bool:
+    def restore(self, raw: Any, image: Image, model: Any, wish: Wish) -> bool:
         """Restore the image with a model, or with the file of one."""
-        return self._start(raw, image, "normal", lambda task: restoring(task, model))
+        return self._start(raw, image, wish, lambda task: restoring(task, model))
 
     def stop(self) -> None:
         """Ask for a stop; it comes at the work's next step."""
@@ -122,24 +133,26 @@ class Session(QObject):  # type: ignore[misc]
             position = run.raw.world_to_data(world_in_view(self._viewer))
             run.request.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
 
-    def _start(self, raw: Any, image: Image, effort: Effort, work: Callable[[Task], Start]) -> bool:
+    def _start(
+        self, raw: Any, image: Image, wish: Wish, work: Callable[[Task], Start], *, keeps_model: bool = True
+    ) -> bool:
         """Begin a run; False, and nothing happens, while another one is going on."""
         if self.runner.running:
             return False
-        self._run = Run(raw, image, PreviewRequest(), ResultLayer(self._viewer, raw, image))
+        self._run = Run(raw, image, wish, PreviewRequest(), ResultLayer(self._viewer, raw, image), keeps_model)
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(work(Task(image, effort, self._run.request, self._engine, self.folder)))
+        self.runner.start(work(Task(image, self._run.request, self._engine, wish, self.folder)))
         self.changed.emit()
         return True
 
-    def _receive(self, events: list[Event | Compared]) -> None:
+    def _receive(self, events: list[Event | Pair]) -> None:
         """Show what has arrived since the last tick; of pictures and states only the last."""
-        states = [state for event in events if not isinstance(event, Compared) and (state := status_of(event))]
+        states = [state for event in events if not isinstance(event, Pair) and (state := status_of(event))]
         if measured := [event for event in events if isinstance(event, Measured)]:
             self.measured.emit(measured)
-        if pairs := [event for event in events if isinstance(event, Compared)]:
+        if pairs := [event for event in events if isinstance(event, Pair)]:
             self.compared.emit(pairs[-1])
         for event in events:
             self._tell(event)
@@ -148,7 +161,7 @@ class Session(QObject):  # type: ignore[misc]
         if any(isinstance(event, TileDone) for event in events) and not self._redraw.isActive() and self._run:
             self._redraw.start(round(1000 * self._run.result.pause))
 
-    def _tell(self, event: Event | Compared) -> None:
+    def _tell(self, event: Event | Pair) -> None:
         """Say an event in words, and act on it."""
         match event:
             case Note(text=text, level=level):
@@ -161,20 +174,28 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(text, "info")
             case Trained(step=step, seconds=seconds):
                 self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
-            case RestorationStarted(path=path, array=array):
-                self._begin_result(path, array)
+            case RestorationStarted():
+                self._begin_result(event)
+            case Compared():
+                self.judged.emit(event)
             case Saved(path=path, what=what):
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
-                self.said.emit(stopped_words(what, step, path), "warning")
+                keeps_model = self._run is not None and self._run.keeps_model
+                self.said.emit(stopped_words(what, step, path, keeps_model=keeps_model), "warning")
 
-    def _begin_result(self, path: str, array: str) -> None:
+    def _begin_result(self, started: RestorationStarted) -> None:
+        path = started.path
         if self._run is not None:
+            if self._run.wish.verb == "deblur" and started.suffix == "restored":
+                started = replace(
+                    started, suffix=VERBS["deblur"].suffix
+                )  # the method does not know what it is used for
             if self._run.raw not in self._viewer.layers:
                 self.said.emit(f"The layer {self._run.raw.name} is gone; its result is shown on top.", "info")
             if path in self._unfinished:
                 self._unfinished.pop(path).discard()
-            self._run.result.begin(path, array)
+            self._run.result.begin(path, started.array, started=started)
             self._unfinished[path] = self._run.result
 
     def _refresh_result(self) -> None:
@@ -195,7 +216,8 @@ class Session(QObject):  # type: ignore[misc]
         """Keep the model; show the result, where there is a whole one."""
         stopped = self.runner.flag.is_set()
         levels = getattr(result, "levels", None)
-        self.model = result if levels is None else result.model
+        if result is not None:
+            self.model = result if levels is None else result.model
         if levels is None:
             self.status.emit(Status(0.0, "Stopped") if stopped else Status(1.0, "Trained"))
         elif not result.complete:
@@ -211,10 +233,13 @@ class Session(QObject):  # type: ignore[misc]
         if self.folder is None:
             self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
         self.status.emit(Status(1.0, "Done"))
+        self.finished.emit()
 
 
-def stopped_words(what: str, step: int, path: str | None) -> str:
+def stopped_words(what: str, step: int, path: str | None, *, keeps_model: bool = True) -> str:
     """What a stop left behind."""
+    if what == "training" and not keeps_model:
+        return f"Stopped after {step:,} training steps, before there was a result. Train only keeps what is learned."
     if what == "training":
         return f"Stopped after {step:,} training steps. The model as it is now is kept: see Restore with…"
     return f"Stopped after {step:,} tiles. They stay in the layer" + (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
@@ -22,15 +22,19 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.gui.actions import Actions, State
-from napari_restore.gui.choices import EffortChoice, LayerChoice, PlaceChoice
+from napari_restore.gui.choices import EffortChoice, FactorChoice, LayerChoice, PlaceChoice, VerbChoice
+from napari_restore.gui.comparing import Baselines, ComparePane
 from napari_restore.gui.describe import describe_image, for_widget
 from napari_restore.gui.links import Links
 from napari_restore.gui.messages import Messages
+from napari_restore.gui.noise_choice import NoiseChoice
 from napari_restore.gui.plot import LossPlot
 from napari_restore.gui.preview import Look, PreviewPane
+from napari_restore.gui.psf_choice import PsfChoice
 from napari_restore.gui.runner import Ended, Runner
 from napari_restore.gui.session import Session, camera_of
-from napari_restore.gui.work import Compared, Engine, finding_device, package_engine
+from napari_restore.gui.verbs import VERBS
+from napari_restore.gui.work import Engine, Pair, Wish, finding_device, package_engine
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -40,7 +44,7 @@ _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 
 
 class RestoreWidget(QWidget):  # type: ignore[misc]
-    """Denoise the selected image with a network trained on that image alone.
+    """Denoise, super-resolve or deblur the selected image with a network trained on that image alone.
 
     Hiding the dock lets work go on; closing it, or the viewer, stops it.
 
@@ -61,35 +65,44 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self._docked = False
         self._typed = ""
         self._shown = ""
+        self._image: Image | None = None
+        self._rows: dict[str, tuple[QWidget, ...]] = {}
+        self.verb = VerbChoice()
         self.layers = LayerChoice(self._viewer, self._links)
         self.axes = QLineEdit()
         self.size = QLabel()
+        self.factor = FactorChoice()
+        self.psf = PsfChoice(self._viewer, self._links)
+        self.noise = NoiseChoice(self._engine)
         self.effort = EffortChoice()
         self.place = PlaceChoice()
         self.badge = QLabel("…")
         self.preview = PreviewPane()
         self.plot = LossPlot()
+        self.comparison = ComparePane()
         self.messages = Messages()
         self.buttons = Actions()
         self.session = Session(self._viewer, self._engine, self)
+        self.baselines = Baselines(self._viewer, self._engine, self.session, self)
         self._device = Runner(self)
         self._lay_out()
         self._connect()
         self._paint()
         self._take_layer()
+        self._take_verb()
 
     # What the user does.
 
-    def denoise(self) -> None:
-        """Train on the chosen layer, then restore it into a new layer."""
-        if (image := self._opened()) is not None:
+    def run(self) -> None:
+        """Train on the chosen layer, then restore it into a new layer: what the main button does."""
+        if (image := self._opened()) is not None and (wish := self._wish()) is not None:
             self.session.folder = self.place.folder
-            self.session.denoise(self.layers.layer, image, self.effort.effort)
+            self.session.do(self.layers.layer, image, wish)
 
     def train(self) -> None:
         """Train on the chosen layer, and keep the model."""
-        if (image := self._opened()) is not None:
-            self.session.train(self.layers.layer, image, self.effort.effort)
+        if (image := self._opened()) is not None and (wish := self._wish()) is not None:
+            self.session.train(self.layers.layer, image, wish)
 
     def restore(self) -> None:
         """Restore the chosen layer with the model trained last."""
@@ -100,7 +113,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         """Restore the chosen layer with a model, or with the file of one."""
         if (image := self._opened()) is not None:
             self.session.folder = self.place.folder
-            self.session.restore(self.layers.layer, image, model)
+            self.session.restore(self.layers.layer, image, model, Wish(self.verb.verb))
 
     def _ask_model(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Restore with a model", "", _MODEL_FILES)
@@ -125,11 +138,53 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
             self.messages.say(str(error), "error")
             return None
 
+    def _wish(self) -> Wish | None:
+        """What the user wants done, or None, and the reason is said."""
+        verb, effort = self.verb.verb, self.effort.effort
+        if verb == "denoise":
+            return Wish(verb, effort)
+        try:
+            factor = self.factor.factor if verb == "super_resolve" else 1
+            return Wish(verb, effort, factor, self.psf.request, self.noise.noise)
+        except RestoreError as error:
+            self.messages.say(str(error), "error")
+            return None
+
+    def _wrong(self) -> str:
+        """What is known to be wrong with the settings in sight, in words."""
+        if self.verb.verb == "denoise":
+            return ""
+        try:
+            _ = self.psf.request, self.noise.noise
+        except RestoreError as error:
+            return str(error)
+        return self.psf.error
+
+    def _take_verb(self, verb: str = "") -> None:
+        """Show the settings of the chosen verb alone."""
+        chosen = self.verb.verb
+        shown = {"factor": chosen == "super_resolve", "psf": chosen != "denoise", "noise": chosen != "denoise"}
+        for name, visible in shown.items():
+            for widget in self._rows[name]:
+                widget.setVisible(visible)
+        self.psf.allow_none(chosen == "super_resolve")
+        self.effort.show_verb(chosen)
+        self.plot.setToolTip(VERBS[chosen].loss)
+        self.buttons.show_verb(chosen)
+        self._suit_image()
+        self._show_state()
+
+    def _suit_image(self) -> None:
+        """Let the settings know the image, and how fine its pixels are to become."""
+        finer = self.factor.in_plane if self.verb.verb == "super_resolve" else 1
+        self.psf.show_image(self._image, factor=finer)
+
     def _take_layer(self, layer: Any = None) -> None:
         """Another layer is chosen: say what it is, and follow its changes."""
         self._described.cut()
         layer = self.layers.layer
         self._typed = ""
+        self.noise.forget()
         if layer is not None:
             for name in ("data", "scale", "units", "axis_labels"):
                 self._described.connect(getattr(layer.events, name), self._describe)
@@ -156,22 +211,46 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
             notes = () if self._typed else image.notes
             self.size.setText("\n".join([_unbroken(describe_image(image)), *(for_widget(note) for note in notes)]))
         self.axes.setText(self._shown)
+        self._image = image
+        self.factor.show_image(image)
+        self._suit_image()
+
+    def _estimate(self) -> None:
+        """Look at the noise of the chosen layer."""
+        if (image := self._opened()) is not None:
+            self.noise.estimate(image)
 
     def _show_state(self) -> None:
         runner = self.session.runner
         state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
-        self.layers.setEnabled(state == "idle")
+        for widget in (self.verb, self.layers, self.factor, self.psf, self.noise, self.effort, self.place):
+            widget.setEnabled(state == "idle")
         self.axes.setEnabled(state == "idle" and self.layers.layer is not None)
-        self.effort.setEnabled(state == "idle")
-        self.place.setEnabled(state == "idle")
         has_layer, has_model = self.layers.layer is not None, self.session.model is not None
-        self.buttons.show_state(state, has_layer=has_layer, has_model=has_model)
+        self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=self._wrong())
 
     def _begin(self) -> None:
+        """A run begins: what is seen of it comes into sight."""
         self.plot.clear_traces()
         self.preview.clear()
+        self.comparison.clear()
+        self._scrolled.start()
 
-    def _compare(self, pair: Compared) -> None:
+    def _scroll_down(self) -> None:
+        """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
+        last = self.plot if self.comparison.isHidden() else self.comparison
+        bar, height = self._scroll.verticalScrollBar(), self._scroll.viewport().height()
+        bar.setValue(max(bar.value(), min(self.preview.y(), last.geometry().bottom() + 4 - height)))
+
+    def _offer_baselines(self) -> None:
+        if self.session.run is not None and self.session.run.wish.verb != "denoise":
+            self.comparison.offer(whole=self.baselines.can_be_whole())
+            self._scrolled.start()
+
+    def _show_baselines(self) -> None:
+        self.comparison.button.setEnabled(not self.baselines.runner.running)
+
+    def _compare(self, pair: Pair) -> None:
         run = self.session.run
         if run is not None:
             self.preview.show_pair(pair, axes=run.image.axes, look=Look.of(run.raw), channel=self._channel(run.image))
@@ -191,7 +270,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         """The buttons stay in sight: only what is above them scrolls."""
-        scroll = QScrollArea()
+        self._scroll = scroll = QScrollArea()
         scroll.setWidget(self._content())
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -216,6 +295,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         column.addLayout(self._form())
         column.addWidget(self.preview)
         column.addWidget(self.plot)
+        column.addWidget(self.comparison)
         column.addWidget(self.messages, 1)
         return content
 
@@ -232,21 +312,38 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(6)
         form.setColumnStretch(2, 1)
-        for row, name in ((0, "Layer"), (1, "Axes"), (3, "Effort"), (4, "Result")):
-            form.addWidget(QLabel(name), row, 0)
-        form.addWidget(self.layers, 0, 1, 1, 3)
-        form.addWidget(self.axes, 1, 1)
-        form.addWidget(self.badge, 1, 3)
-        form.addWidget(self.size, 2, 0, 1, 4)
-        form.addWidget(self.effort, 3, 1, 1, 3)
-        form.addWidget(self.place, 4, 1, 1, 3)
+        form.addWidget(self.verb, 0, 0, 1, 4)
+        form.addWidget(QLabel("Axes"), 2, 0)
+        form.addWidget(self.axes, 2, 1)
+        form.addWidget(self.badge, 2, 3)
+        form.addWidget(self.size, 3, 0, 1, 4)
+        self._add_row(form, 1, "Layer", self.layers)
+        self._add_row(form, 4, "Factor", self.factor)
+        self._add_row(form, 5, "PSF", self.psf)
+        self._add_row(form, 6, "Noise", self.noise)
+        self._add_row(form, 7, "Effort", self.effort)
+        self._add_row(form, 8, "Result", self.place)
         return form
+
+    def _add_row(self, form: QGridLayout, row: int, name: str, widget: QWidget) -> None:
+        """A setting and its name, which stays at the top of a tall one."""
+        label = QLabel(name)
+        side: Literal["top", "middle"] = "top" if widget in (self.psf, self.noise) else "middle"
+        label.setMinimumHeight(widget.sizeHint().height() if side == "middle" else 28)
+        form.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop if side == "top" else Qt.AlignmentFlag.AlignVCenter)
+        form.addWidget(widget, row, 1, 1, 3)
+        self._rows[name.lower()] = (label, widget)
 
     def _connect(self) -> None:
         """Every signal there is, in one place."""
+        self.verb.chosen.connect(self._take_verb)
         self.layers.chosen.connect(self._take_layer)
+        self.factor.changed.connect(self._suit_image)
+        self.psf.changed.connect(self._show_state)
+        self.noise.changed.connect(self._show_state)
+        self.noise.wanted.connect(self._estimate)
         self.axes.editingFinished.connect(self._take_axes)
-        self.buttons.denoise.connect(self.denoise)
+        self.buttons.run.connect(self.run)
         self.buttons.train.connect(self.train)
         self.buttons.restore.connect(self.restore)
         self.buttons.restore_with_file.connect(self._ask_model)
@@ -258,11 +355,20 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.session.status.connect(self.buttons.show_status)
         self.session.measured.connect(self.plot.add)
         self.session.compared.connect(self._compare)
+        self.session.judged.connect(self.comparison.show_rows)
+        self.session.finished.connect(self._offer_baselines)
+        self.comparison.wanted.connect(self.baselines.make)
+        self.baselines.said.connect(self.messages.say)
+        self.baselines.changed.connect(self._show_baselines)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
         for emitter in (self._viewer.dims.events.current_step, camera_of(self._viewer).events.center):
             self._links.connect(emitter, self.session.look)
         self.destroyed.connect(partial(_leave, self._links, self._described, self.session.runner.flag))
+        # Later: what is disabled when a run begins loses the focus, and the area scrolls to what gets it.
+        self._scrolled = QTimer(self)
+        self._scrolled.setSingleShot(True)
+        self._scrolled.timeout.connect(self._scroll_down)
         later = QTimer(self)
         later.setSingleShot(True)
         later.timeout.connect(self._find_device)
@@ -274,9 +380,11 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         text, accent = theme.text.as_hex("long"), theme.current.as_hex("long")
         light = theme.type == "light"
         self.plot.set_colours(background=theme.background.as_hex("long"), text=text, accent=_HELD_OUT[theme.type])
-        self.messages.set_colours(
-            warning="#8a5a00" if light else theme.warning.as_hex("long"), error="#b00020" if light else "#ff7b7b"
-        )
+        error = "#b00020" if light else "#ff7b7b"
+        self.messages.set_colours(warning="#8a5a00" if light else theme.warning.as_hex("long"), error=error)
+        self.psf.set_colours(error=error)
+        self.noise.set_colours(error=error)
+        self.verb.set_colours(accent=accent, text=text)
         self.buttons.set_colours(accent=accent, text=text, trough=theme.foreground.as_hex("long"))
         self.badge.setStyleSheet(
             f"background-color: {theme.foreground.as_hex('long')}; border-radius: 8px; padding: 2px 8px;"
@@ -299,8 +407,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self._described, self.session.runner.flag)
-        self.session.abandon()
-        self._device.abandon()
+        for part in (self.session, self.psf, self.noise, self.baselines, self._device):
+            part.abandon()
 
 
 def wanted_axes(text: str, layer: Any) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from napari_restore.core.events import Event, Preview
 from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.region import Region
+from napari_restore.gui.point_spread import PsfRequest, for_method, for_verb
 from napari_restore.gui.runner import Start
+from napari_restore.gui.verbs import VERBS, Effort, VerbName
 from napari_restore.sources.image import Image
 
-Effort = Literal["quick", "normal", "thorough"]
+_IMAGING_METHOD = "scale_equivariant"
+_PLANES_METHOD = "finer_planes"
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class Pair:
     """A preview and the raw pixels of the same region; both with the region's shape."""
 
     preview: Preview
@@ -36,8 +40,15 @@ class Engine(Protocol):
     @property
     def restore_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
     @property
+    def super_resolve_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
+    @property
+    def deblur_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
+    @property
     def load_model(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
+    def estimate_noise(self) -> Callable[..., Any]: ...  # noqa: D102
     def describe_device(self) -> str: ...  # noqa: D102
+    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]: ...  # noqa: D102
 
 
 class _Package:
@@ -47,6 +58,12 @@ class _Package:
         from napari_restore.methods.device import describe, find_device
 
         return describe(find_device())
+
+    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
+        from napari_restore.restoration.judging import baseline_layers
+
+        found: Mapping[str, NDArray[Any]] = baseline_layers(image, model, region)
+        return found
 
     def __getattr__(self, name: str) -> Any:
         import napari_restore
@@ -60,47 +77,86 @@ def package_engine() -> Engine:
 
 
 @dataclass(frozen=True, eq=False)
+class Wish:
+    """What the user wants done to an image.
+
+    Attributes
+    ----------
+    factor, noise
+        As ``super_resolve`` and ``deblur`` take them.
+    psf
+        Not read yet: that may take its time, and is done in the thread.
+    """
+
+    verb: VerbName = "denoise"
+    effort: Effort = "normal"
+    factor: int | Mapping[str, int] = 1
+    psf: PsfRequest | None = None
+    noise: float | Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
-    """What the user asked for, complete before the thread starts, so that the viewer may change meanwhile."""
+    """What a run needs, complete before the thread starts, so that the viewer may change meanwhile."""
 
     image: Image
-    effort: Effort
     preview: PreviewRequest
     engine: Engine
+    wish: Wish = field(default_factory=Wish)
     folder: Path | None = None
 
     @property
     def output(self) -> Path | None:
         """A name in the folder that is not taken; None where there is no folder."""
-        return free_name(self.folder, self.image.name) if self.folder is not None else None
+        suffix = VERBS[self.wish.verb].suffix
+        return free_name(self.folder, self.image.name, suffix=suffix) if self.folder is not None else None
 
 
-def denoising(task: Task) -> Start:
-    """Train on the image, then restore it; stopped while it trains, it gives the model instead of the result."""
-
-    def work(stop: threading.Event) -> Events[Any]:
-        model = yield from task.engine.train_events([task.image], effort=task.effort, preview=task.preview, stop=stop)
-        if stop.is_set():
-            return model
-        return (yield from task.engine.restore_events(task.image, model, output=task.output, stop=stop))
-
-    return lambda stop: compared(work(stop), task.image)
+def doing(task: Task) -> Start:
+    """What the main button does: train on the image, then restore it."""
+    work = _denoise if task.wish.verb == "denoise" else _image
+    return lambda stop: compared(work(task, stop), task.image)
 
 
 def training(task: Task) -> Start:
     """Train on the image, and give the model."""
+    return lambda stop: compared(_train(task, stop), task.image)
 
-    def start(stop: threading.Event) -> Generator[Event | Compared, None, Any]:
-        events = task.engine.train_events([task.image], effort=task.effort, preview=task.preview, stop=stop)
-        return compared(events, task.image)
 
-    return start
+def _denoise(task: Task, stop: threading.Event) -> Events[Any]:
+    """Stopped while it trains, it gives the model instead of the result."""
+    model = yield from _train(task, stop)
+    if stop.is_set():
+        return model
+    return (yield from task.engine.restore_events(task.image, model, output=task.output, stop=stop))
+
+
+def _image(task: Task, stop: threading.Event) -> Events[Any]:
+    """Super-resolve or deblur; stopped while it trains, it gives nothing."""
+    wish = task.wish
+    given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort}
+    if wish.verb == "super_resolve":
+        given["factor"] = wish.factor
+    events = task.engine.super_resolve_events if wish.verb == "super_resolve" else task.engine.deblur_events
+    return (yield from events(task.image, **given, output=task.output, preview=task.preview, stop=stop))
+
+
+def _train(task: Task, stop: threading.Event) -> Events[Any]:
+    wish = task.wish
+    common: dict[str, Any] = {"effort": wish.effort, "preview": task.preview, "stop": stop}
+    if wish.verb == "denoise":
+        return (yield from task.engine.train_events([task.image], **common))
+    config: dict[str, Any] = {"factor": wish.factor, "noise": wish.noise}
+    if isinstance(wish.factor, int) or wish.psf is not None:
+        config["psf"] = for_method(wish.psf)
+    method = _IMAGING_METHOD if "psf" in config else _PLANES_METHOD
+    return (yield from task.engine.train_events([task.image], method, **common, **config))
 
 
 def restoring(task: Task, model: Any) -> Start:
     """Restore the image with a model, or with the file of one."""
 
-    def start(stop: threading.Event) -> Generator[Event | Compared, None, Any]:
+    def start(stop: threading.Event) -> Generator[Event | Pair, None, Any]:
         loaded = task.engine.load_model(model) if isinstance(model, str | Path) else model
         return compared(task.engine.restore_events(task.image, loaded, output=task.output, stop=stop), task.image)
 
@@ -117,17 +173,27 @@ def finding_device(engine: Engine) -> Start:
     return start
 
 
-def free_name(folder: Path, name: str) -> Path:
-    """``NAME_denoised.ome.zarr`` in the folder, numbered where that is there already or being written."""
+def comparing(engine: Engine, image: Image, model: Any, region: Region) -> Start:
+    """What simpler ways make of a part of the image: their names and pixels."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Mapping[str, NDArray[Any]]]:
+        yield from ()
+        return engine.baselines(image, model, region)
+
+    return start
+
+
+def free_name(folder: Path, name: str, *, suffix: str = "denoised") -> Path:
+    """``NAME_SUFFIX.ome.zarr`` in the folder, numbered where that is there already or being written."""
     safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .") or "image"
     for number in count(1):
-        path = folder / f"{safe}_denoised{f'_{number}' if number > 1 else ''}.ome.zarr"
+        path = folder / f"{safe}_{suffix}{f'_{number}' if number > 1 else ''}.ome.zarr"
         if not path.exists() and not path.with_name(f"{path.name}.partial").exists():
             break
     return path
 
 
-def compared(events: Events[Any], image: Image) -> Generator[Event | Compared, None, Any]:
+def compared(events: Events[Any], image: Image) -> Generator[Event | Pair, None, Any]:
     """The same events, each preview with the raw pixels beside it: they are read here, off the GUI thread."""
     while True:
         try:
@@ -135,6 +201,6 @@ def compared(events: Events[Any], image: Image) -> Generator[Event | Compared, N
         except StopIteration as end:
             return end.value
         if isinstance(event, Preview):
-            yield Compared(event, np.asarray(image.read(event.region)))
+            yield Pair(event, np.asarray(image.read(event.region)))
         else:
             yield event
