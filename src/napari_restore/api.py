@@ -21,7 +21,7 @@ from napari_restore.restoration import engine
 from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
-from napari_restore.sources.planes import planes_of_all
+from napari_restore.sources.planes import planes_of_all, without_filling
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.model import load_model as _load_model
@@ -314,8 +314,7 @@ def train_events(
         raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
     level = kind.efforts[effort]
     partners = [
-        open_image(i, axes=axes, pixel_size=pixel_size, channel=channel)
-        for i in _several(second if second is not None else target)
+        open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(second) or _several(target)
     ]
     fit = kind.fit_to(methods.configure(chosen, {**level.config, **config}), opened)
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
@@ -463,7 +462,7 @@ def evaluate(
 def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | None = None) -> NoiseLevel:
     """How much noise an image has where its flattest parts tell, in its units, and how sure that is."""
     opened = open_image(image, axes=axes, channel=channel)
-    return estimate(planes_of_all([opened]))
+    return estimate([without_filling(p) for p in planes_of_all([opened])])
 
 
 def load_model(path: str | Path) -> Model:
@@ -511,7 +510,7 @@ def _undo(image: Any, *, psf: Any, noise: float | str, method: str, **options: A
     options = {k: v for k, v in options.items() if k not in ("axes", "pixel_size", "channel")}
     level = noise if noise == "auto" else _number("noise", noise)
     finer = {axis for axis, n in options.get("factor", {}).items() if n > 1}
-    chosen = method if method != "auto" else "finer_planes" if finer == {"Z"} else "scale_equivariant"
+    chosen = method if method != "auto" else "finer_planes" if finer == {"Z"} and psf is None else "scale_equivariant"
     if psf is not None:
         options["psf"] = _psf_text(psf)
     restored: Restored | None = yield from denoise_events(opened, method=chosen, noise=level, **options)
@@ -590,11 +589,18 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
 
 
 def _check_needs(kind: Any, *, second: Any, target: Any) -> None:
-    for name, given in (("second", second), ("target", target)):
-        if given is not None and name not in (*kind.needs, *kind.takes):
-            raise RestoreError(f"{kind.label} learns from the noisy image alone: leave {name} out.")
-        if given is None and name in kind.needs:
+    """Refuse what the method has no use for, what it lacks, and two images to go with one."""
+    given = [name for name, images in (("second", second), ("target", target)) if _several(images)]
+    usable = (*kind.needs, *kind.takes)
+    for name in given:
+        if name not in usable:
+            known = f"the noisy image and a {' or '.join(usable)}" if usable else "the noisy image alone"
+            raise RestoreError(f"{kind.label} learns from {known}: leave {name} out.")
+    for name in kind.needs:
+        if name not in given:
             raise RestoreError(f"{kind.label} needs {name}: give one.")
+    if len(given) > 1:
+        raise RestoreError("second and target are both given: an image has one to go with it. Leave one of them out.")
 
 
 def _several(images: Any) -> list[Any]:

@@ -135,7 +135,8 @@ def test_a_stop_before_there_is_a_result_is_said(noisy_stack: Any) -> None:
 
 def test_methods_are_listed_with_their_papers() -> None:
     assert {"name", "label", "needs", "citation"} == set(list_methods()[0])
-    assert "10.1109/CVPR.2019.00223" in list_methods()[0]["citation"]
+    cited = {each["name"]: each["citation"] for each in list_methods()}
+    assert "10.1109/CVPR.2019.00223" in cited["noise2void"] and "arXiv:2312.11232" in cited["scale_equivariant"]
 
 
 def test_evaluate_names_what_is_wrong(noisy_stack: Any) -> None:

@@ -29,11 +29,15 @@ def spatial_of(image):
     return "ZYX" if "Z" in image.axes else "YX"
 
 
+def usual(spatial):
+    return {2: (64, 64), 3: (16, 48, 48)}[len(spatial)]
+
+
 @SOME
 @given(images())
 def test_equal_blocks_cover_every_pixel(image):
     spatial = spatial_of(image)
-    patch = fit_patch([image], spatial=spatial, grid=(1, 4, 4)[-len(spatial) :], asked=None)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 4, 4)[-len(spatial) :], asked=None, usual=usual(spatial))
     blocks = cut_blocks([image], spatial=spatial, patch=patch)
     count = np.zeros(image.shape, int)
     for block in blocks:
@@ -48,7 +52,7 @@ def test_equal_blocks_cover_every_pixel(image):
 def test_patches_are_boxes_of_the_image(image, seed, blocks_in_memory):
     """Neighbours in a patch are neighbours in the image along the same axis (or the other one, where turned)."""
     spatial = spatial_of(image)
-    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2)[-len(spatial) :], asked=None)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2)[-len(spatial) :], asked=None, usual=usual(spatial))
     blocks = cut_blocks([image], spatial=spatial, patch=patch)
     memory = blocks_in_memory * blocks[0].region.size * 5
     kept = Normalisation((0.0,), (1.0,))
@@ -93,3 +97,87 @@ def test_boxes_that_overlap_agree_on_what_is_held_out(axes, seed):
     here = one[tuple(slice(s, s + c) for s, c in zip(shift, common, strict=True))]
     there = other[tuple(slice(0, c) for c in common)]
     assert np.array_equal(here, there)
+
+
+RATES = {2: [(1, 1), (2, 2), (3, 3), (2, 1)], 3: [(1, 1, 1), (2, 2, 2), (1, 2, 2), (4, 1, 1), (1, 1, 3)]}
+
+
+@st.composite
+def pairs(draw):
+    """An image and its partner on a finer grid, each pixel with its place in its own array."""
+    image = draw(images())
+    spatial = spatial_of(image)
+    rate = draw(st.sampled_from(RATES[len(spatial)]))
+    finer = dict(zip(spatial, rate, strict=True))
+    shape = tuple(n * finer.get(a, 1) for a, n in zip(image.axes, image.shape, strict=True))
+    partner = open_image(np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape), axes=image.axes)
+    return image, replace(partner, chunks=tuple(draw(st.integers(1, n)) for n in shape)), rate
+
+
+def paired_pool(pair, *, seed, blocks_in_memory, patch):
+    image, partner, rate = pair
+    spatial = spatial_of(image)
+    blocks = cut_blocks([image], spatial=spatial, patch=patch, partners=[partner])
+    memory = blocks_in_memory * blocks[0].region.size * (5 + 4 * int(np.prod(rate)))
+    kept = Normalisation((0.0,), (1.0,))
+    return PatchPool(blocks, spatial=spatial, memory=memory, seed=seed, device=CPU, normalisation=kept, rate=rate)
+
+
+@SOME
+@given(pairs(), st.integers(0, 2**32), st.integers(1, 6), st.booleans())
+def test_a_partner_patch_holds_the_finer_pixels_of_its_patch(pair, seed, blocks_in_memory, turn):
+    """Place by place, flipped and turned alike; held-out patches too."""
+    image, partner, rate = pair
+    spatial = spatial_of(image)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2)[-len(spatial) :], asked=None, usual=usual(spatial))
+    pool = paired_pool(pair, seed=seed, blocks_in_memory=blocks_in_memory, patch=patch)
+    rng = torch.Generator().manual_seed(seed)
+    for step in range(3):
+        pool.advance(step)
+        for batch in (pool.draw(3, patch, rng, turn=turn), pool.draw_held_out(2, patch, rng)):
+            count = len(batch.pixels)
+            assert batch.partner.shape == (count, 1, *(n * r for n, r in zip(patch, rate, strict=True)))
+            for pixels, finer in zip(batch.pixels[:, 0].numpy(), batch.partner[:, 0].numpy(), strict=True):
+                wanted = _finer_places(pixels.astype(np.int64) - 1, image, partner.shape, spatial, rate)
+                # A single plane does not tell whether it was flipped; its finer ones do.
+                ways = [wanted, wanted[::-1]] if patch[0] == 1 and turn else [wanted]
+                assert any(np.array_equal(finer.astype(np.int64) - 1, way) for way in ways)
+    pool.close()
+
+
+def _finer_places(places, image, finer_shape, spatial, rate):
+    """For a patch of places in the image, the places in the finer array of the pixels that each one is made of."""
+    where = dict(zip(image.axes, np.unravel_index(places, image.shape), strict=True))
+    for a, coordinate in where.items():
+        fine = coordinate
+        for i, r in enumerate(rate):
+            fine = fine.repeat(r, i)
+        if a in spatial:
+            along = next((i for i in range(places.ndim) if np.diff(coordinate, axis=i).any()), spatial.index(a))
+            r = rate[spatial.index(a)]
+            inside = np.arange(fine.shape[along]) % r
+            if np.diff(coordinate, axis=along).sum() < 0:
+                inside = r - 1 - inside
+            fine = fine * r + inside.reshape([-1 if i == along else 1 for i in range(places.ndim)])
+        where[a] = fine
+    return np.ravel_multi_index([where[a] for a in image.axes], finer_shape)
+
+
+@SOME
+@given(pairs(), st.integers(0, 2**32), st.integers(1, 4), st.integers(0, 40))
+def test_skipping_gives_the_partners_of_a_pool_that_was_walked_through(pair, seed, blocks_in_memory, steps):
+    image = pair[0]
+    spatial = spatial_of(image)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2)[-len(spatial) :], asked=None, usual=usual(spatial))
+    walked, skipped = (paired_pool(pair, seed=seed, blocks_in_memory=blocks_in_memory, patch=patch) for _ in range(2))
+    for step in range(steps):
+        walked.advance(step)
+    skipped.skip(steps)
+    for step in range(steps, steps + 10):
+        for pool in (walked, skipped):
+            pool.advance(step)
+        one, other = (p.draw(2, patch, torch.Generator().manual_seed(step)) for p in (walked, skipped))
+        assert torch.equal(one.pixels, other.pixels) and torch.equal(one.target, other.target)
+        assert torch.equal(one.partner, other.partner)
+    walked.close()
+    skipped.close()

@@ -34,12 +34,37 @@ def r2r(
     alpha
         More means a noisier input and a less noisy target.
     """
-    drawn, level = _normal(y, rng), _level(sigma, y)
-    x1 = restore(y + alpha * level * drawn)
-    target = y - level * drawn / alpha
-    excess = level**2 * (1 + 1 / alpha**2)
+    level = _level(sigma, y)
+    return recorrupted(
+        restore, operator, y, fresh=level * _normal(y, rng), variance=level**2, alpha=alpha, weight=weight
+    )
+
+
+def recorrupted(
+    restore: Restore,
+    operator: Operator,
+    y: Tensor,
+    *,
+    fresh: Tensor,
+    variance: Parameter,
+    alpha: float = 0.5,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``r2r`` with noise that was drawn before, of any covariance.
+
+    Unlike SURE it has a least value whatever covariance is taken: where that is known roughly only, this is the safer.
+
+    Parameters
+    ----------
+    fresh
+        ``(B, C, *S)``, noise with the covariance of that in ``y``.
+    variance
+        Its diagonal.
+    """
+    x1 = restore(y + alpha * fresh)
+    excess = _level(variance, y) * (1 + 1 / alpha**2)
     mask = inside(y, operator.margin, weight)
-    return mean_of((operator(x1) - target).square() - excess, mask), x1
+    return mean_of((operator(x1) - (y - fresh / alpha)).square() - excess, mask), x1
 
 
 def binomial_thinning(

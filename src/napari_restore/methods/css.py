@@ -25,5 +25,6 @@ class Css(Imaging):
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error against the measured image."""
         return measurement_as_clean(
-            restore, self.operator, batch.pixels, noise=self.noise(batch.pixels).sample, rng=rng, multiple=self.grid
-        )
+            restore, self.operator, batch.pixels, noise=self.noise(batch.pixels).sample, rng=rng, multiple=self.grid,
+            weight=batch.target,
+        )  # fmt: skip

@@ -17,6 +17,7 @@ from napari_restore import networks
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.methods.measuring import measure
 from napari_restore.methods.method import Batch, Effort, Fit, Method
+from napari_restore.metrics.noise import image_noise
 from napari_restore.networks.layout import channels_last
 from napari_restore.operators import noise as noises
 from napari_restore.operators.downsample import Downsample, cubic
@@ -116,10 +117,14 @@ class FinerPlanes(Method):
                 "axes are wrong, name them with --axes."
             )
         found = measure(images, noise=config.noise, risk="auto")
+        sigma = found.sigma
+        if config.noise == "auto":
+            # Fine texture counts as noise here: neither goes on from one plane to the next.
+            sigma = tuple(max(s, image_noise(images[0])) for s in sigma)
         settled = replace(
             config,
             factor={"Z": factor},
-            sigma=found.sigma,
+            sigma=sigma,
             mean=found.normalisation.mean,
             std=found.normalisation.std,
             covariance=found.covariance,

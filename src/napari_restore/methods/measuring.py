@@ -21,7 +21,7 @@ from napari_restore.operators.inverse import wiener
 from napari_restore.operators.noise import flat_covariance
 from napari_restore.operators.operator import interior
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all
+from napari_restore.sources.planes import planes_of_all, without_filling
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
 
@@ -75,6 +75,7 @@ def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: st
         for c in range(channels)
     ]
     normalisation = _constants(planes, images[0].name)
+    planes = [[without_filling(p) for p in each] for each in planes]
     levels = [estimate(each) for each in planes]
     covariance = _covariance(planes[0], levels[0], noise=noise, risk=risk)
     if noise != "auto":

@@ -25,4 +25,4 @@ class Supervised(Imaging):
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
         """The mean squared error."""
         assert batch.partner is not None
-        return supervised(restore, batch.pixels, batch.partner)[0]
+        return supervised(restore, batch.pixels, batch.partner, weight=batch.target)[0]

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_restore.core.region import Region
 from napari_restore.sources import Image
+from napari_restore.sources.planes import middle_planes
 
 _NORMAL_MAD = 0.6744897501960817
-_SAMPLE = 512
 
 
 def noise_sigma(plane: NDArray[Any]) -> float:
@@ -30,15 +29,5 @@ def noise_sigma(plane: NDArray[Any]) -> float:
 
 def image_noise(image: Image) -> float:
     """Median of ``noise_sigma`` over the middle of up to five planes, spread over the image."""
-    rest = [i for i, a in enumerate(image.axes) if a not in "YX"]
-    sigmas = []
-    for part in (0.5, 0.25, 0.75, 0.1, 0.9):
-        start = [int(part * (n - 1)) for n in image.shape]
-        stop = [s + 1 for s in start]
-        for axis in (image.axes.index("Y"), image.axes.index("X")):
-            n = image.shape[axis]
-            start[axis] = max(0, (n - _SAMPLE) // 2)
-            stop[axis] = min(n, start[axis] + _SAMPLE)
-        plane = image.read(Region(tuple(start), tuple(stop)))
-        sigmas.append(noise_sigma(plane.reshape([n for i, n in enumerate(plane.shape) if i not in rest])))
+    sigmas = [noise_sigma(plane) for plane in middle_planes(image)]
     return float(np.median(sigmas))

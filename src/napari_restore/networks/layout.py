@@ -16,5 +16,5 @@ def channels_last(module: M) -> M:
     """Lay the weights of 2-D and 3-D convolutions that way, in place; a model from a file then has the same bits."""
     for weight in module.parameters():
         if weight.ndim in _FORMATS:
-            weight.data = weight.data.contiguous(memory_format=_FORMATS[weight.ndim])
+            weight.data = weight.data.to(memory_format=_FORMATS[weight.ndim])
     return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -14,5 +15,8 @@ def open_npy(path: Path, level: int) -> Described:
     """A ``.npy`` file; arrays of Python objects are refused."""
     only_level(level, 1, path.name)
     with explaining(f"{path.name} is not a whole NPY file"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (SyntaxError, TokenError) as error:  # NumPy reads the header as Python
+            raise ValueError(f"its header is damaged: {error.args[0]}") from None
     return describe_array(array, 0, name=path.stem, location=str(path))

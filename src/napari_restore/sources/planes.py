@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
 
+_FILLING = 0.01
+
 SPREAD = (0.5, 0.25, 0.75, 0.1, 0.9)
 """Where along T, C and Z, from first to last plane, the planes lie."""
 
@@ -40,6 +42,20 @@ def middle_planes(
         rest = [i for i in range(pixels.ndim) if i not in order]
         planes.append(pixels.transpose(*rest, *order).reshape([pixels.shape[i] for i in order]))
     return planes
+
+
+def without_filling(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """A plane whose filled-in parts are NaN: values of a floating-point image that are exactly alike in many pixels.
+
+    Reconstructions are 0 outside their circle and stitched images between their parts; neither has noise.
+    """
+    pixels = plane.astype(np.float32)
+    if plane.dtype.kind != "f":
+        return pixels
+    values, counts = np.unique(pixels[::3, ::3], return_counts=True)
+    filling = values[counts > max(4, _FILLING * counts.sum())]
+    # Whole numbers stored as floating point repeat without being filled in.
+    return np.where(np.isin(pixels, filling), np.float32(np.nan), pixels) if len(filling) <= 2 else pixels
 
 
 def planes_of_all(

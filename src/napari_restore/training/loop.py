@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
@@ -34,6 +35,23 @@ _VALIDATE_EVERY = 3.0
 _CHECKPOINT_EVERY = 30.0
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What to learn from and what to be judged on, with the partners that methods may want."""
+
+    images: Sequence[Image]
+    partners: Sequence[Image] | None
+    validation: Sequence[Image]
+    validation_partners: Sequence[Image] | None
+    normalisation: Normalisation | None
+
+    @property
+    def pairs(self) -> list[tuple[Sequence[Image], Sequence[Image] | None]]:
+        """Images and partners of each pool."""
+        judged = [(self.validation, self.validation_partners)] if self.validation else []
+        return [(self.images, self.partners), *judged]
+
+
 def train_events(
     images: Sequence[Image],
     *,
@@ -42,6 +60,7 @@ def train_events(
     settings: TrainingSettings,
     validation: Sequence[Image] = (),
     partners: Sequence[Image] | None = None,
+    validation_partners: Sequence[Image] | None = None,
     normalisation: Normalisation | None = None,
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
@@ -59,8 +78,9 @@ def train_events(
     validation
         Images to measure the held-out loss on, instead of held-out pixels of ``images``.
     partners
-        The second acquisition or the clean version of each image, for methods that use one. Then the loss is held out
-        on pixels of ``images``.
+        The second acquisition or the clean version of each image, for methods that use one.
+    validation_partners
+        Those of ``validation``, if there are any.
     normalisation
         Constants the method was built for, instead of those measured on the first blocks.
     stop
@@ -79,8 +99,10 @@ def train_events(
     RestoreError
         If the images cannot be trained on, or a run folder holds something else.
     """
-    _check_partners(images, partners, method)
-    events = _train(images, name, method, settings, validation, partners, normalisation, stop, preview)
+    given = _Given(images, partners, validation, validation_partners, normalisation)
+    for part, mates in given.pairs:
+        _check_partners(part, mates, method)
+    events = _train(given, name, method, settings, stop, preview)
     if settings.run is None:
         return (yield from events)
     if not settings.resume and (earlier := checkpoints(settings.run)):
@@ -92,25 +114,24 @@ def train_events(
 
 
 def _train(
-    images: Sequence[Image],
+    given: _Given,
     name: str,
     method: Method,
     settings: TrainingSettings,
-    validation: Sequence[Image],
-    partners: Sequence[Image] | None,
-    normalisation: Normalisation | None,
     stop: threading.Event | None,
     preview: PreviewRequest | None,
 ) -> Events[Model]:
-    device = find_device(settings.device)
+    device, images = find_device(settings.device), given.images
     patch = fit_patch(
-        [*images, *validation], spatial=method.spatial, grid=method.grid, asked=settings.patch, usual=method.patch
+        [*images, *given.validation],
+        spatial=method.spatial,
+        grid=method.grid,
+        asked=settings.patch,
+        usual=method.patch,
     )
-    lent = _pools(
-        images, validation, partners, normalisation, patch=patch, method=method, settings=settings, device=device
-    )
+    lent = _pools(given, patch=patch, method=method, settings=settings, device=device)
     with kept_buffers(), lent as pools:
-        session = _session(method=method, settings=settings, device=device, pools=pools, patch=patch)
+        session = _session(name, method=method, settings=settings, device=device, pools=pools, patch=patch)
         yield from _remarks(session.pool, images)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
@@ -189,10 +210,7 @@ def _sound(measured: Measured) -> Measured:
 
 @contextmanager
 def _pools(
-    images: Sequence[Image],
-    validation: Sequence[Image],
-    partners: Sequence[Image] | None,
-    normalisation: Normalisation | None,
+    given: _Given,
     *,
     patch: tuple[int, ...],
     method: Method,
@@ -202,8 +220,7 @@ def _pools(
     """The pool to learn from and the one to be judged on; often the same."""
     opened: list[PatchPool] = []
     try:
-        for part in (images, validation) if validation else (images,):
-            mates = partners if part is images else None
+        for part, mates in given.pairs:
             blocks = cut_blocks(part, spatial=method.spatial, patch=patch, partners=mates)
             pool = PatchPool(
                 blocks,
@@ -211,7 +228,7 @@ def _pools(
                 memory=settings.memory,
                 seed=settings.seed,
                 device=device,
-                normalisation=opened[0].normalisation if opened else normalisation,
+                normalisation=opened[0].normalisation if opened else given.normalisation,
                 rate=_rate_of(mates, method),
             )
             opened.append(pool)
@@ -222,6 +239,7 @@ def _pools(
 
 
 def _session(
+    name: str,
     *,
     method: Method,
     settings: TrainingSettings,
@@ -240,6 +258,7 @@ def _session(
         plugins=MixedPrecision("bf16-mixed", device.type) if precision == "bfloat16" else None,
     )
     return Session(
+        name=name,
         state=TrainingState(method, settings, fabric),
         pool=pools[0],
         judge=pools[1],
@@ -304,6 +323,12 @@ def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
         raise ImageError(
             f"{images[0].name}: every pixel is {pool.normalisation.mean[0]:g}: there is nothing to learn from a "
             "constant image. Is this the right file, and the right channel?"
+        )
+    if not pool.learnable:
+        raise ImageError(
+            f"{images[0].name}: no pixel looked at is finite in every channel"
+            f"{' and in the image that goes with it' if pool.paired else ''}, so there is nothing to learn from. Is "
+            "this the right file, and the right channel?"
         )
     if pool.unusable:
         yield Note(f"{pool.unusable} pixels are not finite (NaN or infinite): they are not learned from", "warning")

@@ -154,11 +154,12 @@ class PatchPool:
         first = start.pixels
         partner = start.partner.nbytes if start.partner is not None else 0
         self.capacity = int(min(len(blocks), max(1, memory // (first.nbytes + first.size + partner))))
-        count = int(min(self.capacity, max(1, _FIRST_BYTES // first.nbytes)))
+        count = int(min(self.capacity, max(1, _FIRST_BYTES // (first.nbytes + partner))))
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="napari-restore read")
         samples = [start, *self._reader.map(self._read, islice(self._order, count - 1))]
         self.normalisation = normalisation or Normalisation.measure([s.pixels for s in samples])
-        self.unusable = int(sum(np.count_nonzero(~np.isfinite(s.pixels)) for s in samples))
+        read = [p for s in samples for p in (s.pixels, s.partner) if p is not None]
+        self.unusable = int(sum(np.count_nonzero(~np.isfinite(p)) for p in read))
         shape = (self.capacity, *first.shape[2:])
         self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
         self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
@@ -177,6 +178,16 @@ class PatchPool:
     def resident(self) -> bool:
         """Whether every block is in the pool, for good."""
         return self._filled == len(self._blocks)
+
+    @property
+    def paired(self) -> bool:
+        """Whether images have partners."""
+        return self._partner is not None
+
+    @property
+    def learnable(self) -> bool:
+        """Whether any pixel is a target. Waits for the device."""
+        return bool((self._role != NEVER).any())
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -240,7 +251,7 @@ class PatchPool:
             [torch.randint(n - p + 1, (batch,), generator=rng) for n, p in zip(self.block_shape, patch, strict=True)]
         )
         flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
-        square = turn and patch[-1] == patch[-2]
+        square = turn and patch[-1] == patch[-2] and self._rate[-1] == self._rate[-2]
         swap = torch.randint(2, (batch,), generator=rng).bool() if square else None
         return _Places(block, corners, flips, swap)
 

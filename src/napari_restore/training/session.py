@@ -34,6 +34,7 @@ class Session:
     def __init__(
         self,
         *,
+        name: str,
         state: TrainingState,
         pool: PatchPool,
         judge: PatchPool,
@@ -43,7 +44,7 @@ class Session:
         precision: Precision,
         device: torch.device,
     ) -> None:
-        self.state, self.pool, self.patch, self.batch = state, pool, patch, batch
+        self.name, self.state, self.pool, self.patch, self.batch = name, state, pool, patch, batch
         self.settings, self.precision, self.device = settings, precision, device
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
         self._held_out: Batch = judge.draw_held_out(_HELD_OUT_PATCHES, patch, rng)
@@ -67,10 +68,11 @@ class Session:
     @property
     def learning_rate(self) -> float:
         """Of the step to come."""
-        return learning_rate_at(self.fraction, peak=self._peak)
+        return learning_rate_at(self.fraction, peak=self.peak)
 
     @property
-    def _peak(self) -> float:
+    def peak(self) -> float:
+        """The highest learning rate."""
         return self.settings.learning_rate or self.state.method.learning_rate
 
     def learn(self) -> None:
@@ -116,6 +118,8 @@ class Session:
         """What must be the same for a checkpoint to be continued."""
         method = self.state.method
         return {
+            # Methods that undo the same operator have the same settings and weights of the same names.
+            "method": self.name,
             # As it comes back from a checkpoint, where a tuple is a list.
             "config": json.loads(json.dumps(asdict(method.config))),
             "spatial": method.spatial,
@@ -123,8 +127,9 @@ class Session:
             "patch": list(self.patch),
             "batch": self.batch,
             "seed": self.settings.seed,
-            "learning_rate": self._peak,
+            "learning_rate": self.peak,
             "memory": self.settings.memory,
+            "partners": self.pool.paired,
             "mean": list(self.pool.normalisation.mean),
             "std": list(self.pool.normalisation.std),
         }
@@ -191,14 +196,13 @@ def preview_timer(request: PreviewRequest) -> Timer:
 
 def facts(session: Session) -> Mapping[str, Any]:
     """What a model remembers of its training."""
-    settings = session.settings
     return {
         "steps": session.state.step,
         "seconds": round(session.seconds, 1),
         "held_out_loss": session.validation,
         "patch": list(session.patch),
         "batch": session.batch,
-        "learning_rate": settings.learning_rate or session.state.method.learning_rate,
-        "seed": settings.seed,
+        "learning_rate": session.peak,
+        "seed": session.settings.seed,
         "precision": session.precision,
     }

@@ -61,6 +61,13 @@ class TrainingSettings:
     run: Path | None = None
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise RestoreError(
+                f"learning_rate = {self.learning_rate}: a learning rate is a positive number. Leave it out for the "
+                "method's."
+            )
+
 
 def learning_rate_at(fraction: float, *, peak: float) -> float:
     """Rise over the first 5 % of the budget, stay until 30 %, then fall to zero on a cosine.
@@ -78,9 +85,9 @@ def fit_patch(
     spatial: str,
     grid: Sequence[int],
     asked: Sequence[int] | None,
-    usual: Sequence[int] = (64, 64),
+    usual: Sequence[int],
 ) -> tuple[int, ...]:
-    """A patch that lies inside every image and is a multiple of the grid, at most as large as is usual."""
+    """A patch that lies inside every image and is a multiple of the grid, at most as large as the method's usual."""
     patch = []
     for axis, size, g in zip(spatial, asked or usual, grid, strict=True):
         shortest = min(image.geometry.length(axis) for image in images)

@@ -57,7 +57,8 @@ class TrainingState:
         self._optimizer.zero_grad(set_to_none=True)
         self._fabric.backward(loss)
         if self.method.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.method.clip, foreach=True)
+            # All at once where the device can. To ask for that with foreach=True is an error on MPS.
+            torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.method.clip)
         self._optimizer.step()
         self.step += 1
         self._follow()

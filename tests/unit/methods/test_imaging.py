@@ -292,6 +292,29 @@ def test_an_image_too_small_is_refused_on_one_line(shape):
 
 
 @pytest.mark.parametrize(
+    ("shape", "given", "words"),
+    [
+        ((40, 44), {"psf": "gaussian:30"}, r"axis Y has 40 pixels, and a pixel sees 90 to either side: at least 184"),
+        ((60, 38), {"psf": "gaussian:6"}, "axis X has 38 pixels, and a pixel sees 18"),
+        ((60, 19), {"psf": "gaussian:6", "factor": 2}, r"axis X has 19 pixels.*smaller PSF"),
+    ],
+)
+def test_an_image_smaller_than_the_blur_is_refused_before_training(shape, given, words):
+    with pytest.raises(ImageError, match=words) as error:
+        fitted("sure", noisy(shape), **given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"), [((41, 43), {"psf": "gaussian:6"}), ((22, 23), {"psf": "gaussian:5", "factor": 2})]
+)
+def test_an_image_just_larger_than_the_blur_is_learned_from(shape, given):
+    image = noisy(shape)
+    fit, method = fitted("sure", image, **given)
+    assert torch.isfinite(method(batch_of(image, fit, method), generator()))
+
+
+@pytest.mark.parametrize(
     ("shape", "axes", "factor", "words"),
     [
         ((64, 64), "YX", 2, "at least 3 planes of 64 pixels"),
@@ -327,11 +350,11 @@ def test_every_way_to_fit_without_the_noise_takes_a_step(risk, case):
 
 
 def test_white_noise_is_fitted_by_its_level_and_correlated_noise_by_its_covariance():
-    fit, white = fitted("sure", flat_with_a_disc(0), factor=2)
+    fit, white = fitted("sure", slope(0), factor=2)
     assert fit.config.risk == "sure" and fit.config.covariance == ()
     assert 5 < fit.config.sigma[0] < 7, "rounded up"
     assert not [n for n in fit.notes if n.level == "warning"]
-    fit, method = fitted("sure", flat_with_a_disc(1), factor=2)
+    fit, method = fitted("sure", slope(1), factor=2)
     assert fit.config.risk == "correlated"
     assert any("correlated" in n.text and n.level == "warning" for n in fit.notes)
     matrix = np.array(fit.config.covariance)
@@ -345,13 +368,13 @@ def test_white_noise_is_fitted_by_its_level_and_correlated_noise_by_its_covarian
         assert found.item() == pytest.approx(expected, abs=0.1), "what is added in training"
 
 
-def flat_with_a_disc(blur):
-    """Noise of deviation 5, blurred by so many pixels, on a picture that is flat for the most part."""
+def slope(blur):
+    """Noise of deviation 5, blurred by so many pixels, on a gentle slope."""
     noise = np.random.default_rng(0).normal(size=(256, 256))
     if blur:
         noise = gaussian_filter(noise, blur)
     y, x = np.ogrid[:256, :256]
-    return open_image((100 + 60 * (np.hypot(y - 90, x - 120) < 50) + 5 * noise / noise.std()).astype(np.float32))
+    return open_image((100 + 0.05 * (x + y) + 5 * noise / noise.std()).astype(np.float32))
 
 
 def test_a_given_level_of_noise_is_taken_at_its_word():

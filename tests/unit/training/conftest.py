@@ -91,7 +91,8 @@ def often(monkeypatch):
 def train_imaging():
     """Train a tiny network that undoes an operator, for a few steps; gives the model and the events."""
 
-    def run(image, *, name="sure", steps=5, seed=0, config=None, partners=None, stop=None, **options):
+    def run(image, *, name="sure", steps=5, seed=0, config=None, stop=None, **options):
+        lent = {k: options.pop(k) for k in ("partners", "validation", "validation_partners") if k in options}
         kind = methods.find(name)
         settled = methods.configure(name, {"width": 4, "blocks": 1, "factor": 2, **(config or {})})
         fit = kind.fit_to(settled, [image])
@@ -103,9 +104,9 @@ def train_imaging():
             name=name,
             method=method,
             settings=TrainingSettings(Budget(steps=steps), **{**usual, **options}),
-            partners=partners,
             normalisation=fit.normalisation,
             stop=stop,
+            **lent,
         )
         seen: list[Event] = []
         while True:

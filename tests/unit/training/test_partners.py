@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_restore.api import train as train_by_name
 from napari_restore.core.errors import ImageError, ModelError, RestoreError
 from napari_restore.core.events import Measured, Note, Stopped, Trained, TrainingStarted
 from napari_restore.methods.imaging import Imaging
 from napari_restore.methods.noise2void import Noise2Void
+from napari_restore.methods.sure import Sure
 from napari_restore.sources import open_image
 from napari_restore.training.pool import PatchPool
 from napari_restore.training.state import TrainingState
@@ -113,6 +115,21 @@ def test_a_clean_image_on_the_finer_grid_is_what_supervised_learns(train_imaging
     assert measured[-1].validation < 0.7 * measured[0].validation, "held-out loss is against the clean image, too"
 
 
+def test_validation_images_have_partners_of_their_own(train_imaging, noisy):
+    """The loss they are judged by is against those: a wrong one for them is a large one."""
+    image, wrong = noisy((64, 72)), open_image(clean((64, 72), 2).read() + 5)
+    common = {"name": "supervised", "partners": [clean((64, 72), 2)], "validation": [image], "patch": (32, 32)}
+    right, off = (
+        train_imaging(image, validation_partners=[each], **common)[1][-1].validation
+        for each in (clean((64, 72), 2), wrong)
+    )
+    assert off > 5 * right
+    with pytest.raises(ImageError, match=r"shape \(64, 72\).*needs \(128, 144\)"):
+        train_imaging(image, validation_partners=[image], **common)
+    with pytest.raises(RestoreError, match="2 images to go with 1: give one for each"):
+        train_imaging(image, validation_partners=[image, image], **common)
+
+
 def test_a_second_acquisition_lies_on_the_pixels_of_the_first(train_imaging, noisy):
     """One image pixel for one, although the result is finer; and it changes what is learned."""
     image, second = noisy((40, 56)), noisy((40, 56), seed=1)
@@ -129,6 +146,20 @@ def test_training_with_a_partner_is_resumed_to_the_last_bit(train_imaging, noisy
     assert isinstance(events[-1], Stopped)
     resumed, _ = train_imaging(noisy((40, 56)), run=tmp_path, resume=True, **common)
     assert same(whole, resumed)
+
+
+def test_a_run_of_another_method_is_not_continued(train_imaging, noisy, tmp_path):
+    """Also where settings and weights have the same names and shapes."""
+    train_imaging(noisy((40, 56)), run=tmp_path, name="sure")
+    with pytest.raises(ModelError, match="was trained with method = 'sure', now it is 'css'") as error:
+        train_imaging(noisy((40, 56)), run=tmp_path, name="css", resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_with_partners_is_not_continued_without(train_imaging, noisy, tmp_path):
+    train_imaging(noisy((40, 56)), partners=[noisy((40, 56), seed=1)], run=tmp_path)
+    with pytest.raises(ModelError, match="was trained with partners = True, now it is False"):
+        train_imaging(noisy((40, 56)), run=tmp_path, resume=True)
 
 
 def test_what_a_method_finds_out_while_it_trains_is_resumed_too(train_imaging, noisy, stop_after, tmp_path):
@@ -180,3 +211,46 @@ def test_a_partner_with_pixels_that_are_not_finite_spoils_nothing(train_imaging,
     model, events = train_imaging(noisy((40, 56)), partners=[open_image(pixels)])
     assert all(torch.isfinite(t).all() for t in weights(model).values())
     assert np.isfinite(events[-1].validation)
+
+
+def test_a_pair_without_a_pixel_that_is_finite_in_both_is_refused(train_imaging, noisy):
+    nothing = open_image(np.full((40, 56), np.nan, np.float32))
+    with pytest.raises(ImageError, match=r"no pixel .* in the image that goes with it") as error:
+        train_imaging(noisy((40, 56)), partners=[nothing])
+    assert "\n" not in str(error.value)
+
+
+PIXELS = np.random.default_rng(0).normal(size=(40, 56)).astype("f4")
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "words"),
+    [
+        ("noise2void", {"second": PIXELS}, "Noise2Void learns from the noisy image alone: leave second out"),
+        ("noise2void", {"target": PIXELS}, "Noise2Void learns from the noisy image alone: leave target out"),
+        ("sure", {"target": PIXELS}, "SURE learns from the noisy image and a second: leave target out"),
+        ("sure", {"second": [PIXELS] * 2}, "2 images to go with 1: give one for each"),
+        ("supervised", {"second": PIXELS}, "Supervised learns from the noisy image and a target: leave second out"),
+        ("supervised", {}, "Supervised needs target: give one"),
+        ("supervised", {"target": []}, "Supervised needs target: give one"),
+        ("supervised", {"target": PIXELS, "validation": PIXELS}, "leave validation out"),
+    ],
+)
+def test_what_does_not_go_with_a_method_is_refused(method, given, words):
+    with pytest.raises(RestoreError, match=words) as error:
+        train_by_name(PIXELS, method, steps=1, device="cpu", **given)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_has_one_partner(monkeypatch):
+    monkeypatch.setattr(Sure, "takes", ("second", "target"))
+    with pytest.raises(RestoreError, match=r"second and target are both given.* Leave one of them out"):
+        train_by_name(PIXELS, "sure", steps=1, second=PIXELS, target=PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("method", "given"), [("sure", {}), ("sure", {"second": PIXELS}), ("supervised", {"target": [PIXELS]})]
+)
+def test_partners_are_opened_and_learned_from(method, given):
+    model = train_by_name(PIXELS, method, steps=2, device="cpu", width=4, blocks=1, **given)
+    assert np.isfinite(model.provenance["held_out_loss"])

@@ -386,6 +386,37 @@ def test_partners_count_towards_the_memory(monkeypatch):
     pool.close()
 
 
+def test_first_blocks_are_as_few_as_their_partners_leave_room_for(monkeypatch):
+    monkeypatch.setattr("napari_restore.training.pool._FIRST_BYTES", 3 * 4 * (80 + 320))
+    image = numbered(12, 8, 10, axes="ZYX", chunks=(1, 8, 10))
+    finer = numbered(12, 16, 20, axes="ZYX", chunks=(1, 16, 20))
+    pool = paired(image, finer, rate=(2, 2))
+    assert pool._filled == 3
+    pool.close()
+
+
+def test_pixels_of_a_partner_that_are_not_finite_are_counted():
+    clean = np.ones((34, 46), np.float32)
+    clean[3, 4:7] = np.nan
+    pool = paired(numbered(17, 23), open_image(clean), rate=(2, 2))
+    assert (pool.unusable, pool.learnable, pool.paired) == (3, True, True)
+    pool.close()
+    pool = paired(numbered(17, 23), open_image(np.full_like(clean, np.nan)), rate=(2, 2))
+    assert not pool.learnable
+    pool.close()
+
+
+@pytest.mark.parametrize("rate", [(2, 1), (1, 3)])
+def test_patches_finer_along_one_side_are_flipped_but_not_rotated(rate):
+    clean = np.arange(20 * 20 * max(rate), dtype=np.float32).reshape(20 * rate[0], 20 * rate[1])
+    pool = paired(numbered(20, 20), open_image(clean), rate=rate)
+    batch = pool.draw(64, (8, 8), generator())
+    pool.close()
+    steps = {abs(int(p[0, 1] - p[0, 0])) for p in batch.pixels[:, 0]}
+    assert steps == {1}, "rows are still rows"
+    assert batch.partner.shape == (64, 1, 8 * rate[0], 8 * rate[1])
+
+
 def test_each_image_has_its_own_partner():
     images = [numbered(17, 23), open_image(1000 + numbered(17, 23).read())]
     partners = [open_image(-image.read()) for image in images]

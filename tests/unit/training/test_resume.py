@@ -107,6 +107,7 @@ def test_a_folder_with_an_earlier_run_is_not_written_over(train, noisy, tmp_path
         ({"config": {"width": 6}}, "config = .*'width': 4.* now it is .*'width': 6"),
         ({"patch": (8, 8)}, r"patch = \[16, 16\], now it is \[8, 8\]"),
         ({"batch": 5}, "batch = 4, now it is 5"),
+        ({"memory": 2**20}, "memory = 1073741824, now it is 1048576"),
     ],
 )
 def test_a_run_with_other_settings_is_not_continued(train, noisy, tmp_path, changed, words):

@@ -7,7 +7,9 @@ import pytest
 from napari_restore.core.errors import RestoreError
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
-from napari_restore.training.settings import Budget, fit_patch, learning_rate_at
+from napari_restore.training.settings import Budget, TrainingSettings, fit_patch, learning_rate_at
+
+USUAL = (64, 64)
 
 
 def zeros(*shape, axes=None):
@@ -37,6 +39,15 @@ def test_a_budget_is_a_positive_number(name, value):
 def test_a_budget_must_be_given():
     with pytest.raises(RestoreError, match="give steps or seconds"):
         Budget()
+
+
+@pytest.mark.parametrize("value", [0, -1e-3, math.inf, math.nan])
+def test_a_learning_rate_is_a_positive_number(value):
+    """Zero is not the method's own: that is None."""
+    with pytest.raises(RestoreError, match=f"learning_rate = {value}: .* Leave it out") as error:
+        TrainingSettings(Budget(steps=1), learning_rate=value)
+    assert "\n" not in str(error.value)
+    assert TrainingSettings(Budget(steps=1)).learning_rate is None
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():
@@ -70,18 +81,18 @@ def test_the_usual_patch_lies_in_the_image_and_on_the_grid(shape, axes, spatial,
 
 def test_a_patch_lies_in_every_image():
     images = [zeros(512, 17), zeros(23, 512)]
-    assert fit_patch(images, spatial="YX", grid=(2, 2), asked=None) == (22, 16)
+    assert fit_patch(images, spatial="YX", grid=(2, 2), asked=None, usual=USUAL) == (22, 16)
 
 
 def test_a_patch_that_was_asked_for_is_taken_or_refused_but_not_changed():
     image = zeros(40, 56)
-    assert fit_patch([image], spatial="YX", grid=(4, 4), asked=(40, 8)) == (40, 8)
+    assert fit_patch([image], spatial="YX", grid=(4, 4), asked=(40, 8), usual=USUAL) == (40, 8)
     with pytest.raises(RestoreError, match="axis Y: a patch of 44 px does not fit an image of 40 px in multiples of 4"):
-        fit_patch([image], spatial="YX", grid=(4, 4), asked=(44, 8))
+        fit_patch([image], spatial="YX", grid=(4, 4), asked=(44, 8), usual=USUAL)
     with pytest.raises(RestoreError, match=r"axis X: a patch of 30 px .* Use at most 56"):
-        fit_patch([image], spatial="YX", grid=(4, 4), asked=(40, 30))
+        fit_patch([image], spatial="YX", grid=(4, 4), asked=(40, 30), usual=USUAL)
 
 
 def test_an_image_smaller_than_the_grid_is_refused():
     with pytest.raises(RestoreError, match=r"axis X: a patch of 64 px does not fit an image of 5 px .*smaller depth"):
-        fit_patch([zeros(40, 5)], spatial="YX", grid=(8, 8), asked=None)
+        fit_patch([zeros(40, 5)], spatial="YX", grid=(8, 8), asked=None, usual=USUAL)
