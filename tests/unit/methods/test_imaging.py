@@ -407,7 +407,7 @@ def test_a_second_acquisition_is_the_target_instead_of_an_estimate_of_the_noise(
     def never(*_, **__):
         raise AssertionError("the noise was estimated")
 
-    for estimate in ("sure", "pg_sure", "correlated_sure", "r2r"):
+    for estimate in ("sure", "pg_sure", "recorrupted", "r2r"):
         monkeypatch.setattr(imaging, estimate, never)
     paired = batch._replace(partner=second)
     risk, _ = method.risk(method.restore, paired, generator())
