@@ -142,7 +142,7 @@ class Imaging(Method):
                     f"axis {axis} has {geometry.length(axis)} pixels: {cls.label} looks along {spatial} and needs at "
                     f"least {least} along {axis}. If the axes are wrong, name them with --axes."
                 )
-        measured = measure(images, noise=config.noise, risk=config.risk)
+        measured = measure(images, noise=config.noise, risk=config.risk, blurred=bool(config.psf))
         chosen, notes = config.psf, measured.notes
         if len(tried := psfs.sweep(config.psf)) > 1:
             if max(factor.values()) > 1 or deep:

@@ -1,0 +1,66 @@
+"""Make the pictures of the widget in docs/super-resolution.md and docs/deblurring.md, in a real viewer.
+
+xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/imaging_widget.py
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import napari
+from pictures import IMAGES, WINDOW, pump, shoot, wait
+
+from napari_restore.gui.widget import RestoreWidget
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=IMAGES)
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
+    finer_slices(given.output)
+    blurred_cells(given.output)
+
+
+def opened(sample: str, name: str) -> tuple[napari.Viewer, RestoreWidget]:
+    """A viewer with one of the package's samples, and the widget beside it."""
+    viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
+    viewer.window.resize(*WINDOW)
+    viewer.open_sample("napari-restore", sample)
+    viewer.layers[0].name = name
+    _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
+    widget = widget if isinstance(widget, RestoreWidget) else widget.findChild(RestoreWidget)
+    wait(lambda: widget.badge.text() != "…", 60)
+    return viewer, widget
+
+
+def finer_slices(output: Path) -> None:
+    """CT slices made twice as fine, by the buttons alone: the finished run."""
+    viewer, widget = opened("ct", "slices")
+    widget.verb.choose("super_resolve")
+    widget.effort.setCurrentIndex(0)
+    widget.noise.button.click()
+    wait(lambda: not widget.noise.estimating, 60)
+    widget.buttons.run_button.click()
+    wait(lambda: not widget.session.runner.running, 900)
+    pump(1)
+    shoot(viewer, output / "super_resolve_widget.png")
+    widget.leave()
+    viewer.close()
+
+
+def blurred_cells(output: Path) -> None:
+    """The PSF of a microscope, chosen and drawn before anything runs."""
+    viewer, widget = opened("microscopy", "cells")
+    widget.verb.choose("deblur")
+    widget.psf.kind.setCurrentIndex(widget.psf.kind.findData("theory"))
+    pump(1)
+    widget.psf.forms["theory"].boxes["z"].setValue(0.3)
+    shoot(viewer, output / "deblur_widget.png")
+    widget.leave()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
