@@ -104,8 +104,8 @@ def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: st
 def _to_use(level: NoiseLevel, *, blurred: bool) -> float:
     """The deviation to train with.
 
-    An estimate that is not sure has taken texture for noise, not noise for texture, and too much costs more and more: on
-    images 2 x finer, told 0.5, 1, 1.5 and 2 times the true level, R2R ends at 28.0, 28.8, 28.3 and 24.5 dB.
+    An estimate that is not sure has taken texture for noise, not noise for texture, and too much costs more and more:
+    on images 2 x finer, told 0.5, 1, 1.5 and 2 times the true level, R2R ends at 28.0, 28.8, 28.3 and 24.5 dB.
     """
     if level.reliable or blurred:
         return rounded_up(level)
