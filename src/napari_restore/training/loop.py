@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 
@@ -252,10 +252,16 @@ def _session(
     precision = _precision(settings.precision, device)
     from lightning_fabric.plugins import MixedPrecision
 
+    class KeepingPixels(MixedPrecision):  # type: ignore[misc]
+        """Layers run in bfloat16; what they are compared with does not: 8 bits are fewer than most images have."""
+
+        def convert_input(self, data: Any) -> Any:
+            return data
+
     fabric = Fabric(
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
-        plugins=MixedPrecision("bf16-mixed", device.type) if precision == "bfloat16" else None,
+        plugins=KeepingPixels("bf16-mixed", device.type) if precision == "bfloat16" else None,
     )
     return Session(
         name=name,
