@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from annotated_types import Interval
@@ -69,13 +69,16 @@ class Noise2Void(Method):
         "normal": Effort(60, {"width": 16, "depth": 2}),
         "thorough": Effort(600, {"width": 32, "depth": 3}),
     }
+    unet: ClassVar[Mapping[str, Any]] = {}
+    """What its networks have besides their size."""
     config: Noise2VoidConfig
 
     def __init__(self, config: Noise2VoidConfig, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
         depth = [0 if axis == "Z" else config.depth for axis in spatial]
         self.networks = nn.ModuleList(
-            networks.build("unet", ndim=len(spatial), width=config.width, depth=depth) for _ in range(channels)
+            networks.build("unet", ndim=len(spatial), width=config.width, depth=depth, **self.unet)
+            for _ in range(channels)
         )
 
     @classmethod
@@ -93,7 +96,7 @@ class Noise2Void(Method):
         shortest, axis = min((geometry.length(a), a) for a in "YX")
         if shortest < 8:
             raise ImageError(
-                f"axis {axis} has {shortest} pixels: Noise2Void learns from a pixel's surroundings and needs at least "
+                f"axis {axis} has {shortest} pixels: {cls.label} learns from a pixel's surroundings and needs at least "
                 "8 along Y and X. If this axis is not a picture's, say which is with --axes."
             )
         depth = min(config.depth, shortest.bit_length() - 2)
@@ -114,22 +117,31 @@ class Noise2Void(Method):
         return self._first.grid
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Mean squared error at hidden pixels, each replaced by a neighbour in the input (eq. 5)."""
-        shape = batch.pixels.shape[2:]
-        hidden = batch.hidden
-        if hidden is None:
-            hidden = draw_hidden(self.config.sampler, self.config.masked, len(batch.pixels), shape, rng)
-        neighbours, hidden_too = draw_visible(hidden, shape, self.config.neighbourhood, rng)
-        device = batch.pixels.device
-        hidden, neighbours, hidden_too = (t.to(device, non_blocking=True) for t in (hidden, neighbours, hidden_too))
-        flat = batch.pixels.flatten(2)
+        """Mean squared error at hidden pixels, which the network is not shown (eq. 5)."""
+        hidden = self.hide(batch, rng)
+        predicted = self.restore(self.shown(batch.pixels, hidden, rng)).flatten(2)
+        hidden = hidden.to(batch.pixels.device, non_blocking=True)
         every = hidden[:, None].expand(-1, self.channels, -1)
-        stand_in = flat.gather(2, neighbours[:, None].expand_as(every)).masked_fill(hidden_too[:, None], 0)
-        replaced = flat.scatter(2, every, stand_in)
-        predicted = self.restore(replaced.view_as(batch.pixels)).flatten(2).gather(2, every)
+        predicted = predicted.gather(2, every)
         weight = batch.target.flatten(2).gather(2, hidden[:, None]).to(predicted.dtype)
-        error = (predicted - flat.gather(2, every)).square().mean(1, keepdim=True)
+        error = (predicted - batch.pixels.flatten(2).gather(2, every)).square().mean(1, keepdim=True)
         return (error * weight).sum() / weight.sum().clamp(min=1)
+
+    def hide(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Positions ``(B, K)`` to predict, in host memory."""
+        if batch.hidden is not None:
+            return batch.hidden
+        return draw_hidden(self.config.sampler, self.config.masked, len(batch.pixels), batch.pixels.shape[2:], rng)
+
+    def shown(self, pixels: Tensor, hidden: Tensor, rng: torch.Generator) -> Tensor:
+        """What the network sees of ``pixels``: each hidden one replaced by a neighbour that is not hidden."""
+        neighbours, hidden_too = draw_visible(hidden, pixels.shape[2:], self.config.neighbourhood, rng)
+        hidden, neighbours, hidden_too = (
+            t[:, None].to(pixels.device, non_blocking=True) for t in (hidden, neighbours, hidden_too)
+        )
+        flat, every = pixels.flatten(2), (-1, self.channels, -1)
+        stand_in = flat.gather(2, neighbours.expand(every)).masked_fill(hidden_too, 0)
+        return flat.scatter(2, hidden.expand(every), stand_in).view_as(pixels)
 
     def restore(self, pixels: Tensor) -> Tensor:
         """Each channel through its own network."""
@@ -209,3 +221,15 @@ def draw_neighbours(hidden: Tensor, shape: tuple[int, ...], radius: int, rng: to
         pick = pick // length
         stride_out *= n
     return chosen
+
+
+def around(centres: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Positions ``(B, K, M)`` at each of the ``offsets (M, axes)`` from each centre; outside ``shape``, the centre."""
+    rest, stride = centres[..., None], 1
+    there, inside = torch.zeros_like(rest), torch.ones_like(rest, dtype=torch.bool)
+    for n, offset in zip(reversed(shape), offsets.flip(1).unbind(1), strict=True):
+        at = rest % n + offset
+        inside = inside & (at >= 0) & (at < n)
+        there = there + at * stride
+        rest, stride = rest // n, stride * n
+    return torch.where(inside, there, centres[..., None])

@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from napari_restore.methods.noise2void import Noise2Void, Noise2VoidConfig
+from napari_restore.methods.noise2void import Noise2Void
 
 
 @pytest.fixture
 def build():
-    """A small Noise2Void with statistics of its own, as after training."""
+    """A small Noise2Void, or one of its kind, with statistics of its own, as after training."""
 
-    def make(spatial="YX", channels=1, seed=0, **config):
+    def make(spatial="YX", channels=1, seed=0, kind=Noise2Void, **config):
         torch.manual_seed(seed)
-        method = Noise2Void(Noise2VoidConfig(**{"width": 4, "depth": 1, **config}), spatial=spatial, channels=channels)
+        method = kind(kind.Config(**{"width": 4, "depth": 1, **config}), spatial=spatial, channels=channels)
         for module in method.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
                 torch.nn.init.xavier_normal_(module.weight)
