@@ -24,6 +24,9 @@ METHODS = {
     "css": "napari_restore.methods.css:Css",
     "finer_planes": "napari_restore.methods.finer_planes:FinerPlanes",
     "supervised": "napari_restore.methods.supervised:Supervised",
+    "noise2noise": "napari_restore.methods.noise2noise:Noise2Noise",
+    "supervised_denoising": "napari_restore.methods.supervised_denoising:SupervisedDenoising",
+    "zero_shot": "napari_restore.methods.zero_shot:ZeroShot",
 }
 
 ENTRY_POINTS = "napari_restore.methods"

@@ -8,6 +8,7 @@ from typing import Any
 NETWORKS = {
     "unet": "napari_restore.networks.unet:UNet",
     "residual_unet": "napari_restore.networks.residual_unet:ResidualUNet",
+    "rdunet": "napari_restore.networks.rdunet:RDUNet",
 }
 
 

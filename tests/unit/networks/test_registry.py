@@ -5,7 +5,11 @@ import pytest
 
 from napari_restore import networks
 
-REST = {"unet": {}, "residual_unet": {"channels_in": 1, "channels_out": 1, "blocks": 1, "fold": (1, 1), "rate": (1, 1)}}
+REST = {
+    "unet": {},
+    "rdunet": {},
+    "residual_unet": {"channels_in": 1, "channels_out": 1, "blocks": 1, "fold": (1, 1), "rate": (1, 1)},
+}
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

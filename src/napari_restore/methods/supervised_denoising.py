@@ -1,0 +1,33 @@
+"""Supervised denoising: the clean image is there, pixel by pixel, and the network learns to give it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from napari_restore.losses.supervised import supervised
+from napari_restore.methods.denoiser import Denoiser
+from napari_restore.methods.method import Batch
+
+
+class SupervisedDenoising(Denoiser):
+    """Mean squared error against the clean image, at every pixel.
+
+    The clean image lies on the pixels of the noisy one and is in its units: a mean of many acquisitions, a long
+    exposure, a scan at full dose. Beside ``"supervised"``, which undoes blur and coarse sampling, too, this needs no
+    noise level, looks along Z where asked to, and has a choice of networks.
+    """
+
+    label = "Supervised denoising"
+    citation = (
+        "Gurrola-Ramos J, Dalmau O, Alarcon T E (2021). A Residual Dense U-Net Neural Network for Image Denoising. "
+        "IEEE Access 9. doi:10.1109/ACCESS.2021.3061062"
+    )
+    needs: ClassVar[tuple[str, ...]] = ("target",)
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Mean squared error at targets; the network sees every pixel."""
+        assert batch.partner is not None
+        return supervised(self.restore, batch.pixels, batch.partner, weight=batch.target)[0]
