@@ -167,6 +167,22 @@ def rounded_up(level: NoiseLevel) -> float:
     return level.sigma * (1 + min(0.1, max(0.02, level.spread)))
 
 
+def variance_by_signal(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> NDArray[np.float64]:
+    """What ``estimate`` fits its line to: signal, variance and its relative standard error in bins of the signal.
+
+    Returns
+    -------
+    NDArray
+        ``(N, 3)`` in the order of the signal, N 12 at most: the bins whose variance is known within 20 %.
+
+    Raises
+    ------
+    ImageError
+        If no plane has a block of 8 x 8 finite pixels.
+    """
+    return _points(_blocks(planes), smallest)
+
+
 def describe(level: NoiseLevel, *, units: str = "") -> str:
     """One sentence for users, such as "noise estimated at 5.1 ± 0.2 (white)"."""
     unit = f" {units}" if units else ""
@@ -300,19 +316,25 @@ def _correlation(blocks: _Blocks, smallest: float) -> tuple[tuple[float, float],
 
 def _line(blocks: _Blocks, smallest: float) -> tuple[float, float]:
     """Slope and constant of the variance against the mean; a slope of 0 where it is not significant."""
+    points = _points(blocks, smallest)
+    if len(points) < _POINTS:
+        return 0.0, 0.0
+    mean, variance, error = points.T
+    slope, middle, chance = _fit(mean - mean.mean(), variance, error)
+    if slope <= _SIGNIFICANT * chance or slope * np.ptp(mean) <= 0.25 * middle:
+        return 0.0, 0.0
+    return slope, middle - slope * float(mean.mean())
+
+
+def _points(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
+    """Mean, variance and its relative error in bins of the signal: ``(N, 3)``, the bins with a useful answer."""
     count = min(_BINS, len(blocks) // _BLOCKS_IN_A_BIN)
     edges = np.quantile(blocks.mean, np.linspace(0, 1, max(1, count) + 1)[1:-1])
     part = np.searchsorted(edges, blocks.mean)
     bins = [blocks.take(np.flatnonzero(part == b)) for b in range(count)]
     found = [_found(b, smallest) for b in bins if len(b) >= _FEWEST]  # few where many blocks have one mean
-    points = [f for f in found if 0 < f.error < _ERROR_AT_MOST]
-    if len(points) < _POINTS:
-        return 0.0, 0.0
-    mean, variance, error = (np.array(v) for v in zip(*((f.mean, f.variance, f.error) for f in points), strict=True))
-    slope, middle, chance = _fit(mean - mean.mean(), variance, error)
-    if slope <= _SIGNIFICANT * chance or slope * np.ptp(mean) <= 0.25 * middle:
-        return 0.0, 0.0
-    return slope, middle - slope * float(mean.mean())
+    points = [(f.mean, f.variance, f.error) for f in found if 0 < f.error < _ERROR_AT_MOST]
+    return np.asarray(points, np.float64).reshape(-1, 3)
 
 
 def _fit(

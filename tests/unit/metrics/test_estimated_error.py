@@ -1,0 +1,168 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter, median_filter
+from skimage.restoration import denoise_tv_chambolle
+
+from napari_restore.core.errors import ImageError
+from napari_restore.metrics.estimated_error import estimated_error, estimated_error_blind
+
+NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
+
+
+def scene(shape=(160, 190)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    disk = gaussian_filter(100.0 * (np.hypot(y - 70, x - 90) < 45), 1)
+    return disk + 40 * np.sin(x / 9) + 20 * np.cos(y / 5)
+
+
+def haar_softened(y, level):
+    """Soft thresholds of the finest Haar coefficients, mean over the four grids of pixel pairs."""
+    out = np.zeros_like(y)
+    for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        z = np.roll(y, shift, (0, 1))
+        a, b, c, d = z[::2, ::2], z[::2, 1::2], z[1::2, ::2], z[1::2, 1::2]
+        mean, *fine = (a + b + c + d) / 2, (a - b + c - d) / 2, (a + b - c - d) / 2, (a - b - c + d) / 2
+        u, v, w = (np.sign(f) * np.maximum(np.abs(f) - level, 0) for f in fine)
+        z = np.empty_like(z)
+        z[::2, ::2], z[::2, 1::2] = (mean + u + v + w) / 2, (mean - u + v - w) / 2
+        z[1::2, ::2], z[1::2, 1::2] = (mean + u - v - w) / 2, (mean - u - v + w) / 2
+        out += np.roll(z, (-shift[0], -shift[1]), (0, 1)) / 4
+    return out
+
+
+DENOISERS = {
+    "nothing": lambda y, s: y,
+    "gaussian": lambda y, s: gaussian_filter(y, 1),
+    "wide gaussian": lambda y, s: gaussian_filter(y, 3),
+    "median": lambda y, s: median_filter(y, 3),
+    "wavelet": lambda y, s: haar_softened(y, 1.5 * s),
+    "tv": lambda y, s: denoise_tv_chambolle(y, weight=s),
+}
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+@pytest.mark.parametrize("sigma", [5.0, 20.0])
+def test_the_psnr_is_told_within_half_a_decibel(name, sigma):
+    truth, rng = scene(), np.random.default_rng(3)
+    y = truth + rng.normal(0, sigma, truth.shape)
+
+    def denoise(image):
+        return DENOISERS[name](image, sigma)
+
+    found = estimated_error(denoise, y, variance=sigma**2, rng=rng, data_range=255)
+    wanted = 10 * math.log10(255**2 / np.mean((denoise(y) - truth) ** 2))
+    assert found.psnr == pytest.approx(wanted, abs=0.5)
+    assert found.psnr_at_least < wanted + 0.05
+    assert found.psnr_before == pytest.approx(10 * math.log10(255**2 / sigma**2))
+    if name in ("nothing", "median", "tv", "wide gaussian") and (name != "wide gaussian" or sigma == 5):
+        assert found.better == (name in ("median", "tv"))
+
+
+def test_noise_that_grows_with_the_signal_is_judged_by_its_own_variance():
+    truth, rng = scene() + 80, np.random.default_rng(1)
+    y = 4.0 * rng.poisson(truth / 4) + rng.normal(0, 3, truth.shape)
+    for name, denoise in DENOISERS.items():
+        found = estimated_error(lambda image, f=denoise: f(image, 20), y, variance=4 * y + 9, rng=rng, data_range=255)
+        wanted = 10 * math.log10(255**2 / np.mean((denoise(y, 20) - truth) ** 2))
+        assert found.psnr == pytest.approx(wanted, abs=0.5), name
+
+
+@pytest.mark.parametrize("sigma", [5.0, 40.0])
+def test_a_prediction_that_never_saw_its_pixels_needs_no_divergence(sigma):
+    truth, rng = scene(), np.random.default_rng(2)
+    y = truth + rng.normal(0, sigma, truth.shape)
+    prediction = median_filter(y, footprint=NEIGHBOURS)
+    found = estimated_error_blind(prediction, y, variance=sigma**2, data_range=255)
+    wanted = 10 * math.log10(255**2 / np.mean((prediction - truth) ** 2))
+    assert found.psnr == pytest.approx(wanted, abs=0.5)
+
+
+def test_the_standard_error_is_what_chance_does():
+    truth = scene((96, 96))
+    errors = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        y = truth + rng.normal(0, 10, truth.shape)
+        found = estimated_error(lambda image: gaussian_filter(image, 0.7), y, variance=100, rng=rng)
+        left = found.mse - np.mean((gaussian_filter(y, 0.7) - truth) ** 2)
+        errors.append((left, found.standard_error))
+    left, said = np.array(errors).T
+    assert abs(left.mean()) < 4 * left.std() / math.sqrt(40)
+    assert 0.7 * left.std() < np.median(said) < 3 * left.std()
+
+
+@settings(max_examples=25)
+@given(
+    shape=st.lists(st.integers(1, 23), min_size=1, max_size=4).map(tuple),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.float32]),
+    seed=st.integers(0, 99),
+)
+def test_any_shape_has_an_error(shape, dtype, seed):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 200, shape).astype(dtype)
+    nothing = estimated_error(lambda image: image, y, variance=9.0, rng=rng)
+    # The identity has the error of the noise, exactly: its residual is 0 and its divergence 1.
+    assert nothing.mse == pytest.approx(9.0)
+    constant = estimated_error(np.zeros_like, y, variance=9.0, rng=rng, data_range=1)
+    assert constant.mse == pytest.approx(np.mean(np.square(y, dtype=float)) - 9)
+
+
+def test_pixels_that_are_not_finite_do_not_count():
+    truth, rng = scene(), np.random.default_rng(3)
+    y = truth + rng.normal(0, 10, truth.shape)
+    y[20:30, 10:50], y[3, 3] = np.nan, np.inf
+    seen = []
+
+    def denoise(image):
+        seen.append(np.isfinite(image).all())
+        return gaussian_filter(image, 1)
+
+    found = estimated_error(denoise, y, variance=100, rng=rng, data_range=255)
+    good = np.isfinite(y)
+    filled = np.where(good, y, y[good].mean())
+    assert all(seen)
+    assert found.mse == pytest.approx(np.mean(((gaussian_filter(filled, 1) - truth) ** 2)[good]), rel=0.1)
+    blind = estimated_error_blind(np.where(good, truth, 0), y, variance=100)
+    assert abs(blind.mse) < 5
+
+
+def test_a_denoiser_that_works_in_place_spoils_nothing():
+    y = scene() + np.random.default_rng(3).normal(0, 10, (160, 190))
+    before = y.copy()
+
+    def in_place(image):
+        image *= 0.5
+        return image
+
+    one = estimated_error(in_place, y, variance=100, rng=np.random.default_rng(0))
+    other = estimated_error(lambda image: image * 0.5, y, variance=100, rng=np.random.default_rng(0))
+    assert (y == before).all()
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"variance": np.ones(3)}, r"variance of shape \(3,\) for an image of shape \(9, 8\)"),
+        ({"step": 0.0}, "step of 0 and 1 probes"),
+        ({"probes": 0}, "0 probes"),
+        ({"denoise": lambda y: y[1:]}, r"made shape \(8, 8\) of an image of shape \(9, 8\)"),
+        ({"denoise": lambda y: y / 0.0 * 0}, "not finite"),
+        ({"image": np.full((9, 8), np.nan)}, "no pixel of 72 is finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_what_cannot_be_judged_is_refused(change, words):
+    given_ = {"denoise": lambda y: y, "image": np.ones((9, 8)), "variance": 1.0, "rng": np.random.default_rng(0)}
+    given_ |= change
+    with pytest.raises(ImageError, match=words):
+        estimated_error(given_.pop("denoise"), given_.pop("image"), **given_)
+
+
+def test_a_prediction_of_another_shape_is_refused():
+    with pytest.raises(ImageError, match=r"shapes \(4, 4\) and \(4, 5\) differ"):
+        estimated_error_blind(np.ones((4, 4)), np.ones((4, 5)), variance=1)
