@@ -17,6 +17,7 @@ METHODS = {
     "noise2void": "napari_restore.methods.noise2void:Noise2Void",
     "noise2void2": "napari_restore.methods.noise2void2:Noise2Void2",
     "struct_noise2void": "napari_restore.methods.struct_noise2void:StructNoise2Void",
+    "posterior": "napari_restore.methods.posterior:Posterior",
     "scale_equivariant": "napari_restore.methods.scale_equivariant:ScaleEquivariant",
     "sure": "napari_restore.methods.sure:Sure",
     "equivariant_shift": "napari_restore.methods.equivariant:EquivariantShift",

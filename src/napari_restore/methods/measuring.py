@@ -77,7 +77,7 @@ def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: st
         [p.astype(np.float32) for p in planes_of_all(images, channel=c if channels > 1 else None)]
         for c in range(channels)
     ]
-    normalisation = _constants(planes, images[0].name)
+    normalisation = constants(planes, images[0].name)
     planes = [[without_filling(p) for p in each] for each in planes]
     levels = [estimate(each) for each in planes]
     covariance = _covariance(planes[0], levels[0], noise=noise, risk=risk)
@@ -144,7 +144,8 @@ def choose_psf(images: Sequence[Image], texts: Sequence[str], *, sigma: float) -
     return best, Note(f"PSF {best} fits best, the narrower in doubt; in units of the noise {said}")
 
 
-def _constants(planes: Sequence[Sequence[NDArray[np.float32]]], name: str) -> Normalisation:
+def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:
+    """Mean and deviation of each channel, from some of its planes; ``name`` is for the error."""
     columns = [np.concatenate([p.ravel() for p in each]).astype(np.float64) for each in planes]
     finite = [column[np.isfinite(column)] for column in columns]
     if not any(f.size for f in finite):

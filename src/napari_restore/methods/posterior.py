@@ -1,0 +1,233 @@
+"""Posterior mean: what a pixel's surroundings predict, and how surely, combined with the pixel itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Interval
+from pydantic import BeforeValidator
+from torch import Tensor, nn
+
+from napari_restore import networks
+from napari_restore.core.events import Note
+from napari_restore.methods.denoiser import Denoiser, shortest_side
+from napari_restore.methods.measuring import constants
+from napari_restore.methods.method import Batch, Effort, Fit
+from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate
+from napari_restore.sources import Image
+from napari_restore.sources.planes import planes_of_all, without_filling
+
+_LEAST = 16
+_CORRELATED = 0.15
+_PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
+_DARK = 1 / 16  # photons squared: the variance of a dark pixel is taken to be that of an eighth of a photon
+_LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
+
+
+@dataclass(frozen=True)
+class PosteriorConfig:
+    """Settings of the posterior mean.
+
+    Attributes
+    ----------
+    dimensions
+        ``"2"`` looks along Y and X, ``"3"`` along Z too, which takes some three times longer a pixel. ``"auto"`` is 2.
+    noise
+        Standard deviation of the noise in units of the image, or ``"auto"`` to measure it, with its growth with the
+        signal, where the image is flattest.
+    combine
+        Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
+        not correlated; without it what is predicted from around is the result, as for Noise2Void.
+    width, depth, blocks
+        Of the network: features of its first level, times Y and X are halved, residual blocks a level.
+    sigma, gain, offset, mean, std
+        Settled from the images before training, one entry a channel, in their units: noise without signal, its variance
+        for a signal one higher, the signal from which it grows; and what the pixels are divided by.
+    """
+
+    dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
+    noise: Literal["auto"] | Annotated[float, Interval(ge=0)] = "auto"
+    combine: Literal["auto", "yes", "no"] = "auto"
+    width: Annotated[int, Interval(ge=4, le=256)] = 16
+    depth: Annotated[int, Interval(ge=1, le=4)] = 1
+    blocks: Annotated[int, Interval(ge=1, le=8)] = 1
+    sigma: tuple[float, ...] = ()
+    gain: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+class Posterior(Denoiser):
+    """Posterior mean with a blind network (Laine et al. 2019, NeurIPS, arXiv:1901.10277, section 3).
+
+    The network gives the mean m and the variance v of a pixel from its surroundings; with noise of variance n the
+    restored pixel is (m n + y v) / (n + v). That is the posterior mean for a Gaussian prior, and for Poisson noise
+    with a gamma prior.
+
+    It is blind by what it is shown, not by how it is built: of every 2 x 2 pixels one is hidden, always the same one of
+    the four in one pass, and predicted from the other three, all eight neighbours among them. So a quarter of the
+    pixels are targets in a step, where Noise2Void has some percent, and four passes restore an image.
+    """
+
+    label = "Posterior mean"
+    citation = (
+        "Laine S, Karras T, Lehtinen J, Aila T (2019). High-Quality Self-Supervised Deep Image Denoising. NeurIPS. "
+        "arXiv:1901.10277"
+    )
+    Config: ClassVar[type] = PosteriorConfig
+    efforts: ClassVar[Mapping[str, Effort]] = {
+        "quick": Effort(15, {}),
+        "normal": Effort(40, {}),
+        "thorough": Effort(600, {"width": 32, "depth": 2, "blocks": 2}),
+    }
+    learning_rate: ClassVar[float] = 2e-3
+    config: PosteriorConfig
+
+    def build(self) -> nn.Module:
+        """A network that gives two numbers a pixel."""
+        config, ndim = self.config, len(self.spatial)
+        network: nn.Module = networks.build(
+            "residual_unet",
+            ndim=ndim,
+            channels_in=1,
+            channels_out=2,
+            width=config.width,
+            depth=[0 if a == "Z" else config.depth for a in self.spatial],
+            blocks=config.blocks,
+            fold=[1 if a == "Z" else 2 for a in self.spatial],
+            rate=(1,) * ndim,
+        )
+        return network
+
+    @classmethod
+    def fit_to(cls, config: PosteriorConfig, images: Sequence[Image]) -> Fit:
+        """Settle axes, depth, constants, and the noise of each channel."""
+        shortest = shortest_side(cls, images, least=_LEAST)
+        spatial = cls.axes_for(config.dimensions, images)
+        channels = images[0].geometry.length("C")
+        planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
+        normalisation = constants(planes, images[0].name)
+        levels = [estimate([without_filling(p) for p in each]) for each in planes]
+        known = config.noise != "auto"
+        said = () if known else tuple(Note(describe(level), "info") for level in levels)
+        combine = config.combine
+        if combine == "auto":
+            combine = "yes" if known or all(map(_trusted, levels)) else "no"
+            if combine == "no":
+                said = (*said, Note("the noise is not sure enough to use a pixel's own value: it is predicted alone"))
+        settled = replace(
+            config,
+            dimensions="3" if len(spatial) == 3 else "2",
+            combine=combine,
+            depth=min(config.depth, shortest.bit_length() - 3),
+            sigma=tuple(float(config.noise) if known else _read(level) for level in levels),
+            gain=tuple(0.0 if known else level.gain for level in levels),
+            offset=tuple(0.0 if known else level.offset for level in levels),
+            mean=normalisation.mean,
+            std=normalisation.std,
+        )
+        return Fit(settled, spatial, normalisation, said)
+
+    @property
+    def radius(self) -> tuple[int, ...]:
+        """That of the network, one pixel for a phase, one for the mean that stands in for hidden pixels."""
+        return tuple(r if a == "Z" else r + 2 for a, r in zip(self.spatial, self._first.radius, strict=True))
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """88 pixels along Y and X, fewer in a volume."""
+        return {2: (88, 88), 3: (8, 56, 56)}[len(self.spatial)]
+
+    @property
+    def batch(self) -> int:
+        """Few large patches: their borders, where less can be seen, are a smaller part."""
+        return {2: 3, 3: 1}[len(self.spatial)]
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The negative log-likelihood of the pixels of one phase (Laine et al., eq. 5); its value is the squared error.
+
+        The value is what is shown to the user, and a squared error can be compared with the noise.
+        """
+        dy, dx = phase = _PHASES[int(torch.randint(4, (), generator=rng))]
+        weight = batch.target[..., dy::2, dx::2].float()
+        losses = []
+        for c in range(self.channels):
+            y = batch.pixels[:, c : c + 1]
+            mean, variance = self.blind(c, y, phase)
+            with torch.autocast(y.device.type, enabled=False):
+                error = (y[..., dy::2, dx::2] - mean).square()
+                total = variance + self.noise_variance(c, mean.detach())
+                likely = 0.5 * (total.log() + error / total)
+                losses.append(likely + (error - likely).detach())
+        return (torch.stack(losses).mean(0) * weight).sum() / weight.sum().clamp(min=1)
+
+    def restore(self, pixels: Tensor) -> Tensor:
+        """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
+        restored = torch.empty_like(pixels, dtype=torch.float32)
+        for c in range(self.channels):
+            y = pixels[:, c : c + 1]
+            for dy, dx in _PHASES:
+                mean, variance = self.blind(c, y, (dy, dx))
+                if self.config.combine == "yes":
+                    noise = self.noise_variance(c, mean)
+                    mean = (mean * noise + y[..., dy::2, dx::2] * variance) / (noise + variance)
+                restored[:, c : c + 1, ..., dy::2, dx::2] = mean
+        return restored
+
+    def blind(self, channel: int, y: Tensor, phase: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the pixels ``y[..., dy::2, dx::2]`` of ``(B, 1, *S)``, from all others."""
+        moved = _moved(y, phase)
+        around = _mean_around(moved)
+        seen = moved.clone()
+        seen[..., ::2, ::2] = around
+        layout = torch.channels_last if y.ndim == 4 else torch.channels_last_3d
+        learned = self.networks[channel](seen.contiguous(memory_format=layout)).float()[..., ::2, ::2]
+        return around + learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
+
+    def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
+        """Of the noise where the image without it is ``signal``, both in units of the image's deviation.
+
+        Dark pixels keep the variance of an eighth of a photon: the line through brighter ones ends below 0 somewhere,
+        and a pixel without noise would be believed whatever its surroundings say.
+        """
+        config, std = self.config, self.config.std[channel] or 1.0
+        read = (config.sigma[channel] / std) ** 2
+        gain = config.gain[channel] / std
+        if gain == 0:
+            return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
+        photons = (signal - (config.offset[channel] - config.mean[channel]) / std) / gain
+        return gain**2 * (photons + (photons.square() + _DARK).sqrt()) / 2 + read
+
+
+def _trusted(level: NoiseLevel) -> bool:
+    return level.reliable and abs(level.correlation) < _CORRELATED
+
+
+def _read(level: NoiseLevel) -> float:
+    return level.read if level.gain > 0 else level.sigma
+
+
+def _moved(y: Tensor, phase: tuple[int, int]) -> Tensor:
+    """Moved so that the phase comes to lie on even rows and columns; the last ones are mirrored, not hidden pixels."""
+    dy, dx = phase
+    if dy:
+        y = torch.cat([y[..., 1:, :], y[..., -2:-1, :]], -2)
+    if dx:
+        y = torch.cat([y[..., 1:], y[..., -2:-1]], -1)
+    return y
+
+
+def _mean_around(y: Tensor) -> Tensor:
+    """The mean about each pixel on even rows and columns, of its eight neighbours, the nearer ones counting double."""
+    y = y.float()
+    rows = torch.cat([y[..., 1:2, :], y[..., 1::2, :]], -2)  # those above and below, mirrored at the border
+    sides = torch.cat([y[..., ::2, 1:2], y[..., ::2, 1::2]], -1)
+    near = rows[..., :-1, ::2] + rows[..., 1:, ::2] + sides[..., :-1] + sides[..., 1:]
+    odd = torch.cat([rows[..., 1:2], rows[..., 1::2]], -1)
+    far = odd[..., :-1, :-1] + odd[..., 1:, :-1] + odd[..., :-1, 1:] + odd[..., 1:, 1:]
+    return (2 * near + far) / 12

@@ -1,0 +1,146 @@
+"""A pixel is predicted from the others alone, and combined with itself as its noise allows."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import correlate, gaussian_filter
+
+from napari_restore import restore, train
+from napari_restore.methods.method import Batch
+from napari_restore.methods.posterior import _PHASES, Posterior, PosteriorConfig, _mean_around
+from napari_restore.sources import open_image
+
+SHAPES = [("YX", (20, 28)), ("YX", (4, 8)), ("ZYX", (3, 12, 8)), ("ZYX", (1, 8, 16))]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def built(spatial="YX", channels=1, seed=0, **config):
+    """With weights that are not zero anywhere, as after training."""
+    settled = {"sigma": (3.0,), "gain": (0.0,), "offset": (0.0,), "mean": (0.0,), "std": (1.0,)}
+    settled = {name: value * channels for name, value in settled.items()}
+    torch.manual_seed(seed)
+    method = Posterior(PosteriorConfig(**{"width": 4, **settled, **config}), spatial=spatial, channels=channels)
+    for parameter in method.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return method.eval()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (6, 10), (8, 4)])
+def test_the_stand_in_is_the_weighted_mean_of_the_eight_neighbours(shape):
+    y = torch.randn(1, 1, *shape, generator=generator())
+    weights = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
+    wanted = correlate(y[0, 0].numpy(), weights, mode="mirror")[::2, ::2]
+    assert np.allclose(_mean_around(y)[0, 0].numpy(), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("spatial", "shape"), SHAPES)
+@pytest.mark.parametrize("phase", _PHASES)
+def test_no_pixel_of_a_phase_is_seen_when_it_is_predicted(spatial, shape, phase):
+    method, (dy, dx) = built(spatial), phase
+    y = torch.randn(1, 1, *shape, generator=generator(1), requires_grad=True)
+    mean, variance = method.blind(0, y, phase)
+    hidden = torch.zeros_like(y, dtype=torch.bool)
+    hidden[..., dy::2, dx::2] = True
+    (gradient,) = torch.autograd.grad(mean.sum() + variance.sum(), y)
+    assert gradient[hidden].abs().max() == 0
+    assert gradient[~hidden].abs().max() > 0
+    other = torch.where(hidden, torch.full_like(y, 1e3), y)
+    for before, after in zip((mean, variance), method.blind(0, other, phase), strict=True):
+        assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("combine", ["yes", "no"])
+def test_without_the_pixel_itself_nothing_of_it_comes_back(combine):
+    method = built(combine=combine)
+    y = torch.randn(1, 1, 16, 16, generator=generator(2), requires_grad=True)
+    (gradient,) = torch.autograd.grad(method.restore(y)[0, 0, 7, 8], y)
+    assert (gradient[0, 0, 7, 8] != 0) == (combine == "yes")
+
+
+@pytest.mark.parametrize(("spatial", "depth"), [("YX", 1), ("YX", 2), ("ZYX", 1)])
+def test_the_radius_is_that_of_the_gradient(spatial, depth):
+    method = built(spatial, depth=depth).double()
+    radius, grid = method.radius, method.grid
+    shape = [-(-(2 * r + 3) // g) * g + 2 * g for r, g in zip(radius, grid, strict=True)]
+    y = torch.randn(1, 1, *shape, generator=generator(), dtype=torch.float64, requires_grad=True)
+    reach = torch.zeros(len(shape), dtype=torch.long)
+    middle = [n // 2 // g * g for n, g in zip(shape, grid, strict=True)]
+    for corner in torch.cartesian_prod(*[torch.arange(g) for g in grid]).view(-1, len(shape)).tolist():
+        place = [m + c for m, c in zip(middle, corner, strict=True)]
+        (gradient,) = torch.autograd.grad(method.restore(y)[(0, 0, *place)], y)
+        reach = torch.maximum(reach, (gradient[0, 0].nonzero() - torch.tensor(place)).abs().amax(0))
+    assert (reach <= torch.tensor(radius)).all()
+    assert (reach >= torch.tensor(radius) - torch.tensor(grid) - 1).all(), "a halo much too wide costs time"
+
+
+def test_a_pixel_counts_as_its_noise_allows():
+    y = torch.randn(1, 1, 16, 16, generator=generator(3))
+    predicted = built(combine="no").restore(y)
+    assert torch.allclose(built(sigma=(1e-4,), combine="yes").restore(y), y, atol=1e-2)
+    assert torch.allclose(built(sigma=(1e4,), combine="yes").restore(y), predicted, atol=1e-2)
+    between = built(sigma=(1.0,), combine="yes").restore(y)
+    assert ((between - predicted) * (y - predicted) >= -1e-6).all()
+    assert ((y - between) * (y - predicted) >= -1e-6).all()
+
+
+def test_noise_grows_with_the_light_and_never_vanishes_in_the_dark():
+    method = built(gain=(7.0,), offset=(50.0,), sigma=(2.0,), mean=(200.0,), std=(40.0,))
+    light = torch.tensor([900.0, 5000.0, 50.0, -3000.0])
+    variance = method.noise_variance(0, (light - 200) / 40) * 40**2
+    wanted = torch.tensor([7.0 * 850 + 4, 7.0 * 4950 + 4])
+    assert torch.allclose(variance[:2], wanted, rtol=1e-3)
+    assert variance[2] == pytest.approx(7**2 / 8 + 4, rel=1e-3)
+    assert variance[3] >= 4
+
+
+def test_the_loss_shows_the_squared_error_and_descends_the_likelihood():
+    method = built().train()
+    y = torch.randn(2, 1, 16, 20, generator=generator(4))
+    target = torch.rand(2, 1, 16, 20, generator=generator(5)) > 0.3
+    loss = method(Batch(y, target), generator(6))
+    dy, dx = phase = _PHASES[int(torch.randint(4, (), generator=generator(6)))]
+    mean, variance = method.blind(0, y, phase)
+    weight = target[..., dy::2, dx::2]
+    error = (y[..., dy::2, dx::2] - mean).square()
+    assert loss.item() == pytest.approx(error[weight].mean().item(), rel=1e-5)
+    likely = -torch.distributions.Normal(mean, (variance + 9).sqrt()).log_prob(y[..., dy::2, dx::2])[weight].mean()
+    wanted = torch.autograd.grad(likely, list(method.parameters()))
+    found = torch.autograd.grad(loss, list(method.parameters()))
+    for a, b in zip(wanted, found, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_noise_that_is_measured_settles_the_config():
+    rng = np.random.default_rng(0)
+    flat = 100 + 5 * rng.normal(size=(2, 90, 110))
+    photons = 3 * rng.poisson(np.linspace(5, 400, 200)[:, None] / 3, (200, 220))
+    fit = Posterior.fit_to(PosteriorConfig(), [open_image(flat.astype(np.float32), axes="CYX")])
+    assert fit.config.sigma == pytest.approx((5, 5), rel=0.1)
+    assert (fit.config.gain, fit.config.combine, fit.config.dimensions) == ((0.0, 0.0), "yes", "2")
+    fit = Posterior.fit_to(PosteriorConfig(), [open_image(photons.astype(np.float32))])
+    assert fit.config.gain[0] == pytest.approx(3, rel=0.3)
+    fit = Posterior.fit_to(PosteriorConfig(noise=8.0), [open_image(photons.astype(np.float32))])
+    assert (fit.config.sigma, fit.config.gain, fit.config.combine) == ((8.0,), (0.0,), "yes")
+
+
+def test_where_the_noise_is_correlated_the_pixel_is_left_out():
+    rng = np.random.default_rng(1)
+    lines = (100 + 20 * gaussian_filter(rng.normal(size=(96, 120)), (0, 1.5))).astype(np.float32)
+    fit = Posterior.fit_to(PosteriorConfig(), [open_image(lines)])
+    assert fit.config.combine == "no"
+    assert any("predicted alone" in note.text for note in fit.notes)
+
+
+def test_it_learns_from_one_noisy_image(tmp_path):
+    rng = np.random.default_rng(2)
+    clean = 200 * (gaussian_filter(rng.normal(size=(96, 99)), 4) > 0)
+    noisy = (clean + 40 * rng.normal(size=clean.shape)).astype(np.float32)
+    model = train(noisy, "posterior", steps=150, seed=0, precision="float32")
+    options = {"precision": "float32", "overwrite": True}
+    whole = np.asarray(restore(noisy, model, output=tmp_path / "a.zarr", **options))
+    assert np.square(whole - clean).mean() < 0.25 * np.square(noisy - clean).mean()
+    tiled = np.asarray(restore(noisy, model, output=tmp_path / "b.zarr", tile=(32, 40), **options))
+    assert np.abs(tiled - whole).max() < 1e-5 * whole.std()
