@@ -13,11 +13,12 @@ import torch
 
 from napari_restore import methods, metrics
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
-from napari_restore.core.events import Note, Saved, Stopped
+from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine
+from napari_restore.restoration.batch import restore_folder_events
 from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
@@ -42,6 +43,8 @@ __all__ = [
     "load_model",
     "restore",
     "restore_events",
+    "restore_folder",
+    "restore_folder_events",
     "submit",
     "super_resolve",
     "super_resolve_events",
@@ -371,6 +374,7 @@ def restore_events(
     axes: str | None = None,
     pixel_size: Mapping[str, float] | None = None,
     channel: int | str | None = None,
+    client: Any = None,
     stop: threading.Event | None = None,
 ) -> Events[Restored]:
     """Restore an image with a trained model, as a generator of events.
@@ -381,11 +385,19 @@ def restore_events(
         A ``Model`` or the path of one.
     version
         Of OME-Zarr, ``"0.5"`` or ``"0.4"``.
+    client
+        A ``distributed.Client``: its workers restore the tiles, from and to files that all of them see. Needs the extra
+        ``cluster``.
     image, output, tile, batch, device, precision, resume, overwrite, axes, pixel_size, channel, stop
         As for ``denoise_events``.
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
     yield from _notes([opened])
+    runner: engine.Runner | None = None
+    if client is not None:
+        from napari_restore.restoration import cluster  # loads distributed, which who has a client has
+
+        runner = cluster.Workers(client, cluster.find_source(opened, axes=axes, channel=channel))
     return (
         yield from engine.restore_events(
             opened,
@@ -399,8 +411,19 @@ def restore_events(
             overwrite=overwrite,
             version=version,
             stop=stop,
+            runner=runner,
         )
     )
+
+
+def restore_folder(
+    images: str | Path | Sequence[str | Path], model: Model | str | Path, **options: Any
+) -> list[FileState]:
+    """Restore each image of a folder with a trained model, and give back how each of them ended.
+
+    Takes what ``restore_folder_events`` takes.
+    """
+    return drain(restore_folder_events(images, model, **options))
 
 
 def evaluate(
@@ -485,6 +508,7 @@ _VERBS: dict[str, Callable[..., Events[Any]]] = {
     "deblur": deblur_events,
     "train": train_events,
     "restore": restore_events,
+    "restore_folder": restore_folder_events,
 }
 
 

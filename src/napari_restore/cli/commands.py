@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from napari_restore import __version__
-from napari_restore.core.errors import OutputError, RestoreError
+from napari_restore.core.errors import InterruptedWorkError, OutputError, RestoreError
 from napari_restore.core.events import Event, Saved, Stopped, to_json
 from napari_restore.core.job import Events, drain
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     help="Clear images from noisy stacks, without clean training data.",
 )
 
-Input = Annotated[Path, typer.Argument(metavar="IN", help="TIFF, folder of slices, DICOM series, OME-Zarr, NPY ...")]
+Input = Annotated[str, typer.Argument(metavar="IN", help="TIFF, folder of slices, DICOM series, OME-Zarr, NPY ...")]
 Inputs = Annotated[list[Path], typer.Argument(metavar="IN...", help="Images with the same axes and channels.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="A name ending in .zarr, .tif or .tiff.")]
 MethodName = Annotated[str, typer.Option("--method", metavar="M", help="A name from `methods`, or auto.")]
@@ -63,6 +63,8 @@ UseModel = Annotated[Path | None, typer.Option(metavar="M", help="Restore with t
 Version = Annotated[Literal["0.5", "0.4"], typer.Option("--ome-zarr", help="Version of an OME-Zarr output.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+_ANSWER = 10
+"""Seconds in which a dask scheduler has to answer."""
 
 
 def main() -> None:
@@ -76,6 +78,9 @@ def main() -> None:
         said = error.format_message() if hasattr(error, "format_message") else str(error)
         # Called without a command, it has printed its help already.
         _fail(f"{said} Try napari-restore --help.") if said else sys.exit(2)
+    except InterruptedWorkError as error:
+        print(f"napari-restore: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
     except RestoreError as error:
         _fail(str(error))
     except OSError as error:
@@ -250,7 +255,9 @@ def restore(
     resume: Resume = False,
     overwrite: Overwrite = False,
     version: Version = "0.5",
-    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler (not in this release).")] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, or its scheduler file: its workers do it.")
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     seed: Seed = 0,
@@ -262,16 +269,49 @@ def restore(
     """Restore an image with a trained model."""
     from napari_restore import restore_events
 
-    if dask is not None:
-        raise RestoreError(f"--dask {dask}: this release restores on one machine. Leave --dask out.")
-    with _stoppable() as stop:
+    with _stoppable() as stop, _cluster(dask) as client:
         _show(
             restore_events(
                 image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
-                axes=axes, channel=channel, version=version, stop=stop,
+                axes=axes, channel=channel, version=version, client=client, stop=stop,
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
+
+
+@app.command()
+def batch(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With images, each of which is restored by itself.")],
+    model: Annotated[Path, typer.Option(metavar="M.safetensors", help="From `train` or --save-model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUTDIR", help="Made where it is missing.")],
+    pattern: Annotated[str, typer.Option(metavar="'*.tif'", help="Which files; in quotes.")] = "*",
+    suffix: Annotated[str | None, typer.Option(metavar="WORD", help="For the names of the results.")] = None,
+    format: Annotated[
+        Literal["auto", "zarr", "tiff"], typer.Option(help="auto: OME-TIFF for TIFF, OME-Zarr for all else.")
+    ] = "auto",
+    overwrite: Overwrite = False,
+    version: Version = "0.5",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    axes: Axes = None,
+    channel: Channel = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Restore each image of a folder with a trained model; again, it does what is not done yet."""
+    from napari_restore import restore_folder_events
+
+    with _stoppable() as stop:
+        states = _show(
+            restore_folder_events(
+                folder, model, output=output, pattern=pattern, suffix=suffix, format=format, overwrite=overwrite,
+                version=version, device=device, precision=precision, axes=axes, channel=channel, stop=stop,
+            ),
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+    if failed := [state for state in states if state.state == "failed"]:
+        first = f"{Path(failed[0].path).name}: {failed[0].reason}"
+        raise RestoreError(f"{len(failed)} of {len(states)} images failed, the others are done. {first}")
 
 
 @app.command()
@@ -386,6 +426,26 @@ def _stoppable() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def _cluster(address: str | None) -> AbstractContextManager[Any]:
+    """The client of a dask scheduler, closed afterwards; None without an address."""
+    if address is None:
+        return nullcontext()
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RestoreError('--dask needs dask.distributed: pip install "napari-restore[cluster]".') from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    where = {"scheduler_file": address} if address.endswith(".json") else {"address": address}
+    try:
+        client: AbstractContextManager[Any] = Client(**where, timeout=_ANSWER)
+    except (OSError, ValueError) as error:
+        raise RestoreError(
+            f"--dask {address}: no dask scheduler answers there within {_ANSWER} s ({type(error).__name__}). Give what "
+            "it says on starting, as in tcp://host:8786, or its scheduler file."
+        ) from None
+    return client
+
+
 def _saving(events: Events[Any], path: Path) -> Events[Any]:
     model = yield from events
     yield Saved(str(model.save(path)), "model")
@@ -417,6 +477,8 @@ def _show(events: Events[Any], *, as_json: bool, quiet: bool) -> Any:
 
 
 def _how_to_go_on(event: Stopped) -> str:
+    if event.what == "batch":
+        return f"stopped after {event.step} images; the same command goes on"
     reached = f"training at step {event.step}" if event.what == "training" else f"restoring after {event.step} tiles"
     said = "the same command with --resume goes on" if event.path else "it cannot be resumed without --run"
     return f"stopped {reached}; {said}"

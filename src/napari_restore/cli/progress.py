@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from napari_restore.core.events import (
     Compared,
     Event,
+    FileState,
     Measured,
     Note,
     RestorationStarted,
@@ -107,6 +109,9 @@ def in_words(event: Event) -> str | None:
             return _table(event)
         case Saved():
             return f"saved {event.path}"
+        case FileState(state="running" | "skipped" | "failed"):
+            why = f" ({event.reason})" if event.reason else ""
+            return f"image {event.index + 1} of {event.files}, {Path(event.path).name}: {event.state}{why}"
         case _:
             return None
 

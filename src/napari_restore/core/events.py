@@ -144,9 +144,24 @@ class Saved:
 class Stopped:
     """The user asked for a stop; what there is has been kept and can be resumed."""
 
-    what: typing.Literal["training", "restoration"]
+    what: typing.Literal["training", "restoration", "batch"]
     step: int
     path: str | None
+
+
+@dataclass(frozen=True)
+class FileState:
+    """One of several files that are worked on is in another state now; each is said to be waiting first.
+
+    ``reason`` is one line that says why a file was skipped or failed; ``output`` is where its result is or will be.
+    """
+
+    index: int
+    files: int
+    path: str
+    output: str
+    state: typing.Literal["waiting", "running", "done", "skipped", "failed"]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,7 @@ Event = (
     | Compared
     | Saved
     | Stopped
+    | FileState
     | Failed
 )
 

@@ -6,17 +6,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from napari_restore.core.events import Event, Note, RestorationStarted, Saved, Stopped, TileDone
+from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped, TileDone
 from napari_restore.core.geometry import canonical_order
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
@@ -44,7 +45,7 @@ _AHEAD = 2
 
 
 @dataclass
-class _Progress:
+class Progress:
     """What has been counted so far."""
 
     done: int
@@ -53,11 +54,61 @@ class _Progress:
     here: int = 0
     unusable: int = 0
 
-    def count(self, tile: Tile, unusable: int) -> TileDone:
+    def count(self, index: int, region: Region, unusable: int) -> TileDone:
+        """One more tile is on the disk; ``unusable`` of its output pixels are not finite."""
         self.done, self.here, self.unusable = self.done + 1, self.here + 1, self.unusable + unusable
         seconds = time.perf_counter() - self.began
         remaining = seconds / self.here * (self.tiles - self.done)
-        return TileDone(tile.index, self.done, self.tiles, tile.region, seconds, remaining)
+        return TileDone(index, self.done, self.tiles, region, seconds, remaining)
+
+
+@dataclass(frozen=True)
+class Place:
+    """What tiles are computed on, with how many bits, and its name for the user."""
+
+    device: torch.device
+    precision: Precision
+    name: str
+
+
+class Runner(Protocol):
+    """Who computes and writes tiles: this process, or the workers of a cluster."""
+
+    def settle(self, model: Model, *, device: str, precision: str, stop: threading.Event | None) -> Events[Place]:
+        """Choose a place before anything is written."""
+
+    def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
+        """Restore every tile that is not in the journal; True when a stop was asked for first."""
+
+
+class Here:
+    """Tiles in this process: the next ones are read, and the last ones written, meanwhile."""
+
+    def settle(self, model: Model, *, device: str, precision: str, **_: object) -> Events[Place]:
+        """Choose the device of this machine."""
+        yield from ()
+        place = find_device(device)
+        bits = find_precision(place) if wants_bfloat16(model, precision) else "float32"
+        return Place(place, bits, describe(place))
+
+    def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
+        """Restore every tile that is not in the journal; True when a stop was asked for first."""
+        todo = [i for i in range(len(job.plan)) if i not in out.done]
+        job.method.to(job.device)
+
+        def write(tile: Tile) -> None:
+            out.write(tile.index, tile.region, tile.pixels)
+
+        with kept_buffers():
+            stopping = stop.is_set if stop is not None else lambda: False
+            for tile, unusable in written_tiles(job, todo, write, stopping=stopping):
+                yield progress.count(tile.index, tile.region, unusable)
+        return progress.done < progress.tiles
+
+
+def wants_bfloat16(model: Model, precision: str) -> bool:
+    """Whether a run computes in bfloat16 where the processor has it."""
+    return precision == "bfloat16" or (precision == "auto" and model.precision == "bfloat16")
 
 
 def restore_events(
@@ -73,6 +124,7 @@ def restore_events(
     overwrite: bool = False,
     version: Version = "0.5",
     stop: threading.Event | None = None,
+    runner: Runner | None = None,
 ) -> Events[Restored]:
     """Restore an image tile by tile into a file; yields what happens, returns the result.
 
@@ -97,6 +149,8 @@ def restore_events(
         Of OME-Zarr.
     stop
         Looked at between batches. Once set, what is done is kept and can be resumed.
+    runner
+        Who computes the tiles: this process where none is given.
 
     Yields
     ------
@@ -110,14 +164,15 @@ def restore_events(
     """
     check_fit(image, model)
     outputs.check_destination(output, overwrite=overwrite, resume=resume)
+    runner = runner if runner is not None else Here()
+    place = yield from runner.settle(model, device=device, precision=precision, stop=stop)
     dtype, why = choose_dtype(image)
-    job = _job(image, model, tile=tile, batch=batch, device=device, precision=precision, dtype=dtype)
+    job = _job(image, model, tile=tile, batch=batch, place=place, dtype=dtype)
     yield Note(why)
     with _open_output(job, model, output, resume=resume and not overwrite, overwrite=overwrite, version=version) as out:
-        yield _started(job, out)
-        progress = _Progress(done=len(out.done), tiles=len(job.plan))
-        with kept_buffers():
-            stopped = yield from _run(job, out, progress, stop)
+        yield _started(job, out, place)
+        progress = Progress(done=len(out.done), tiles=len(job.plan))
+        stopped = yield from runner.run(job, out, progress, stop)
         unusable = math.ceil(progress.unusable / math.prod(job.plan.rate))
         report = {
             "output_dtype": why,
@@ -141,24 +196,18 @@ def _job(
     *,
     tile: Sequence[int] | None,
     batch: int | None,
-    device: str,
-    precision: str,
+    place: Place,
     dtype: np.dtype[Any],
 ) -> TileJob:
-    place = find_device(device)
-    method = model.method.for_restoring().to(place)
-    bits: Precision = "float32"
-    if precision == "bfloat16" or (precision == "auto" and model.precision == "bfloat16"):
-        bits = find_precision(place)
     return TileJob(
         image=image,
-        method=method,
+        method=model.method.for_restoring(),
         normalisation=model.normalisation,
         plan=plan_image(image, model.method, tile),
-        batch=batch or (1 if place.type == "cpu" else 4),
+        batch=batch or (1 if place.device.type == "cpu" else 4),
         dtype=dtype,
-        device=place,
-        precision=bits,
+        device=place.device,
+        precision=place.precision,
     )
 
 
@@ -184,7 +233,7 @@ def _open_output(
     )
 
 
-def _started(job: TileJob, out: OutputWriter) -> RestorationStarted:
+def _started(job: TileJob, out: OutputWriter, place: Place) -> RestorationStarted:
     return RestorationStarted(
         path=str(out.array_path.parent),
         array=out.array_path.name,
@@ -194,7 +243,7 @@ def _started(job: TileJob, out: OutputWriter) -> RestorationStarted:
         halo=job.plan.halo,
         batch=job.batch,
         dtype=str(job.dtype),
-        device=describe(job.device),
+        device=place.name,
         precision=job.precision,
         rate=job.plan.rate,
         centred=per_axis(job.image.axes, job.method.spatial, job.method.centred, default=True),
@@ -202,23 +251,26 @@ def _started(job: TileJob, out: OutputWriter) -> RestorationStarted:
     )
 
 
-def _run(job: TileJob, out: OutputWriter, progress: _Progress, stop: threading.Event | None) -> Events[bool]:
-    """Every tile that is not in the journal; True when a stop was asked for first."""
-    todo = [i for i in range(len(job.plan)) if i not in out.done]
-    groups = deque(todo[i : i + job.batch] for i in range(0, len(todo), job.batch))
+def written_tiles(
+    job: TileJob, indices: Sequence[int], write: Callable[[Tile], None], *, stopping: Callable[[], bool]
+) -> Iterator[tuple[Tile, int]]:
+    """Restore tiles, and give each once it is written, with how many of its pixels are not finite.
+
+    The next ones are read, and the last ones written, meanwhile. ``stopping`` is asked between batches.
+    """
+    groups = deque(list(indices[i : i + job.batch]) for i in range(0, len(indices), job.batch))
     writing: deque[tuple[Tile, Future[int]]] = deque()
     with ExitStack() as stack:
         reader = stack.enter_context(ThreadPoolExecutor(_READERS, thread_name_prefix="napari-restore read"))
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="napari-restore write"))
         stack.callback(lambda: reader.shutdown(wait=False, cancel_futures=True))
         for group, samples in _read_ahead(job, groups, reader):
-            if stop is not None and stop.is_set():
+            if stopping():
                 break
             for tile in run_batch(job, group, samples):
-                writing.append((tile, writer.submit(_write, out, tile)))
-            yield from _written(writing, progress, most=_AHEAD * job.batch)
-        yield from _written(writing, progress, most=0)
-    return progress.done < progress.tiles
+                writing.append((tile, writer.submit(_written, tile, write)))
+            yield from _on_disk(writing, most=_AHEAD * job.batch)
+        yield from _on_disk(writing, most=0)
 
 
 def _read_ahead(
@@ -234,16 +286,16 @@ def _read_ahead(
         yield group, [future.result() for future in futures]
 
 
-def _written(writing: deque[tuple[Tile, Future[int]]], progress: _Progress, *, most: int) -> Iterator[Event]:
-    """Report tiles that are on disk, and wait until at most so many are not."""
+def _on_disk(writing: deque[tuple[Tile, Future[int]]], *, most: int) -> Iterator[tuple[Tile, int]]:
+    """Tiles that are on disk; waits until at most so many are not."""
     while writing and (len(writing) > most or writing[0][1].done()):
         tile, future = writing.popleft()
-        yield progress.count(tile, future.result())
+        yield tile, future.result()
 
 
-def _write(out: OutputWriter, tile: Tile) -> int:
+def _written(tile: Tile, write: Callable[[Tile], None]) -> int:
     """Write a tile; gives how many of its pixels are not finite."""
-    out.write(tile.index, tile.region, tile.pixels)
+    write(tile)
     return tile.pixels.size - int(np.count_nonzero(np.isfinite(tile.pixels))) if tile.pixels.dtype.kind == "f" else 0
 
 

@@ -115,7 +115,7 @@ def fingerprint(
 ) -> dict[str, Any]:
     """What must be the same for tiles of an earlier run to be kept."""
     facts: Mapping[str, Any] = {
-        "image": {"axes": image.axes, "shape": list(image.shape), "dtype": str(image.dtype), "pixels": _probe(image)},
+        "image": {"axes": image.axes, "shape": list(image.shape), "dtype": str(image.dtype), "pixels": probe(image)},
         "model": {"method": model.name, "sha256": checksum(_tensors(model)), "mean": list(model.normalisation.mean)},
         "tile": list(plan.tile),
         "halo": list(plan.halo),
@@ -132,7 +132,7 @@ def _tensors(model: Model) -> dict[str, Any]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
 
 
-def _probe(image: Image) -> str:
+def probe(image: Image) -> str:
     """A checksum over three small boxes: enough to tell another image, too few to wait for."""
     digest = hashlib.sha256()
     sizes = tuple(min(n, _PROBE if a in "YX" else 1) for a, n in zip(image.axes, image.shape, strict=True))

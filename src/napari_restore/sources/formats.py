@@ -125,7 +125,12 @@ def format_of_file(path: Path) -> str | None:
 def visible_files(folder: Path) -> list[Path]:
     """The files of a folder in natural order (``z2`` before ``z10``), without hidden ones."""
     files = [file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()]
-    return sorted(files, key=lambda file: [(int(p), "") if p.isdigit() else (-1, p) for p in _parts(file.name)])
+    return sorted(files, key=lambda file: natural(file.name))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key to sort names by as people do: ``z2`` before ``z10``."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in _parts(name)]
 
 
 def _parts(name: str) -> list[str]:

@@ -37,6 +37,7 @@ EXAMPLES = [
     events.Compared((("learned", 1.5, 0.02, 0.98), ("total_variation", 1.4, 0.05, 1.0)), "total_variation"),
     events.Saved("m.safetensors", "model"),
     events.Stopped("training", 30, None),
+    events.FileState(3, 7, "a b/µ.tif", "out/µ_denoised.tif", "failed", "µ.tif is an empty file (0 bytes)."),
     events.Failed("OutOfMemoryError", "The device is full."),
 ]
 

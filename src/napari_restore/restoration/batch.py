@@ -1,0 +1,358 @@
+"""Restoring many images with one model, each by itself: one bad file does not stop the others.
+
+Called again with the same images, model and output folder, it does what is not done yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from napari_restore.core.errors import ImageError, OutputError, RestoreError
+from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped
+from napari_restore.core.job import Events
+from napari_restore.restoration import engine
+from napari_restore.restoration.prepare import name_suffix
+from napari_restore.restoration.result import Restored
+from napari_restore.sources import Image, open_image
+from napari_restore.sources.folders import EVERYTHING, images_in
+from napari_restore.sources.formats import format_of_file
+from napari_restore.store import output as outputs
+from napari_restore.store.files import disk_errors, occupied
+from napari_restore.store.finished import Entry, Finished, Stamp, is_unchanged, size_of, stamp_of
+from napari_restore.store.model import Model, load_model
+from napari_restore.store.ome_zarr import Version
+from napari_restore.store.weights import checksum
+
+_log = logging.getLogger(__name__)
+
+OutputFormat = Literal["auto", "zarr", "tiff"]
+
+_TIFF_ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
+_OTHER_ENDINGS = (".ome.zarr", ".zarr.zip", ".zarr")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a batch and where its result goes."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What is the same for all images."""
+
+    model: Model
+    mark: str
+    record: Finished
+    sources: frozenset[Path]
+    overwrite: bool
+    opening: Mapping[str, Any]
+    restoring: Mapping[str, Any]
+    stop: threading.Event | None
+
+    @property
+    def stopping(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
+
+
+def restore_folder_events(
+    images: str | Path | Sequence[str | Path],
+    model: Model | str | Path,
+    *,
+    output: str | Path,
+    pattern: str = EVERYTHING,
+    suffix: str | None = None,
+    format: OutputFormat = "auto",
+    tile: Sequence[int] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    overwrite: bool = False,
+    version: Version = "0.5",
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    channel: int | str | None = None,
+    stop: threading.Event | None = None,
+) -> Events[list[FileState]]:
+    """Restore each image of a folder with one model, as a generator of events.
+
+    A file ``NAME_denoised.EXT`` is written for each, with the image's pixel size. Which of them are whole, and what
+    they were made from, is kept in ``napari-restore-batch.jsonl`` beside them: a result of the same model and the same
+    input is not made again, one that is unfinished is gone on with, one that is damaged is made again.
+
+    Parameters
+    ----------
+    images
+        A folder, or paths. A folder of slices is one image of a list, and no image of a folder: there every file is.
+    model
+        A ``Model`` or the path of one.
+    output
+        The folder to write into; it is made where it is missing. It may be that of the images.
+    pattern
+        Which files of the folder: ``*.tif``.
+    suffix
+        What results are called after their images; the model's word for what it does where not given.
+    format
+        ``"auto"`` writes OME-TIFF for TIFF, under the same ending, and OME-Zarr for all else.
+    overwrite
+        Replace also what lies at an output and was made otherwise; an input is never written over.
+    tile, batch, device, precision, version, axes, pixel_size, channel, stop
+        As for ``restore_events``.
+
+    Yields
+    ------
+    Event
+        A ``FileState`` of every image, waiting; then for each running, the events of its restoration, and how it
+        ended; at last ``Stopped`` if a stop was asked for.
+
+    Returns
+    -------
+    list of FileState
+        How each image ended; those that a stop left undone are waiting.
+
+    Raises
+    ------
+    RestoreError
+        If there is no image, the model cannot be read, or nothing can be written to the folder. What is wrong with a
+        single image is the ``reason`` of its state.
+    """
+    if format not in get_args(OutputFormat):
+        raise RestoreError(f"format {format!r} is unknown: use {', '.join(get_args(OutputFormat))}.")
+    if suffix is not None and (not suffix or Path(suffix).name != suffix):
+        raise RestoreError(f"suffix {suffix!r}: give a word without slashes for the names of the results.")
+    loaded = model if isinstance(model, Model) else load_model(model)
+    folder = Path(output).expanduser()
+    record = Finished.open(folder)
+    sources = find_images(images, pattern=pattern, record=record)
+    _make(folder)
+    opening = {"axes": axes, "pixel_size": dict(pixel_size) if pixel_size else None, "channel": channel}
+    common = _Batch(
+        model=loaded,
+        mark=request_mark(loaded, {**opening, "version": version}),
+        record=record,
+        sources=frozenset(source.resolve() for source in sources),
+        overwrite=overwrite,
+        opening=opening,
+        restoring={"tile": tile, "batch": batch, "device": device, "precision": precision, "version": version},
+        stop=stop,
+    )
+    items = plan_results(sources, folder, suffix=suffix or name_suffix(loaded.method), format=format)
+    return (yield from _run(common, items))
+
+
+def find_images(
+    images: str | Path | Sequence[str | Path], *, pattern: str = EVERYTHING, record: Finished | None = None
+) -> list[Path]:
+    """The images of a folder, or those listed, without the results that ``record`` knows of.
+
+    Raises
+    ------
+    RestoreError
+        If there is none.
+    """
+    if not isinstance(images, str | Path):
+        found = [Path(image).expanduser() for image in images]
+    elif not Path(images).expanduser().is_dir():
+        raise RestoreError(f"{images} is not a folder: give one with images, or a list of paths.")
+    else:
+        found = images_in(images, pattern)
+        found = record.without_results(found) if record is not None else found
+    if not found:
+        where = f"{images} holds no images" if isinstance(images, str | Path) else "there are no images"
+        narrower = f" whose names match {pattern!r}" if pattern != EVERYTHING else ""
+        raise RestoreError(f"{where}{narrower}: give another folder or pattern.")
+    return found
+
+
+def plan_results(sources: Sequence[Path], folder: Path, *, suffix: str, format: OutputFormat = "auto") -> list[Item]:
+    """Where each result goes: ``NAME_SUFFIX.EXT``; images that differ in their ending alone keep it in the name."""
+    short = [_result_name(source, suffix, format) for source in sources]
+    count = Counter(name.casefold() for name in short)
+    names = [
+        name if count[name.casefold()] == 1 else _result_name(source, suffix, format, whole=True)
+        for source, name in zip(sources, short, strict=True)
+    ]
+    twice = Counter(name.casefold() for name in names)
+    for source, name in zip(sources, names, strict=True):
+        if twice[name.casefold()] > 1:
+            raise RestoreError(f"two images are called {source.name}: restore them into different folders.")
+    return [Item(source, folder / name) for source, name in zip(sources, names, strict=True)]
+
+
+def request_mark(model: Model, options: Mapping[str, Any]) -> str:
+    """A checksum of all that decides what becomes of an image: weights, method, config, normalisation and options."""
+    card = {key: value for key, value in model.card().items() if key not in ("provenance", "precision")}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
+    content = json.dumps([card, checksum(tensors), dict(options)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _run(batch: _Batch, items: Sequence[Item]) -> Events[list[FileState]]:
+    states = [FileState(i, len(items), str(x.source), str(x.output), "waiting") for i, x in enumerate(items)]
+    yield from states
+    for index, item in enumerate(items):
+        if batch.stopping:
+            break
+        states[index] = yield from _one(batch, item, states[index])
+        yield states[index]
+    if batch.stopping and any(state.state == "waiting" for state in states):
+        ended = sum(state.state != "waiting" for state in states)
+        yield Stopped("batch", ended, str(batch.record.path.parent))
+    return states
+
+
+def _one(batch: _Batch, item: Item, waiting: FileState) -> Generator[Event, None, FileState]:
+    """One image from its first look to its last state; whatever goes wrong with it stays with it."""
+    try:
+        if _is_done(batch, item):
+            return _now(waiting, "skipped", "done before, with this model")
+        yield _now(waiting, "running")
+        restored = yield from _restore(batch, item)
+    except (RestoreError, OSError) as error:
+        return _now(waiting, "failed", str(error))
+    except Exception as error:  # noqa: BLE001  decoders raise what they like, and a night's work is not lost for one file
+        _log.exception("%s failed", item.source)
+        return _now(waiting, "failed", f"{type(error).__name__}: {error}")
+    return _now(waiting, "done") if restored else waiting
+
+
+def _now(before: FileState, state: Literal["running", "done", "skipped", "failed"], reason: str = "") -> FileState:
+    return FileState(before.index, before.files, before.path, before.output, state, " ".join(reason.split()))
+
+
+def _is_done(batch: _Batch, item: Item) -> bool:
+    """Whether the whole result of this very image and model lies there."""
+    entry = batch.record.entries.get(item.output.name)
+    return (
+        entry is not None
+        and entry.state == "done"
+        and entry.model == batch.mark
+        and occupied(item.output)
+        and entry.size == size_of(item.output)
+        and occupied(item.source)
+        and is_unchanged(item.source, entry.stamp, batch.stop)
+    )
+
+
+def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
+    """Restore an image and note that it is done; False where a stop came first."""
+    image = open_image(item.source, **batch.opening)
+    _check_not_an_input(batch, item)
+    stamp = stamp_of(item.source, batch.stop)
+    if stamp is None:
+        return False
+    ours = _check_free(batch, item, stamp)
+    batch.record.note(Entry(item.output.name, "begun", stamp, batch.mark))
+    for text in image.notes:
+        yield Note(text)
+    restored = yield from _unless_stopped(_attempts(batch, item, image, ours=ours))
+    if not restored.complete:
+        return False
+    if not is_unchanged(item.source, stamp):
+        raise ImageError(f"{item.source.name} has changed while it was restored: start again once it is whole.")
+    batch.record.note(Entry(item.output.name, "done", stamp, batch.mark, size_of(item.output)))
+    return True
+
+
+def _check_not_an_input(batch: _Batch, item: Item) -> None:
+    if item.output.resolve() in batch.sources:
+        raise OutputError(f"{item.output} is one of the images: give another suffix or output folder.")
+
+
+def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
+    """Whether what lies at the output, unfinished or damaged, was made by us from this image with this model."""
+    entry = batch.record.entries.get(item.output.name)
+    same_model = entry is not None and entry.model == batch.mark
+    same_input = entry is not None and entry.stamp.sha256 == stamp.sha256
+    if occupied(item.output) and not batch.overwrite and not (same_model and same_input):
+        other = "was not made by this batch" if entry is None else f"was made {_difference(same_model)}"
+        raise OutputError(
+            f"{item.output} exists already and {other}: choose another output folder, or overwrite it (--overwrite)."
+        )
+    return entry is not None and same_model and same_input
+
+
+def _difference(same_model: bool) -> str:
+    return "from another version of the image" if same_model else "with another model or other options"
+
+
+def _attempts(batch: _Batch, item: Item, image: Image, *, ours: bool) -> Events[Restored]:
+    """Go on with what is unfinished where it was begun in the same way; else begin again."""
+    unfinished = outputs.resumable(item.output)
+    common = {"output": item.output, "stop": batch.stop, **batch.restoring}
+    if unfinished and (ours or not batch.overwrite):
+        events = engine.restore_events(image, batch.model, resume=True, **common)
+        try:
+            first = _until_started(events)
+        except OutputError as error:
+            if not ours:
+                raise
+            yield Note(f"{item.output.name} is begun again: {error}")
+        else:
+            yield from first
+            return (yield from events)
+    replaces = unfinished or occupied(item.output)
+    return (yield from engine.restore_events(image, batch.model, resume=False, overwrite=replaces, **common))
+
+
+def _until_started(events: Events[Restored]) -> list[Event]:
+    """The events up to the one that says that the output is open."""
+    seen = [next(events)]
+    while not isinstance(seen[-1], RestorationStarted):
+        seen.append(next(events))
+    return seen
+
+
+def _unless_stopped(events: Events[Restored]) -> Events[Restored]:
+    """The same events without ``Stopped``, which is said once of the whole batch."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            restored: Restored = end.value
+            return restored
+        if not isinstance(event, Stopped):
+            yield event
+
+
+def _make(folder: Path) -> None:
+    if occupied(folder) and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: give a folder to write the results into.")
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _result_name(source: Path, suffix: str, format: OutputFormat, *, whole: bool = False) -> str:
+    """The name of a result; ``whole`` keeps the ending of the image's name in it."""
+    stem, ending = _split(source.name)
+    first = f"{source.name if whole else stem}_{suffix}"
+    if format == "zarr" or (format == "auto" and not _is_tiff(source)):
+        return f"{first}.ome.zarr"
+    return f"{first}{ending if ending.lower() in _TIFF_ENDINGS else '.ome.tif'}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The name and its ending, which may have two parts."""
+    for ending in (*_TIFF_ENDINGS, *_OTHER_ENDINGS):
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)], name[-len(ending) :]
+    return Path(name).stem, Path(name).suffix
+
+
+def _is_tiff(path: Path) -> bool:
+    """By its first bytes; by its name where they cannot be read, so that the row that fails is called as expected."""
+    try:
+        found = format_of_file(path)
+    except (OSError, ValueError):
+        found = None
+    return found == "TIFF" or (found is None and path.name.lower().endswith(_TIFF_ENDINGS))
