@@ -362,5 +362,5 @@ def test_the_menu_opens_it_for_the_task(qtbot, viewer, verb):
     get_app_model().commands.execute_command(f"napari-restore.open_{verb}").result()
     docked = next(dock for name, dock in viewer.window._wrapped_dock_widgets.items() if name.startswith("Restore"))
     widget = docked.inner_widget()
-    assert isinstance(widget, RestoreWidget) and widget.verb.verb == verb
+    assert widget.currentWidget() is widget.restore and widget.restore.verb.verb == verb
     widget.leave()

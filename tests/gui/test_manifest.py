@@ -37,6 +37,38 @@ def test_every_menu_takes_contributions(manifest):
     assert set(manifest.contributions.menus) <= {str(menu) for menu in MenuId.contributables()}
 
 
+def test_every_icon_exists(manifest):
+    from qtpy.QtCore import QFile  # icons of napari's own are named as its resources
+
+    given = [manifest.icon, *(icon for c in manifest.contributions.commands if (icon := c.icon))]
+    for icon in filter(None, given):
+        paths = [icon] if isinstance(icon, str) else [icon.light, icon.dark]
+        assert all((PATH.parent / path).exists() or QFile.exists(f":/{path}") for path in paths), icon
+
+
+def test_npe2_finds_nothing_wrong():
+    done = subprocess.run(["npe2", "validate", str(PATH)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and "valid!" in done.stdout + done.stderr
+
+
+def test_what_a_menu_says(manifest):
+    title = {command.id: command.title for command in manifest.contributions.commands}
+    menus = {menu: [title[item.command] for item in items] for menu, items in manifest.contributions.menus.items()}
+    assert menus["napari/layers/filter"] == ["Denoise", "Super-resolve", "Deblur"]
+    assert menus["napari/file/io_utilities"] == ["Open stack lazily"]
+
+
+def test_every_preference_has_a_description_and_a_valid_default(manifest):
+    if not getattr(manifest.contributions, "configurations", None):
+        pytest.skip("npe2 before 0.8 knows no configurations by name")
+    for group in manifest.contributions.configurations.values():
+        for name, given in group.properties.items():
+            assert given.description and given.title, name
+            assert isinstance(given.default, given.python_type)
+            assert given.enum is None or given.default in given.enum
+            assert (given.minimum or 0) <= given.default if given.type == "number" else True
+
+
 def test_manifest_is_in_sight_at_the_top_level():
     top = PATH.parents[2] / "napari.yaml"
     if not (PATH.parents[2] / "pyproject.toml").exists():
@@ -49,7 +81,7 @@ def test_manifest_is_found_through_the_entry_point():
     assert [widget.display_name for widget in found.contributions.widgets] == ["Restore"]
 
 
-@pytest.mark.parametrize("module", ["napari_restore.gui.readers", "napari_restore.gui.widget"])
+@pytest.mark.parametrize("module", ["napari_restore.gui.readers", "napari_restore.gui.tabs"])
 def test_what_the_plugin_imports_holds_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

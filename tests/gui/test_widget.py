@@ -265,5 +265,5 @@ def test_the_device_is_named(qtbot, widget):
 
 def test_the_plugin_menu_opens_it(qtbot, viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
-    assert isinstance(widget, RestoreWidget)
+    assert isinstance(widget.restore, RestoreWidget)
     widget.leave()

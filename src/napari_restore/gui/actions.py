@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from qtpy.QtCore import Signal
@@ -22,6 +23,7 @@ class Actions(QWidget):  # type: ignore[misc]
     restore_with_file = Signal()
     stop = Signal()
     save = Signal()
+    copy = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,7 +35,10 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button = QPushButton("Restore with…")
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self.copy_button = QPushButton("⋯")
+        self.copy_button.setToolTip("What the main button would do, to paste into a script or a terminal.")
         self._fill_menu()
+        self._fill_copy_menu()
         self._lay_out()
         self.show_verb("denoise")
         self.show_state("idle", has_layer=False, has_model=False)
@@ -52,6 +57,7 @@ class Actions(QWidget):  # type: ignore[misc]
         for button in (self.run_button, self.train_button):
             button.setEnabled(idle and has_layer and not wrong)
         self.run_button.setToolTip(wrong or self._tip)
+        self.copy_button.setEnabled(has_layer and not wrong)
         self.save_button.setEnabled(idle and has_model)
         self._with_last.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
@@ -82,6 +88,17 @@ class Actions(QWidget):  # type: ignore[misc]
         self._with_file.triggered.connect(self.restore_with_file)
         self.restore_button.setMenu(menu)
 
+    def _fill_copy_menu(self) -> None:
+        menu = QMenu(self.copy_button)
+        for words in ("script", "command"):
+            menu.addAction(f"Copy as {words}").triggered.connect(partial(self._copy, words))
+        self.copy_button.setMenu(menu)
+        self.copy_button.setFixedWidth(36)
+        self.copy_button.setAccessibleName("Copy as script or command")
+
+    def _copy(self, words: str, _checked: bool = False) -> None:
+        self.copy.emit(words)
+
     def _lay_out(self) -> None:
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
@@ -90,10 +107,11 @@ class Actions(QWidget):  # type: ignore[misc]
         layout = QGridLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
-        layout.addWidget(self.words, 0, 0, 1, 3)
-        layout.addWidget(self.bar, 1, 0, 1, 3)
+        layout.addWidget(self.words, 0, 0, 1, 4)
+        layout.addWidget(self.bar, 1, 0, 1, 4)
         layout.addWidget(self.run_button, 2, 0, 1, 2)
-        layout.addWidget(self.stop_button, 2, 2)
+        layout.addWidget(self.stop_button, 2, 2, 1, 2)
+        layout.addWidget(self.copy_button, 3, 3)
         for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
             layout.addWidget(button, 3, column)
             layout.setColumnStretch(column, 1)

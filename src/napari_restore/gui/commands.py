@@ -1,22 +1,49 @@
-"""What the menus run besides opening the widget: the same widget, with another task chosen."""
+"""What the menus run besides opening the widget: the same widget with a task chosen, and opening a stack."""
 
 from __future__ import annotations
 
 from napari.viewer import Viewer
+from qtpy.QtWidgets import QFileDialog
 
+from napari_restore.gui.tabs import MainWidget, PageName
 from napari_restore.gui.verbs import VerbName
+
+
+def open_denoise(viewer: Viewer) -> None:
+    """Open the widget to denoise."""
+    _open(viewer, "restore", verb="denoise")
 
 
 def open_super_resolve(viewer: Viewer) -> None:
     """Open the widget to super-resolve."""
-    _open(viewer, "super_resolve")
+    _open(viewer, "restore", verb="super_resolve")
 
 
 def open_deblur(viewer: Viewer) -> None:
     """Open the widget to deblur."""
-    _open(viewer, "deblur")
+    _open(viewer, "restore", verb="deblur")
 
 
-def _open(viewer: Viewer, verb: VerbName) -> None:
-    _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
-    widget.verb.choose(verb)
+def open_compare(viewer: Viewer) -> None:
+    """Open the widget to compare two layers."""
+    _open(viewer, "compare")
+
+
+def open_stack(viewer: Viewer) -> None:
+    """Ask for files, and open each as a lazy layer. A folder of slices or a Zarr opens when it is dropped in."""
+    window = viewer.window._qt_window
+    paths, _ = QFileDialog.getOpenFileNames(window, "Open stacks lazily", "", STACKS)
+    for path in paths:
+        viewer.open(path, plugin="napari-restore")
+
+
+STACKS = "Stacks (*.tif *.tiff *.btf *.tf8 *.lsm *.stk *.zarr.zip *.ozx *.dcm *.dicom *.ima);;All files (*)"
+"""The files among the manifest's patterns, for the dialogue."""
+
+
+def _open(viewer: Viewer, page: PageName, *, verb: VerbName | None = None) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
+    assert isinstance(widget, MainWidget)
+    dock.show()
+    dock.raise_()
+    widget.open(page, verb=verb)

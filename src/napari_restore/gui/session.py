@@ -55,6 +55,8 @@ class Session(QObject):  # type: ignore[misc]
         The model trained last, or None.
     folder
         Where results are written; None stands for a temporary folder.
+    preview_every
+        Seconds between two previews.
     changed
         Signal: what can be done is different now.
     said
@@ -82,6 +84,7 @@ class Session(QObject):  # type: ignore[misc]
         self._unfinished: dict[str, ResultLayer] = {}
         self.model: Any = None
         self.folder: Path | None = None
+        self.preview_every = 2.0
         self.runner = Runner(self)
         self.runner.received.connect(self._receive)
         self.runner.ended.connect(self._end)
@@ -139,7 +142,8 @@ class Session(QObject):  # type: ignore[misc]
         """Begin a run; False, and nothing happens, while another one is going on."""
         if self.runner.running:
             return False
-        self._run = Run(raw, image, wish, PreviewRequest(), ResultLayer(self._viewer, raw, image), keeps_model)
+        request = PreviewRequest(every=self.preview_every)
+        self._run = Run(raw, image, wish, request, ResultLayer(self._viewer, raw, image), keeps_model)
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))

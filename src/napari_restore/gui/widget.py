@@ -9,6 +9,7 @@ from typing import Any, Literal
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
+    QApplication,
     QFileDialog,
     QFrame,
     QGridLayout,
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.job import PreviewRequest
 from napari_restore.gui.actions import Actions, State
 from napari_restore.gui.choices import EffortChoice, FactorChoice, LayerChoice, PlaceChoice, VerbChoice
 from napari_restore.gui.comparing import Baselines, ComparePane
@@ -31,10 +33,11 @@ from napari_restore.gui.noise_choice import NoiseChoice
 from napari_restore.gui.plot import LossPlot
 from napari_restore.gui.preview import Look, PreviewPane
 from napari_restore.gui.psf_choice import PsfChoice
+from napari_restore.gui.reproduce import Words, copying, file_of
 from napari_restore.gui.runner import Ended, Runner
 from napari_restore.gui.session import Session, camera_of
 from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import Engine, Pair, Wish, finding_device, package_engine
+from napari_restore.gui.work import Engine, Pair, Task, Wish, finding_device, package_engine
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -85,6 +88,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.session = Session(self._viewer, self._engine, self)
         self.baselines = Baselines(self._viewer, self._engine, self.session, self)
         self._device = Runner(self)
+        self._copier = Runner(self, every_ms=30)
         self._lay_out()
         self._connect()
         self._paint()
@@ -124,6 +128,20 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.safetensors", _MODEL_FILES)
         if path:
             self.session.save_model(path)
+
+    def copy(self, words: Words) -> None:
+        """Put what the main button would do on the clipboard, as a script or as a command."""
+        if (image := self._opened()) is not None and (wish := self._wish()) is not None:
+            task = Task(image, PreviewRequest(), self._engine, wish, self.place.folder)
+            device = getattr(self._engine, "device", "auto")
+            self._copier.start(copying(words, task, file_of(self.layers.layer), device=device))
+
+    def _take_copied(self, ended: Ended) -> None:
+        if ended.failure is not None:
+            self.messages.say(ended.failure.message, "error")
+            return
+        QApplication.clipboard().setText(ended.result)
+        self.messages.say("Copied: paste it into a script or a terminal.")
 
     # What the widget says.
 
@@ -348,6 +366,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.buttons.restore.connect(self.restore)
         self.buttons.restore_with_file.connect(self._ask_model)
         self.buttons.save.connect(self._ask_where)
+        self.buttons.copy.connect(self.copy)
+        self._copier.ended.connect(self._take_copied)
         self.buttons.stop.connect(self.session.stop)
         self.session.begun.connect(self._begin)
         self.session.changed.connect(self._show_state)
@@ -407,7 +427,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self._described, self.session.runner.flag)
-        for part in (self.session, self.psf, self.noise, self.baselines, self._device):
+        for part in (self.session, self.psf, self.noise, self.baselines, self._device, self._copier):
             part.abandon()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -44,6 +45,8 @@ class Engine(Protocol):
     @property
     def deblur_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
     @property
+    def restore_folder_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
+    @property
     def load_model(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def estimate_noise(self) -> Callable[..., Any]: ...  # noqa: D102
@@ -54,10 +57,13 @@ class Engine(Protocol):
 class _Package:
     """The real engine: each name is imported on first use, which is in the worker thread."""
 
+    def __init__(self, device: str) -> None:
+        self.device = device
+
     def describe_device(self) -> str:
         from napari_restore.methods.device import describe, find_device
 
-        return describe(find_device())
+        return describe(find_device(self.device))
 
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
         from napari_restore.restoration.judging import baseline_layers
@@ -68,12 +74,13 @@ class _Package:
     def __getattr__(self, name: str) -> Any:
         import napari_restore
 
-        return getattr(napari_restore, name)
+        found = getattr(napari_restore, name)
+        return partial(found, device=self.device) if name.endswith("_events") else found
 
 
-def package_engine() -> Engine:
-    """``napari_restore`` itself."""
-    return _Package()
+def package_engine(*, device: str = "auto") -> Engine:
+    """``napari_restore`` itself, whose work is done on this device."""
+    return _Package(device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,12 +140,16 @@ def _denoise(task: Task, stop: threading.Event) -> Events[Any]:
 
 def _image(task: Task, stop: threading.Event) -> Events[Any]:
     """Super-resolve or deblur; stopped while it trains, it gives nothing."""
-    wish = task.wish
+    events = task.engine.super_resolve_events if task.wish.verb == "super_resolve" else task.engine.deblur_events
+    return (yield from events(task.image, **asked(task.wish), output=task.output, preview=task.preview, stop=stop))
+
+
+def asked(wish: Wish) -> dict[str, Any]:
+    """What the verb is called with for a wish; reads the PSF, which may take its time."""
+    if wish.verb == "denoise":
+        return {"effort": wish.effort}
     given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort}
-    if wish.verb == "super_resolve":
-        given["factor"] = wish.factor
-    events = task.engine.super_resolve_events if wish.verb == "super_resolve" else task.engine.deblur_events
-    return (yield from events(task.image, **given, output=task.output, preview=task.preview, stop=stop))
+    return {**given, "factor": wish.factor} if wish.verb == "super_resolve" else given
 
 
 def _train(task: Task, stop: threading.Event) -> Events[Any]:

@@ -1,0 +1,179 @@
+"""The dock widget "Restore": one tab for each thing that one does, and the user's preferences where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qtpy.QtCore import QEvent, QSize
+from qtpy.QtWidgets import QTabWidget, QWidget
+
+from napari_restore.gui.batch import BatchWidget
+from napari_restore.gui.compare import CompareWidget
+from napari_restore.gui.verbs import VerbName
+from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.work import Engine, package_engine
+
+PageName = Literal["restore", "batch", "compare"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One tab.
+
+    Attributes
+    ----------
+    name
+        What the rest of the plugin calls it.
+    label
+        On the tab; the letter after ``&`` goes there with Alt.
+    tip
+        What it is for.
+    make
+        Makes its widget for a viewer and an engine, knowing the tabs before it. The widget has a method ``leave`` that
+        gives the viewer back.
+    """
+
+    name: PageName
+    label: str
+    tip: str
+    make: Callable[[Any, Engine, Mapping[PageName, Any]], Any]
+
+
+PAGES: tuple[Page, ...] = (
+    Page(
+        "restore",
+        "&Restore",
+        "Denoise, super-resolve or deblur one image.",
+        lambda viewer, engine, before: RestoreWidget(viewer, engine=engine),
+    ),
+    Page(
+        "batch",
+        "&Batch",
+        "Restore each image of a folder with one model.",
+        lambda viewer, engine, before: BatchWidget(viewer, engine=engine, session=before["restore"].session),
+    ),
+    Page(
+        "compare",
+        "Co&mpare",
+        "Two layers behind a curtain or by turns, and their difference.",
+        lambda viewer, engine, before: CompareWidget(viewer),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What the user has set under File > Preferences > napari-restore.
+
+    Attributes
+    ----------
+    device
+        As ``napari_restore`` takes it.
+    folder
+        Where results are written; None for a temporary folder.
+    preview_interval
+        Seconds between two previews, while a network learns.
+    """
+
+    device: str = "auto"
+    folder: Path | None = None
+    preview_interval: float = 2.0
+
+    @classmethod
+    def read(cls) -> Preferences:
+        """As they are now; before napari 0.9, which has no such page, as they come."""
+        try:
+            from napari.settings import get_plugin_settings
+        except ImportError:
+            return cls()
+        try:
+            given = get_plugin_settings("napari-restore").work
+        except KeyError:  # the plugin is disabled, or a test has none
+            return cls()
+        folder = given.output_folder.strip()
+        return cls(given.device, Path(folder).expanduser() if folder else None, given.preview_interval)
+
+
+class MainWidget(QTabWidget):  # type: ignore[misc]
+    """Everything the plugin does with a viewer, a tab each.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer to work in.
+    engine
+        What does the work; the package itself unless a test brings its own.
+    preferences
+        Those of the user unless a test brings its own.
+    """
+
+    def __init__(
+        self, napari_viewer: Any, *, engine: Engine | None = None, preferences: Preferences | None = None
+    ) -> None:
+        super().__init__()
+        self._docked = False
+        preferences = preferences or Preferences.read()
+        engine = engine or package_engine(device=preferences.device)
+        self.pages: dict[PageName, Any] = {}
+        for page in PAGES:
+            self.pages[page.name] = page.make(napari_viewer, engine, self.pages)
+            self.addTab(self.pages[page.name], page.label)
+            self.setTabToolTip(self.count() - 1, page.tip)
+        self.setDocumentMode(True)
+        self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
+        self.setAccessibleName("napari-restore")
+        self.restore.place.use(preferences.folder)
+        self.restore.session.preview_every = preferences.preview_interval
+
+    @property
+    def restore(self) -> RestoreWidget:
+        """The tab for one image."""
+        widget: RestoreWidget = self.pages["restore"]
+        return widget
+
+    @property
+    def batch(self) -> BatchWidget:
+        """The tab for a folder of images."""
+        widget: BatchWidget = self.pages["batch"]
+        return widget
+
+    @property
+    def compare(self) -> CompareWidget:
+        """The tab for two layers."""
+        widget: CompareWidget = self.pages["compare"]
+        return widget
+
+    def open(self, name: PageName, *, verb: VerbName | None = None) -> QWidget:
+        """Bring a tab to the front, and choose what to do there."""
+        page: QWidget = self.pages[name]
+        self.setCurrentWidget(page)
+        # While a run goes on, its settings stay in sight.
+        if verb is not None and not self.restore.session.runner.running:
+            self.restore.verb.choose(verb)
+        return page
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Narrow enough for a laptop's screen beside the canvas."""
+        return QSize(400, 700)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Taken out of its dock for good: the user has closed it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange:
+            if self._docked and self.parent() is None:
+                self.leave()
+                self.deleteLater()
+            self._docked = self.parent() is not None
+
+    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Closed as a window of its own."""
+        self.leave()
+        super().closeEvent(event)
+
+    def leave(self) -> None:
+        """Stop the work, and give the viewer back as it was."""
+        for page in self.pages.values():
+            page.leave()

@@ -1,0 +1,285 @@
+"""The tab "Batch": rows and their states, a stop, a viewer that goes away, results in the viewer."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.events import FileState, Note, RestorationStarted, Saved, Stopped, TileDone
+from napari_restore.core.region import Region
+from napari_restore.gui import runner as room
+from napari_restore.gui.batch import BatchWidget
+from napari_restore.store.finished import Finished
+
+TILES = 4
+
+
+class PretendFolderEngine:
+    """Says what the real engine says of a folder: b fails, c is done before, the others have four tiles."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict] = []
+        self.threads: list[threading.Thread] = []
+        self.step = threading.Event()
+        self.step.set()
+        self.closed = 0
+        self.raises: Exception | None = None
+
+    def restore_folder_events(self, folder, model, *, output, pattern, stop):
+        self.calls.append({"folder": folder, "model": model, "output": output, "pattern": pattern})
+        self.threads.append(threading.current_thread())
+        if self.raises is not None:
+            raise self.raises
+        paths = sorted(folder.glob(pattern))
+        files = [(str(p), str(output / f"{p.stem}_denoised.tif")) for p in paths]
+        try:
+            for i, file in enumerate(files):
+                yield FileState(i, len(files), *file, "waiting")
+            for i, file in enumerate(files):
+                state = {"b": "failed", "c": "skipped"}.get(paths[i].stem, "done")
+                if state == "done":
+                    yield FileState(i, len(files), *file, "running")
+                    yield Note("the result is uint16")
+                    yield RestorationStarted("p", "0", TILES, 0, (8, 8), (0, 0), 1, "uint16", "cpu", "float32")
+                    for tile in range(TILES):
+                        while not self.step.wait(0.01) and not stop.is_set():
+                            pass
+                        if stop.is_set():
+                            yield FileState(i, len(files), *file, "waiting")
+                            yield Stopped("batch", i, str(output))
+                            return
+                        yield TileDone(tile, tile + 1, TILES, Region((0,), (1,)), 0.1, None)
+                    Path(file[1]).parent.mkdir(exist_ok=True)
+                    tifffile.imwrite(file[1], np.full((20, 30), i, np.uint8))
+                    yield Saved(file[1], "image")
+                yield FileState(i, len(files), *file, state, "it is an empty file." if state == "failed" else "")
+        finally:
+            self.closed += 1
+
+
+@pytest.fixture
+def engine():
+    return PretendFolderEngine()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "raw"
+    place.mkdir()
+    for name in "abcd":
+        tifffile.imwrite(place / f"{name}.tif", np.ones((20, 30), np.uint8))
+    np.save(place / "e.npy", np.ones((20, 30)))
+    return place
+
+
+@pytest.fixture
+def widget(viewer, engine):
+    widget = BatchWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Batch")
+    return widget
+
+
+@pytest.fixture
+def ready(widget, folder, tmp_path):
+    widget.folder.line.setText(str(folder))
+    widget.pattern.setText("*.tif")
+    widget.model.use(tmp_path / "m.safetensors")
+    return widget
+
+
+def wait(qtbot, widget):
+    qtbot.waitUntil(lambda: not widget.runner.running, timeout=10_000)
+
+
+def cells(widget, column=1, role=Qt.ItemDataRole.DisplayRole):
+    return [widget.rows.data(widget.rows.index(i, column), role) for i in range(widget.rows.rowCount())]
+
+
+def test_nothing_runs_before_everything_is_chosen(qtbot, widget, folder, tmp_path, monkeypatch):
+    assert not widget.run_button.isEnabled() and "folder" in widget.run_button.toolTip()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    widget.folder.button.click()
+    assert widget.results.path == folder / "restored", "suggested, not asked for"
+    assert not widget.run_button.isEnabled() and "model" in widget.run_button.toolTip()
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "m.safetensors"), ""))
+    widget.model.setCurrentIndex(widget.model.count() - 1)
+    widget.model.activated.emit(widget.model.count() - 1)
+    assert widget.model.model == str(tmp_path / "m.safetensors")
+    assert widget.run_button.isEnabled() and not widget.cancel_button.isEnabled()
+    widget.results.line.clear()
+    assert not widget.run_button.isEnabled()
+
+
+def test_the_images_are_listed_before_and_results_among_them_are_not(qtbot, widget, folder, monkeypatch):
+    threads = []
+    real = Finished.open
+    monkeypatch.setattr(Finished, "open", lambda path: (threads.append(threading.current_thread()), real(path))[1])
+    widget.folder.line.setText(str(folder))
+    qtbot.waitUntil(lambda: len(widget.rows.rows) == 5, timeout=5000)
+    assert cells(widget, 0) == ["a.tif", "b.tif", "c.tif", "d.tif", "e.npy"]
+    assert set(cells(widget)) == {"waiting"} and widget.words.text() == "5 images"
+    widget.pattern.setText("*.npy")
+    qtbot.waitUntil(lambda: len(widget.rows.rows) == 1, timeout=5000)
+    widget.folder.line.setText(str(folder / "nowhere"))
+    qtbot.waitUntil(lambda: not widget.rows.rows, timeout=5000)
+    assert "cannot be listed" in widget.words.text()
+    widget.results.line.setText(str(folder))
+    widget.folder.line.setText(str(folder))
+    widget.pattern.setText("")
+    qtbot.waitUntil(lambda: len(widget.rows.rows) == 5, timeout=5000)
+    assert threads and threading.main_thread() not in threads
+
+
+def test_a_run_shows_the_state_of_every_file(qtbot, ready, folder, engine):
+    ready.run_button.click()
+    assert not ready.run_button.isEnabled() and ready.cancel_button.isEnabled() and not ready.folder.isEnabled()
+    wait(qtbot, ready)
+    asked = {"folder": folder, "model": str(folder.parent / "m.safetensors"), "output": folder / "restored"}
+    assert engine.calls == [{**asked, "pattern": "*.tif"}] and threading.main_thread() not in engine.threads
+    assert cells(ready) == ["done", "failed: it is an empty file.", "done before", "done"]
+    tips = cells(ready, role=Qt.ItemDataRole.ToolTipRole)
+    assert "it is an empty file." in tips[1] and "Double click" in tips[0] and "Double click" not in tips[1]
+    assert ready.words.text() == "2 done, 1 done before, 1 failed" and ready.bar.value() == 1000
+    assert ready.run_button.isEnabled() and not ready.cancel_button.isEnabled() and engine.closed == 1
+
+
+def test_progress_is_that_of_the_file_and_of_all(qtbot, ready, engine):
+    engine.step.clear()
+    ready.run_button.click()
+    qtbot.waitUntil(lambda: cells(ready)[:1] == ["running, 0%"], timeout=5000)
+    assert cells(ready)[1:] == ["waiting"] * 3
+    ready.rows.take([TileDone(0, 1, TILES, Region((0,), (1,)), 0.1, None)])
+    assert cells(ready)[0] == "running, 25%"
+    assert cells(ready, role=Qt.ItemDataRole.UserRole)[0] == 0.25
+    assert ready._progress() == ("Image 1 of 4: a.tif", 0.25 / 4)
+    ready.run()
+    assert len(engine.calls) == 1, "one run at a time"
+    engine.step.set()
+    wait(qtbot, ready)
+    assert cells(ready)[0] == "done"
+
+
+def test_a_stop_keeps_what_is_done_and_the_next_run_goes_on(qtbot, ready, engine):
+    engine.step.clear()
+    ready.run_button.click()
+    qtbot.waitUntil(lambda: cells(ready)[:1] == ["running, 0%"], timeout=5000)
+    ready.cancel_button.click()
+    assert not ready.cancel_button.isEnabled() and "Stopping" in ready.words.text()
+    wait(qtbot, ready)
+    assert set(cells(ready)) == {"waiting"} and "4 left: run again" in ready.words.text()
+    assert engine.closed == 1 and ready.run_button.isEnabled()
+    engine.step.set()
+    ready.run_button.click()
+    wait(qtbot, ready)
+    assert cells(ready)[0] == "done"
+
+
+@pytest.mark.parametrize("error", [RestoreError("m.safetensors is damaged."), RuntimeError("CUDA is gone")])
+def test_a_failure_of_all_is_said_and_nothing_is_stuck(qtbot, ready, engine, error):
+    engine.raises = error
+    ready.run()
+    wait(qtbot, ready)
+    assert str(error) in ready.words.text() and ready.run_button.isEnabled()
+
+
+def test_a_double_click_opens_what_is_done(qtbot, viewer, ready):
+    ready.run()
+    wait(qtbot, ready)
+    ready.table.doubleClicked.emit(ready.rows.index(1, 0))
+    ready.table.doubleClicked.emit(ready.rows.index(3, 1))
+    qtbot.waitUntil(lambda: "d_denoised" in viewer.layers, timeout=5000)
+    assert np.asarray(viewer.layers["d_denoised"].data).max() == 3 and len(viewer.layers) == 1
+    (ready.results.path / "a_denoised.tif").unlink()
+    qtbot.waitUntil(lambda: not ready._opener.running, timeout=5000)
+    ready.table.doubleClicked.emit(ready.rows.index(0, 0))
+    qtbot.waitUntil(lambda: "does not exist" in ready.words.text(), timeout=5000)
+
+
+@pytest.mark.parametrize("how", ["dock", "leave"])
+def test_closed_amid_a_run_it_ends_and_touches_nothing_more(qtbot, viewer, ready, engine, how):
+    engine.step.clear()
+    ready.run()
+    qtbot.waitUntil(lambda: bool(engine.threads), timeout=5000)
+    if how == "dock":
+        viewer.window.remove_dock_widget(ready)
+    else:
+        ready.leave()
+    qtbot.waitUntil(lambda: engine.closed == 1 and not room._ALIVE, timeout=5000)
+
+
+class PretendSession(QObject):
+    changed = Signal()
+    model = None
+
+
+def test_the_model_trained_last_is_offered(viewer, engine, qtbot, tmp_path):
+    session = PretendSession()
+    widget = BatchWidget(viewer, engine=engine, session=session)
+    qtbot.addWidget(widget)
+    assert widget.model.model is None
+    session.model = SimpleNamespace(name="first")
+    session.changed.emit()
+    assert widget.model.model is session.model
+    session.model = SimpleNamespace(name="second")
+    assert widget.model.model is session.model, "the last one, whichever that is by then"
+    widget.model.use(tmp_path / "m.safetensors")
+    session.changed.emit()
+    assert widget.model.model == str(tmp_path / "m.safetensors"), "what was chosen stays chosen"
+    widget.leave()
+
+
+def test_everything_is_in_sight_in_a_small_dock(qtbot, viewer, engine, folder):
+    widget = BatchWidget(viewer, engine=engine)
+    qtbot.addWidget(widget)
+    widget.folder.line.setText("/a/rather/long/path/to/the/images/of/last/year" * 5)
+    widget.model.use("a_rather_long_name_of_a_model_trained_last_year" * 3 + ".safetensors")
+    widget._say("Image 3 of 4: a rather long name of an image " * 4)
+    widget.resize(400, 700)
+    with qtbot.waitExposed(widget):
+        widget.show()
+    assert (widget.width(), widget.height()) == (400, 700), "nothing makes it larger"
+    for part in (widget.folder, widget.model, widget.results, widget.table, widget.run_button, widget.cancel_button):
+        assert widget.rect().contains(part.geometry()) and part.isVisible(), part
+    assert widget.table.height() > 300
+    widget.leave()
+
+
+def test_every_control_says_what_it_is_for(ready):
+    lines = [w for w in ready.findChildren(QWidget) if type(w).__name__ in ("QLineEdit", "QPushButton", "ModelChoice")]
+    assert len(lines) >= 7
+    assert all(w.toolTip() for w in lines)
+
+
+def test_the_real_engine_restores_a_folder(qtbot, viewer, folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    from napari_restore.core.normalisation import Normalisation
+    from napari_restore.store.model import Model, build_method
+
+    torch.manual_seed(0)
+    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    Model("noise2void", method.eval(), Normalisation((1.0,), (1.0,))).save(tmp_path / "m.safetensors")
+    (folder / "d.tif").write_bytes(b"")
+    widget = BatchWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Batch")
+    widget.folder.line.setText(str(folder))
+    widget.model.use(tmp_path / "m.safetensors")
+    for expected in (["done", "done", "done", "failed: ", "done"], ["done before"] * 3 + ["failed: ", "done before"]):
+        widget.run_button.click()
+        wait(qtbot, widget)
+        assert [c[: len(e)] for c, e in zip(cells(widget), expected, strict=True)] == expected, widget.words.text()
+    assert "0 bytes" in cells(widget)[3]
+    widget.table.doubleClicked.emit(widget.rows.index(4, 0))
+    qtbot.waitUntil(lambda: "e_denoised" in viewer.layers, timeout=5000)
