@@ -15,10 +15,12 @@ from napari_restore import methods, metrics
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
+from napari_restore.methods.choosing import choose
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine
 from napari_restore.restoration.batch import restore_folder_events
+from napari_restore.restoration.checking import check, check_events
 from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
@@ -115,7 +117,7 @@ def denoise_events(
     second, target
         Another acquisition, or the clean image, for methods that want one.
     method
-        A name from ``list_methods``; ``"auto"`` chooses.
+        A name from ``list_methods``; ``"auto"`` chooses by what is given and by the noise, and says why in a ``Note``.
     model
         A trained model to restore with, instead of training.
     effort
@@ -185,9 +187,11 @@ def denoise_events(
         opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite,
         version=version, stop=stop,
     )  # fmt: skip
-    if restored.complete:
-        kept.unlink(missing_ok=True)
-    return restored
+    if not restored.complete:
+        return restored
+    kept.unlink(missing_ok=True)
+    checked = yield from check_events(opened, restored.model, device=device)
+    return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
 
 
 def super_resolve_events(
@@ -303,12 +307,16 @@ def train_events(
     second, target, effort, steps, seconds, device, precision, seed, axes, pixel_size, channel, stop, preview, **config
         As for ``denoise_events``.
     """
-    chosen = _choose(method)
-    kind = methods.find(chosen)
-    _check_needs(kind, second=second, target=target)
     opened = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(images)]
     judges = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(validation)]
     _check_alike([*opened, *judges])
+    yield from _notes(opened)
+    if method == "auto":
+        choice = choose(opened, second=bool(_several(second)), target=bool(_several(target)))
+        method, config = choice.method, {**choice.config, **config}
+        yield Note(f"method {method} was chosen: {choice.reason}")
+    kind = methods.find(method)
+    _check_needs(kind, second=second, target=target)
     if judges and kind.needs:
         raise RestoreError(
             f"{kind.label} is judged on held-out pixels of the images it learns from: leave validation out."
@@ -316,14 +324,21 @@ def train_events(
     if effort not in get_args(EffortName):
         raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
     level = kind.efforts[effort]
-    partners = [
-        open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(second) or _several(target)
-    ]
-    fit = kind.fit_to(methods.configure(chosen, {**level.config, **config}), opened)
+    settled = methods.configure(method, {**level.config, **config})
+    partners = kind.partners(
+        settled,
+        opened,
+        [
+            open_image(i, axes=axes, pixel_size=pixel_size, channel=channel)
+            for i in _several(second) or _several(target)
+        ],
+    )
+    if kind.needs and not partners:
+        raise RestoreError(f"{kind.label} needs {kind.needs[0]}: give one.")
+    fit = kind.fit_to(settled, opened)
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
     torch.manual_seed(seed)
-    built = build_method(chosen, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
-    yield from _notes(opened)
+    built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
     yield from fit.notes
     settings = TrainingSettings(
         budget,
@@ -339,12 +354,13 @@ def train_events(
     return (
         yield from loop.train_events(
             opened,
-            name=chosen,
+            name=method,
             method=built,
             settings=settings,
             validation=judges,
             partners=partners or None,
             normalisation=fit.normalisation,
+            noise=_known_noise(opened) if kind.noisy_targets else None,
             stop=stop,
             preview=preview,
         )
@@ -430,11 +446,23 @@ def evaluate(
     image: Any,
     reference: Any = None,
     *,
+    model: Model | str | Path | None = None,
     measures: Sequence[str] | None = None,
     axes: str | None = None,
     channel: int | str | None = None,
 ) -> dict[str, float]:
-    """Measure an image, against a reference where there is one.
+    """Measure an image, against a reference where there is one, or what a model would make of it, without any.
+
+    Parameters
+    ----------
+    image
+        A restored one; with ``model``, a noisy one.
+    reference
+        The truth, of the same shape.
+    model
+        A trained denoiser: what it makes of the middle of the image is judged without the truth (``checking.check``).
+    measures
+        Names of what is wanted, of those below.
 
     Returns
     -------
@@ -443,9 +471,13 @@ def evaluate(
         of planes spread over it; with a reference also ``psnr`` (dB, over the reference's range), ``psnr_fitted``
         (after a fitted gain and offset), ``ssim``, ``frc`` (resolution in pixels that image and reference share) and
         ``whiteness`` (of their difference; 0 for white noise); or those of them named in ``measures``. What an image is
-        too small for is left out unless it was named.
+        too small for is left out unless it was named. With a model ``estimated_psnr`` and ``estimated_psnr_at_least``
+        (dB, SURE), ``psnr_before``, ``structure`` (share of the image with structure in what was removed) and
+        ``removed_whiteness``.
     """
     opened = open_image(image, axes=axes, channel=channel)
+    if model is not None:
+        return _estimated(opened, model if isinstance(model, Model) else load_model(model))
     alone = ["noise_sigma", *metrics.ALONE]
     known = [*alone, *metrics.WITH_REFERENCE]
     wanted = list(measures) if measures is not None else (known if reference is not None else alone)
@@ -480,6 +512,23 @@ def evaluate(
         )
     order = [opened.axes.index(a) for a in sorted(opened.axes, key=lambda a: "YX".find(a))]
     return values | measured(against, *(each.read().transpose(order) for each in (opened, truth)))
+
+
+def _estimated(image: Image, model: Model) -> dict[str, float]:
+    checked = check(image, model)
+    if checked is None:
+        raise RestoreError(
+            f"{image.name} is too small to judge {model.name} by, or it undoes an operator: deblur and super_resolve "
+            "judge their results themselves."
+        )
+    known = {
+        "estimated_psnr": checked.psnr,
+        "estimated_psnr_at_least": checked.psnr_at_least,
+        "psnr_before": checked.psnr_before,
+        "structure": checked.structure,
+        "removed_whiteness": checked.whiteness,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | None = None) -> NoiseLevel:
@@ -557,6 +606,17 @@ def _psf_text(psf: Any) -> str:
     return psfs.inline(psfs.from_pixels(pixels))
 
 
+def _known_noise(images: Sequence[Image]) -> list[float] | None:
+    """Variance of each channel's noise, or None where it cannot be measured well."""
+    channels = images[0].geometry.length("C")
+    planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
+    try:
+        levels = [estimate([without_filling(p) for p in each]) for each in planes]
+    except ImageError:  # too small
+        return None
+    return [level.sigma**2 for level in levels] if all(level.reliable for level in levels) else None
+
+
 def _number(name: str, given: float | str) -> float:
     try:
         return float(given)
@@ -571,10 +631,6 @@ def _waited_for(events: Events[Restored | None]) -> Restored:
             "stopped while training, before there was a result: give more time, or do not stop it."
         )
     return restored
-
-
-def _choose(method: str) -> str:
-    return "noise2void" if method == "auto" else method
 
 
 def _notes(images: Sequence[Image]) -> Iterator[Note]:
@@ -600,8 +656,8 @@ def _unless_stopped(events: Events[Model]) -> Events[Model | None]:
 
 def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: int, config: Mapping[str, Any]) -> None:
     """Refuse to go on with a model that was trained with other settings than those asked for now."""
-    kind = methods.find(_choose(method))
-    asked = {"method": _choose(method), "seed": seed, **kind.efforts[effort].config, **config}
+    method = model.name if method == "auto" else method  # what it chose then, it would choose now
+    asked = {"method": method, "seed": seed, **methods.find(method).efforts[effort].config, **config}
     had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
     for name, value in asked.items():
         left_open = value == "auto" or (name == "psf" and ".." in value)
@@ -613,16 +669,13 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
 
 
 def _check_needs(kind: Any, *, second: Any, target: Any) -> None:
-    """Refuse what the method has no use for, what it lacks, and two images to go with one."""
+    """Refuse what the method has no use for, and two images to go with one."""
     given = [name for name, images in (("second", second), ("target", target)) if _several(images)]
     usable = (*kind.needs, *kind.takes)
     for name in given:
         if name not in usable:
             known = f"the noisy image and a {' or '.join(usable)}" if usable else "the noisy image alone"
             raise RestoreError(f"{kind.label} learns from {known}: leave {name} out.")
-    for name in kind.needs:
-        if name not in given:
-            raise RestoreError(f"{kind.label} needs {name}: give one.")
     if len(given) > 1:
         raise RestoreError("second and target are both given: an image has one to go with it. Leave one of them out.")
 

@@ -368,7 +368,7 @@ def test_tasks_share_the_tiles_and_are_long_enough(tiles: int, batch: int, secon
     made = clusters.blocks(todo, batch=batch, seconds=seconds, slots=slots)
     assert [i for block in made for i in block] == todo
     assert all(block and len(block) % batch == 0 for block in made[:-1]), "only the last batch is filled up"
-    longest = max(map(len, made)) / batch * seconds
+    longest = max(math.ceil(len(block) / batch) for block in made) * seconds
     share = math.ceil(tiles / batch) / slots * seconds
     if share >= clusters.TASK_SECONDS:
         assert longest >= clusters.TASK_SECONDS * 0.999

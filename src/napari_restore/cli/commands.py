@@ -318,14 +318,17 @@ def batch(
 def evaluate(
     image: Annotated[Path, typer.Argument(metavar="IMAGE")],
     reference: Annotated[Path | None, typer.Option(metavar="REF", help="The truth, of the same shape.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Judge what this denoiser makes of IMAGE, without a truth.")
+    ] = None,
     axes: Axes = None,
     channel: Channel = None,
     as_json: Json = False,
 ) -> None:
-    """Measure an image, against a reference where there is one."""
+    """Measure an image: by itself, against a reference, or what a model makes of it."""
     from napari_restore import evaluate as measure
 
-    values = measure(image, reference, axes=axes, channel=channel)
+    values = measure(image, reference, model=model, axes=axes, channel=channel)
     _tell(values, as_json=as_json)
 
 

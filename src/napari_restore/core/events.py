@@ -28,7 +28,10 @@ class Note:
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Training is set up; the first step comes next."""
+    """Training is set up; the first step comes next.
+
+    ``floor`` is the held-out loss that noise alone makes, of a perfect result; None where that is not known.
+    """
 
     method: str
     device: str
@@ -38,6 +41,7 @@ class TrainingStarted:
     batch: int
     steps: int | None
     seconds: float | None
+    floor: float | None = None
 
 
 @dataclass(frozen=True)

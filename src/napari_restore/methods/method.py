@@ -83,6 +83,8 @@ class Method(nn.Module):
         At its peak, where the user gives none.
     clip
         Gradients longer than this are cut to it; None leaves them as they are.
+    noisy_targets
+        Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     """
@@ -95,6 +97,7 @@ class Method(nn.Module):
     efforts: ClassVar[Mapping[str, Effort]]
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
+    noisy_targets: ClassVar[bool] = False
 
     config: Any
     spatial: str
@@ -109,6 +112,11 @@ class Method(nn.Module):
     def fit_to(cls, config: Any, images: Sequence[Image]) -> Fit:
         """Settle everything the config leaves to ``"auto"`` for these images."""
         raise NotImplementedError
+
+    @classmethod
+    def partners(cls, config: Any, images: Sequence[Image], given: Sequence[Image]) -> Sequence[Image]:
+        """What goes with the images while it learns, of those ``given`` as second acquisition or as clean image."""
+        return given
 
     @property
     def radius(self) -> tuple[int, ...]:

@@ -55,6 +55,7 @@ class Noise2Noise(Denoiser):
     )
     needs: ClassVar[tuple[str, ...]] = ("second",)
     Config: ClassVar[type] = Noise2NoiseConfig
+    noisy_targets: ClassVar[bool] = True
     config: Noise2NoiseConfig
 
     @classmethod

@@ -69,6 +69,7 @@ class Noise2Void(Method):
         "normal": Effort(60, {"width": 16, "depth": 2}),
         "thorough": Effort(600, {"width": 32, "depth": 3}),
     }
+    noisy_targets: ClassVar[bool] = True
     unet: ClassVar[Mapping[str, Any]] = {}
     """What its networks have besides their size."""
     config: Noise2VoidConfig

@@ -86,6 +86,7 @@ class Posterior(Denoiser):
         "thorough": Effort(600, {"width": 32, "depth": 2, "blocks": 2}),
     }
     learning_rate: ClassVar[float] = 2e-3
+    noisy_targets: ClassVar[bool] = True
     config: PosteriorConfig
 
     def build(self) -> nn.Module:

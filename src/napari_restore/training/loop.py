@@ -24,6 +24,7 @@ from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
+from napari_restore.training.advice import advice
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
@@ -44,6 +45,7 @@ class _Given:
     validation: Sequence[Image]
     validation_partners: Sequence[Image] | None
     normalisation: Normalisation | None
+    noise: Sequence[float] | None
 
     @property
     def pairs(self) -> list[tuple[Sequence[Image], Sequence[Image] | None]]:
@@ -62,6 +64,7 @@ def train_events(
     partners: Sequence[Image] | None = None,
     validation_partners: Sequence[Image] | None = None,
     normalisation: Normalisation | None = None,
+    noise: Sequence[float] | None = None,
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
 ) -> Events[Model]:
@@ -83,6 +86,8 @@ def train_events(
         Those of ``validation``, if there are any.
     normalisation
         Constants the method was built for, instead of those measured on the first blocks.
+    noise
+        Variance of the noise of each channel, where it is known and the held-out loss will end there.
     stop
         Looked at between steps. Once set, training keeps what it has and ends.
     preview
@@ -99,7 +104,7 @@ def train_events(
     RestoreError
         If the images cannot be trained on, or a run folder holds something else.
     """
-    given = _Given(images, partners, validation, validation_partners, normalisation)
+    given = _Given(images, partners, validation, validation_partners, normalisation, noise)
     for part, mates in given.pairs:
         _check_partners(part, mates, method)
     events = _train(given, name, method, settings, stop, preview)
@@ -136,7 +141,8 @@ def _train(
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
         first = session.state.step
-        yield _started(session, name)
+        floor = _floor(noise=given.noise, normalisation=session.pool.normalisation)
+        yield _started(session, name, floor)
         try:
             # Another number of threads adds in another order: a budget in steps promises the same result again.
             with tuned_threads(active=device.type == "cpu" and settings.budget.steps is None) as tuner:
@@ -155,6 +161,8 @@ def _train(
             yield Stopped("training", session.state.step, path)
         else:
             yield Trained(session.state.step, session.seconds, session.validation)
+            if floor is not None:
+                yield from advice(session.trace, floor=floor)
         return Model(
             name,
             session.state.average,
@@ -304,7 +312,14 @@ def _precision(asked: str, device: torch.device) -> Precision:
     raise RestoreError(f"precision {asked!r} is unknown: use auto, float32 or bfloat16.")
 
 
-def _started(session: Session, name: str) -> TrainingStarted:
+def _floor(*, noise: Sequence[float] | None, normalisation: Normalisation) -> float | None:
+    """The held-out loss that noise of this variance makes, the mean of the channels."""
+    if noise is None or not all(normalisation.std):
+        return None
+    return sum(v / s**2 for v, s in zip(noise, normalisation.std, strict=True)) / len(noise)
+
+
+def _started(session: Session, name: str, floor: float | None) -> TrainingStarted:
     budget = session.settings.budget
     return TrainingStarted(
         method=name,
@@ -315,6 +330,7 @@ def _started(session: Session, name: str) -> TrainingStarted:
         batch=session.batch,
         steps=budget.steps,
         seconds=budget.seconds,
+        floor=floor,
     )
 
 

@@ -54,6 +54,7 @@ class Session:
         self._last_loss = 0.0
         self._frozen = False
         self.validation: float | None = None
+        self.trace: list[tuple[float, float]] = []
 
     @property
     def seconds(self) -> float:
@@ -89,6 +90,7 @@ class Session:
     def validate(self) -> float:
         """Loss of the averaged weights on the held-out pixels, always the same ones."""
         self.validation = self.state.held_out_loss(self._held_out, seed=_HELD_OUT_SEED)
+        self.trace.append((self.fraction, self.validation))
         return self.validation
 
     def measure(self) -> Measured:

@@ -1,0 +1,85 @@
+"""Which denoiser suits some images: ``method="auto"``, and why, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_restore.core.errors import ImageError
+from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
+from napari_restore.metrics.noise_level import NoiseLevel, estimate
+from napari_restore.sources import Image
+from napari_restore.sources.planes import planes_of_all, without_filling
+
+_FEWEST_PIXELS = 16  # along Y and X, for a posterior mean
+_LONGEST = 16  # of a mask to either side
+_CORRELATED = 0.15
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method for some images.
+
+    Attributes
+    ----------
+    method
+        Its name.
+    reason
+        One sentence for the user.
+    config
+        What was measured and the method is to know, such as the mask that correlated noise asks for.
+    """
+
+    method: str
+    reason: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose(images: Sequence[Image], *, second: bool = False, target: bool = False) -> Choice:
+    """The denoiser for images of one kind, with or without a second acquisition or a clean image of each.
+
+    What is given beside the image counts most: a clean image, then a second acquisition. Of a noisy image alone the
+    noise is looked at: correlated along Y or X it needs structured Noise2Void; white, and its variance known, it allows
+    for a posterior mean; else Noise2Void, in its second version, which asks the least.
+    """
+    if target:
+        return Choice("supervised_denoising", "there is a clean image to learn from, and nothing teaches better")
+    if second:
+        return Choice("noise2noise", "a second acquisition is the best teacher there is without a clean image")
+    shortest = min(image.geometry.length(a) for image in images for a in "YX")
+    if shortest < _FEWEST_PIXELS:
+        return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
+    planes = [without_filling(p) for p in planes_of_all(images)]
+    correlation = noise_correlation(planes)
+    if correlation.direction != "none":
+        return _structured(correlation, shortest)
+    try:
+        level = estimate(planes)
+    except ImageError:
+        return Choice("noise2void2", "its noise cannot be measured, and this needs no knowledge of it")
+    return _white(level)
+
+
+def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
+    """A mask as wide as the noise is alike; what it hides, the network cannot copy."""
+    y, x = (min(n, _LONGEST, (shortest - 1) // 4) for n in correlation.length_yx)
+    along = " and ".join(f"along {a} over {n} px" for a, n in (("Y", y), ("X", x)) if n)
+    strongest = max(correlation.lag_1[-2:])
+    cross = np.zeros((2 * y + 1, 2 * x + 1), int)
+    cross[y, :] = cross[:, x] = 1
+    reason = f"noise is correlated {along}, by {strongest:.2f} between neighbours, and they are hidden together"
+    return Choice("struct_noise2void", reason, {"mask": cross.tolist()})
+
+
+def _white(level: NoiseLevel) -> Choice:
+    if level.reliable and level.sigma > 0 and abs(level.correlation) < _CORRELATED:
+        kind = "grows with the signal" if level.gain > 0 else "is the same everywhere"
+        return Choice(
+            "posterior",
+            f"noise is independent from pixel to pixel and {kind}, so that a pixel's own value can be put to use",
+        )
+    why = "correlated with its neighbours' in all directions" if level.reliable else "not sure enough"
+    return Choice("noise2void2", f"the noise measured is {why} to use a pixel's own value, and this does without")
