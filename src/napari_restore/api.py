@@ -15,7 +15,9 @@ from napari_restore import methods, metrics
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.choosing import choose
+from napari_restore.methods.measuring import constants
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine
@@ -270,6 +272,7 @@ def train_events(
     second: Any = None,
     target: Any = None,
     validation: Any = None,
+    start: Model | str | Path | None = None,
     effort: EffortName = "normal",
     steps: int | None = None,
     seconds: float | None = None,
@@ -298,6 +301,9 @@ def train_events(
         A name from ``list_methods``; ``"auto"`` chooses.
     validation
         Images to measure the held-out loss on. Without them, a hundredth of the pixels is held out.
+    start
+        A trained model to go on from, with its method and its settings, instead of from fresh weights: a budget of
+        seconds brings it to new images of the same kind. Noise and constants are measured on these.
     patch, batch
         Pixels of a patch along each spatial axis, and patches a step.
     learning_rate
@@ -311,7 +317,10 @@ def train_events(
     judges = [open_image(i, axes=axes, pixel_size=pixel_size, channel=channel) for i in _several(validation)]
     _check_alike([*opened, *judges])
     yield from _notes(opened)
-    if method == "auto":
+    begun = start if start is None or isinstance(start, Model) else load_model(start)
+    if begun is not None:
+        method, config = _continuing(begun, method, config)
+    elif method == "auto":
         choice = choose(opened, second=bool(_several(second)), target=bool(_several(target)))
         method, config = choice.method, {**choice.config, **config}
         yield Note(f"method {method} was chosen: {choice.reason}")
@@ -324,7 +333,7 @@ def train_events(
     if effort not in get_args(EffortName):
         raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
     level = kind.efforts[effort]
-    settled = methods.configure(method, {**level.config, **config})
+    settled = methods.configure(method, {**level.config, **config} if begun is None else config)
     partners = kind.partners(
         settled,
         opened,
@@ -339,6 +348,8 @@ def train_events(
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
     torch.manual_seed(seed)
     built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
+    if begun is not None:
+        _take_weights(built, begun)
     yield from fit.notes
     settings = TrainingSettings(
         budget,
@@ -351,20 +362,19 @@ def train_events(
         run=Path(run) if run is not None else None,
         resume=resume,
     )
-    return (
-        yield from loop.train_events(
-            opened,
-            name=method,
-            method=built,
-            settings=settings,
-            validation=judges,
-            partners=partners or None,
-            normalisation=fit.normalisation,
-            noise=_known_noise(opened) if kind.noisy_targets else None,
-            stop=stop,
-            preview=preview,
-        )
+    model = yield from loop.train_events(
+        opened,
+        name=method,
+        method=built,
+        settings=settings,
+        validation=judges,
+        partners=partners or None,
+        normalisation=fit.normalisation,
+        noise=_known_noise(opened) if kind.noisy_targets else None,
+        stop=stop,
+        preview=preview,
     )
+    return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
 
 def restore(image: Any, model: Model | str | Path, **options: Any) -> Restored:
@@ -390,6 +400,7 @@ def restore_events(
     axes: str | None = None,
     pixel_size: Mapping[str, float] | None = None,
     channel: int | str | None = None,
+    match_intensity: bool = False,
     client: Any = None,
     stop: threading.Event | None = None,
 ) -> Events[Restored]:
@@ -401,6 +412,9 @@ def restore_events(
         A ``Model`` or the path of one.
     version
         Of OME-Zarr, ``"0.5"`` or ``"0.4"``.
+    match_intensity
+        Bring the image to the mean and deviation of what the model was trained on, instead of taking its values as they
+        are: for images taken with another gain, exposure or offset.
     client
         A ``distributed.Client``: its workers restore the tiles, from and to files that all of them see. Needs the extra
         ``cluster``.
@@ -409,6 +423,10 @@ def restore_events(
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
     yield from _notes([opened])
+    loaded = model if isinstance(model, Model) else load_model(model)
+    if match_intensity:
+        loaded, said = _matched(loaded, opened)
+        yield said
     runner: engine.Runner | None = None
     if client is not None:
         from napari_restore.restoration import cluster  # loads distributed, which who has a client has
@@ -417,7 +435,7 @@ def restore_events(
     return (
         yield from engine.restore_events(
             opened,
-            model if isinstance(model, Model) else load_model(model),
+            loaded,
             output=_destination(output, opened, "restored"),
             tile=tile,
             batch=batch,
@@ -604,6 +622,38 @@ def _psf_text(psf: Any) -> str:
         return psf
     pixels = open_image(psf).read().squeeze()
     return psfs.inline(psfs.from_pixels(pixels))
+
+
+def _continuing(begun: Model, method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The method of a model that training goes on from, and its settings with what is asked for now."""
+    if method not in ("auto", begun.name):
+        raise RestoreError(f"the model to start from is one of {begun.name}, not of {method}: leave the method out.")
+    return begun.name, {**asdict(begun.method.config), **config}
+
+
+def _take_weights(built: Any, begun: Model) -> None:
+    try:
+        built.load_state_dict(begun.method.state_dict())
+    except RuntimeError:
+        raise RestoreError(
+            f"the model to start from looks along {begun.method.spatial} at {begun.method.channels} channels, with "
+            f"{begun.method.config}; these images need {built.spatial}, {built.channels} and {built.config}: give "
+            "images of the same kind, or train a new model."
+        ) from None
+
+
+def _matched(model: Model, image: Image) -> tuple[Model, Note]:
+    """A model that takes an image's own mean and deviation for those it was trained on."""
+    channels = image.geometry.length("C")
+    planes = [planes_of_all([image], channel=c if channels > 1 else None) for c in range(channels)]
+    own, was = constants(planes, image.name), model.normalisation
+
+    def listed(normalisation: Normalisation) -> str:
+        pairs = zip(normalisation.mean, normalisation.std, strict=True)
+        return ", ".join(f"{m:.4g} ± {s:.3g}" for m, s in pairs)
+
+    said = f"intensities of {image.name}, {listed(own)}, are matched to those of the training, {listed(was)}"
+    return replace(model, normalisation=own), Note(said)
 
 
 def _known_noise(images: Sequence[Image]) -> list[float] | None:

@@ -218,6 +218,9 @@ def train(
     method: MethodName = "auto",
     second: Second = None,
     target: Target = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="M.safetensors", help="Go on from this model, on these images.")
+    ] = None,
     effort: Effort = "normal",
     seconds: Seconds = None,
     steps: Steps = None,
@@ -240,9 +243,9 @@ def train(
     _check_model_path(output)
     with _stoppable() as stop:
         events = train_events(
-            list(images), method, second=second, target=target, effort=effort, seconds=seconds, steps=steps,
-            run=run, resume=resume, device=device, precision=precision, seed=seed, axes=axes, channel=channel,
-            stop=stop, **_settings(setting),
+            list(images), method, second=second, target=target, start=start, effort=effort, seconds=seconds,
+            steps=steps, run=run, resume=resume, device=device, precision=precision, seed=seed, axes=axes,
+            channel=channel, stop=stop, **_settings(setting),
         )  # fmt: skip
         _show(_saving(events, output), as_json=as_json, quiet=quiet)
 
@@ -255,6 +258,9 @@ def restore(
     resume: Resume = False,
     overwrite: Overwrite = False,
     version: Version = "0.5",
+    match_intensity: Annotated[
+        bool, typer.Option("--match-intensity", help="Bring IMAGE to the mean and deviation the model was trained on.")
+    ] = False,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, or its scheduler file: its workers do it.")
     ] = None,
@@ -273,7 +279,7 @@ def restore(
         _show(
             restore_events(
                 image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
-                axes=axes, channel=channel, version=version, client=client, stop=stop,
+                axes=axes, channel=channel, version=version, match_intensity=match_intensity, client=client, stop=stop,
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
