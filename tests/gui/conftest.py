@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zarr
+from qtpy.QtCore import QSettings
 
 from napari_restore.core.events import (
     Compared,
@@ -59,6 +60,7 @@ class PretendEngine:
         self.steps = 5
         self.pause = 0.01
         self.gain = 0.0
+        self.rate: int | None = None
         self.raises: BaseException | None = None
         self.calls: list[tuple[str, dict]] = []
         self.closed = 0
@@ -104,7 +106,7 @@ class PretendEngine:
 
     def restore_events(self, image, model, *, output, stop):
         self.calls.append(("restore", {"model": model, "output": output}))
-        return self._restore(image, model, output, stop)
+        return self._restore(image, model, output, stop, rate=self.rate)
 
     def _train(self, image, preview, stop):
         yield Note("channels are independent")
@@ -127,7 +129,7 @@ class PretendEngine:
         return self._model()
 
     def _model(self):
-        method = SimpleNamespace(spatial="YX", centred=(True, True))
+        method = SimpleNamespace(spatial="YX", centred=(True, True), radius=(5, 5), grid=(4, 4))
         return SimpleNamespace(save=lambda path: Path(path).write_bytes(b"model"), method=method)
 
     def _restore(self, image, model, output, stop, rate=None):
@@ -156,6 +158,12 @@ class PretendEngine:
         yield Saved(str(final), "image")
         result.levels, result.path, result.complete = [zarr.open_array(final / "0", mode="r")], final, True
         return result
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path) -> None:
+    """What the widget remembers is kept with the test, and not with the user."""
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_a_stop_while_training_leaves_the_widget_usable(qtbot, viewer, widget, e
     widget.buttons.run_button.click()
     qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
     widget.buttons.stop_button.click()
-    assert widget.buttons.stop_button.text() == "Stopping…" and not widget.buttons.stop_button.isEnabled()
+    assert widget.buttons.stop_button.text() == "Cancelling…" and not widget.buttons.stop_button.isEnabled()
     wait(qtbot, widget)
     assert idle(widget) and engine.closed == 1 and "Stopped after" in widget.messages.toPlainText()
     assert [layer.name for layer in viewer.layers] == ["raw"] and widget.buttons.words.text() == "Stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Literal
 
@@ -9,18 +10,21 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QProgressBar, QPushButton, QWidget
 
 from napari_restore.gui.describe import Status
+from napari_restore.gui.models import Known
 from napari_restore.gui.verbs import VERBS, VerbName
 
 State = Literal["idle", "running", "stopping"]
 
 
 class Actions(QWidget):  # type: ignore[misc]
-    """The main button, Stop, Train, Restore, Save model; and how far it is."""
+    """The main button, Cancel, Train, Restore, Save model; and how far it is."""
 
     run = Signal()
     train = Signal()
     restore = Signal()
     restore_with_file = Signal()
+    restore_with_recent = Signal(str)
+    recent_wanted = Signal()
     stop = Signal()
     save = Signal()
     copy = Signal(str)
@@ -30,7 +34,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.words = QLabel()
         self.bar = QProgressBar()
         self.run_button = _button("", "", self.run)
-        self.stop_button = _button("Stop", "Stop at the next step. What is there is kept.", self.stop)
+        self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
         self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
         self.restore_button = QPushButton("Restore with…")
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
@@ -61,7 +65,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.save_button.setEnabled(idle and has_model)
         self._with_last.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
-        self.stop_button.setText("Stopping…" if state == "stopping" else "Stop")
+        self.stop_button.setText("Cancelling…" if state == "stopping" else "Cancel")
 
     def show_status(self, status: Status) -> None:
         """Move the bar; a fraction of None makes it busy."""
@@ -86,7 +90,27 @@ class Actions(QWidget):  # type: ignore[misc]
         self._with_last.triggered.connect(self.restore)
         self._with_file = menu.addAction("a model file…")
         self._with_file.triggered.connect(self.restore_with_file)
+        self.recent_menu = menu.addMenu("Recent models")
+        self.recent_menu.setToolTipsVisible(True)
+        self.recent_menu.aboutToShow.connect(self.recent_wanted)
         self.restore_button.setMenu(menu)
+
+    def show_recent(self, models: Iterable[Known]) -> None:
+        """List the models used last, with what each was trained on."""
+        self.recent_menu.clear()
+        for known in models:
+            action = self.recent_menu.addAction(known.label.replace("&", "&&"))
+            action.setToolTip(str(known.path))
+            action.triggered.connect(partial(self._with_recent, str(known.path)))
+        if self.recent_menu.isEmpty():
+            self.recent_menu.addAction("None yet: a model that is saved or opened is listed here").setEnabled(False)
+
+    def show_model(self, name: str = "") -> None:
+        """Say which model the first entry of the menu restores with: one taken from a file, or the last one trained."""
+        self._with_last.setText(f"the model {name}" if name else "the model trained last")
+
+    def _with_recent(self, path: str, _checked: bool = False) -> None:
+        self.restore_with_recent.emit(path)
 
     def _fill_copy_menu(self) -> None:
         menu = QMenu(self.copy_button)
@@ -100,6 +124,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.copy.emit(words)
 
     def _lay_out(self) -> None:
+        self.words.setWordWrap(True)  # a long line must not make the dock wide
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.run_button.setMinimumHeight(32)

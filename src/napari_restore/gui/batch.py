@@ -372,6 +372,7 @@ class BatchWidget(QWidget):  # type: ignore[misc]
         self.run_button.setEnabled(not running and not missing)
         self.run_button.setToolTip(missing or "Restore every image that is not done, one after the other.")
         self.cancel_button.setEnabled(running and not self.runner.stopping)
+        self.cancel_button.setText("Cancelling…" if self.runner.stopping else "Cancel")
 
     def _say(self, words: str, fraction: float | None = 0.0) -> None:
         """Words over the bar; a fraction of None makes it busy."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
     QFileDialog,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -20,9 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_restore.core.errors import RestoreError
 from napari_restore.gui.describe import describe_time
 from napari_restore.gui.links import Links
-from napari_restore.gui.verbs import VERBS, Effort, VerbName
+from napari_restore.gui.verbs import DENOISERS, VERBS, Effort, VerbName
 from napari_restore.sources.image import Image
 
 _MOST_PLANES = 8
@@ -113,6 +116,10 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))
 
+    def choose_besides(self, layer: Any) -> None:
+        """Choose the newest layer that is another one."""
+        self.choose(next((one for one in self._layers if one is not layer), None))
+
     def refresh(self, event: Any = None) -> None:
         """List the viewer's image layers anew; the one chosen stays chosen while it exists."""
         chosen = self.layer
@@ -134,6 +141,97 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
             self.chosen.emit(self.layer)
 
 
+class MethodChoice(QWidget):  # type: ignore[misc]
+    """Which method denoises; where it learns from two images, also the layer of the other one.
+
+    Attributes
+    ----------
+    changed
+        Signal: the method or the other layer is another one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.box = QComboBox()
+        for name, denoiser in DENOISERS.items():
+            self.box.addItem(denoiser.label, name)
+            self.box.setItemData(self.box.count() - 1, denoiser.tip, Qt.ItemDataRole.ToolTipRole)
+        let_shrink(self.box)
+        self.other = LayerChoice(viewer, links, follow=False)
+        self._what = QLabel()
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.box, 0, 0, 1, 2)
+        grid.addWidget(self._what, 1, 0)
+        grid.addWidget(self.other, 1, 1)
+        grid.addWidget(self.words, 2, 0, 1, 2)
+        self.box.currentIndexChanged.connect(self._take)
+        self.other.chosen.connect(lambda _: self.changed.emit())
+        self._take()
+
+    @property
+    def method(self) -> str:
+        """The name of the method, or ``auto``."""
+        return str(self.box.currentData())
+
+    @property
+    def needs(self) -> Literal["", "second", "target"]:
+        """``second`` or ``target``, where the method learns from two images; else nothing."""
+        return DENOISERS[self.method].needs
+
+    def choose(self, method: str) -> None:
+        """Choose a method by its name."""
+        self.box.setCurrentIndex(self.box.findData(method))
+
+    def partner(self, layer: Any) -> Any:
+        """The layer of the other image, or None where the method learns from one.
+
+        Raises
+        ------
+        RestoreError
+            If none is chosen, or the layer itself.
+        """
+        if not self.needs:
+            return None
+        if self.other.layer is None or self.other.layer is layer:
+            wanted = "a second acquisition" if self.needs == "second" else "a clean image"
+            raise RestoreError(
+                f"{DENOISERS[self.method].label.split(':')[0]} learns from {wanted} besides the layer itself: "
+                "choose another layer for it, or another method."
+            )
+        return self.other.layer
+
+    def suit(self, layer: Any) -> None:
+        """Another layer is to be restored: it cannot be the other image too, and what is wrong is said."""
+        if self.needs and self.other.layer is layer:
+            self.other.choose_besides(layer)
+        try:
+            self.partner(layer)
+        except RestoreError as error:
+            self.words.setText(str(error))
+        else:
+            self.words.clear()
+        self.words.setVisible(bool(self.words.text()) and layer is not None)
+
+    def set_colours(self, *, error: str) -> None:
+        """The colour of words about what is wrong."""
+        self.words.setStyleSheet(f"color: {error};")
+
+    def _take(self, _: int = 0) -> None:
+        self.box.setToolTip(DENOISERS[self.method].tip)
+        self._what.setText("Clean image" if self.needs == "target" else "Second image")
+        self.other.setToolTip("A layer of the same scene and shape as the image to restore.")
+        for widget in (self._what, self.other):
+            widget.setVisible(bool(self.needs))
+        self.changed.emit()
+
+
 class EffortChoice(QComboBox):  # type: ignore[misc]
     """How long to train."""
 
@@ -149,10 +247,13 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
             "Longer is better, by less and less. Writing the result takes its time on top."
         )
 
-    def show_verb(self, verb: VerbName) -> None:
-        """Say how long each effort trains for this."""
-        for index, (effort, seconds) in enumerate(VERBS[verb].seconds.items()):
-            self.setItemText(index, f"{effort.capitalize()}: {describe_time(seconds)} of training")
+    def show_verb(self, verb: VerbName, method: str = "auto") -> None:
+        """Say how long each effort trains for this; where the noise decides on the method, how long at most."""
+        denoising = verb == "denoise"
+        lengths: Mapping[Effort, float] = DENOISERS[method].seconds if denoising else VERBS[verb].seconds
+        most = "up to " if denoising and method == "auto" else ""
+        for index, (effort, seconds) in enumerate(lengths.items()):
+            self.setItemText(index, f"{effort.capitalize()}: {most}{describe_time(seconds)} of training")
 
     @property
     def effort(self) -> Effort:

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.gui.tabs import MainWidget, PageName
 from napari_restore.gui.verbs import VerbName
+from napari_restore.gui.widget import RestoreWidget
 
 
 def open_denoise(viewer: Viewer) -> None:
@@ -41,9 +42,15 @@ STACKS = "Stacks (*.tif *.tiff *.btf *.tf8 *.lsm *.stk *.zarr.zip *.ozx *.dcm *.
 """The files among the manifest's patterns, for the dialogue."""
 
 
-def _open(viewer: Viewer, page: PageName, *, verb: VerbName | None = None) -> None:
+def open_restore(viewer: Viewer) -> RestoreWidget:
+    """Open the widget with the tab for one image in front."""
+    return _open(viewer, "restore").restore
+
+
+def _open(viewer: Viewer, page: PageName, *, verb: VerbName | None = None) -> MainWidget:
     dock, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
     assert isinstance(widget, MainWidget)
     dock.show()
     dock.raise_()
     widget.open(page, verb=verb)
+    return widget

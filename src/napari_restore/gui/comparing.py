@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import (
@@ -206,7 +205,7 @@ def baseline_layers(
     raw: Any, image: Image, region: Region, centred: Mapping[str, bool], found: Mapping[str, NDArray[Any]]
 ) -> list[ImageLayer]:
     """A layer for each, over that part of the raw layer that it was made of, and looking like it."""
-    place = part_of(Place.of(raw, image), region, image)
+    place = Place.of(raw, image).part(region, image)
     layers = []
     for label, pixels in found.items():
         finer = zip(image.axes, pixels.shape, region.shape, strict=True)
@@ -215,12 +214,3 @@ def baseline_layers(
         shown = np.round(pixels).clip(0, 255).astype(np.uint8) if looks["rgb"] else pixels
         layers.append(ImageLayer(shown, multiscale=False, **looks))
     return layers
-
-
-def part_of(place: Place, region: Region, image: Image) -> Place:
-    """The place of a part of the layer."""
-    start = [a for axis, a in zip(image.axes, region.start, strict=True) if axis in place.axes]
-    turned = Affine(
-        scale=place.scale, translate=place.translate, rotate=place.rotate, shear=place.shear, ndim=len(place.axes)
-    )
-    return Place(place.axes, place.scale, tuple(float(x) for x in turned(start)), place.rotate, place.shear)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ from napari.utils.transforms import Affine
 
 from napari_restore.core.events import RestorationStarted
 from napari_restore.core.geometry import AXES
+from napari_restore.core.region import Region
+from napari_restore.gui.extent import Framed
 from napari_restore.sources.image import Image
 
 _LARGEST_PLANE = 4096
 """Pixels along Y or X above which a finished result is shown as a pyramid; below, level 0 is quick and exact in 3-D."""
+
+_PART = "_part"
+"""Ends the names of results that are of a part of the image."""
 
 _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
@@ -49,16 +54,25 @@ class Place:
         axes = "".join(a for a in image.axes if not (raw.rgb and a == "C"))
         return cls(axes, tuple(raw.scale), tuple(raw.translate), raw.rotate, raw.shear)
 
+    def part(self, region: Region, image: Image) -> Place:
+        """Of a part of the image."""
+        start = [a for axis, a in zip(image.axes, region.start, strict=True) if axis in self.axes]
+        return replace(self, translate=tuple(float(x) for x in self._turned(start)))
+
     def refined(self, rate: Mapping[str, int], centred: Mapping[str, bool]) -> dict[str, Any]:
         """Scale and translate of a layer with so many times the pixels by axis; see ``Geometry.refined``."""
         times = [rate.get(a, 1) for a in self.axes]
         first = [(1 / r - 1) / 2 if centred.get(a, True) else 0.0 for a, r in zip(self.axes, times, strict=True)]
         # The first finer pixel lies within the first raw one, in whichever direction the layer is turned.
+        scale = tuple(s / r for s, r in zip(self.scale, times, strict=True))
+        return {"scale": scale, "translate": tuple(float(x) for x in self._turned(first))}
+
+    def _turned(self, position: Sequence[float]) -> Any:
+        """Where a place in the layer's pixels lies in the world, but for the layer's affine."""
         turned = Affine(
             scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear, ndim=len(self.axes)
         )
-        scale = tuple(s / r for s, r in zip(self.scale, times, strict=True))
-        return {"scale": scale, "translate": tuple(float(x) for x in turned(first))}
+        return turned(position)
 
 
 class ResultLayer:
@@ -76,6 +90,7 @@ class ResultLayer:
         self._looks = looks_of(raw)
         self._place = Place.of(raw, image)
         self._centred: Mapping[str, bool] = {}
+        self._framed: Framed | None = None
         self._cost = 0.0
         self._drawn = 0.0
         self.layer: Any = None
@@ -91,13 +106,19 @@ class ResultLayer:
         """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
         return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
 
+    def frame(self, framed: Framed) -> None:
+        """The file will hold a part of the image and what surrounds it; the part alone is shown, in its place."""
+        self._framed = framed
+        self._place = self._place.part(framed.part, self._image)
+        self._looks["translate"] = self._place.translate
+
     def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
         """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
 
         ``started`` says how the result is called, and where its pixels lie if there are more of them than in the image.
         """
         if started is not None:
-            self._looks["name"] = f"{self._name}_{started.suffix}"
+            self._looks["name"] = f"{self._name}_{started.suffix}" + (_PART if self._framed is not None else "")
             self._centred = dict(zip(self._image.axes, started.centred, strict=False))
         try:
             opened = zarr.open_array(Path(path) / array, mode="r")
@@ -120,7 +141,7 @@ class ResultLayer:
             self._show(levels[0])
         if not self.shown:
             return
-        arranged = [arrange(level, self._image, rgb=self._looks["rgb"]) for level in levels]
+        arranged = [self._arranged(level) for level in levels[: 1 if self._framed is not None else None]]
         if len(arranged) > 1 and max(arranged[0].shape[self._place.axes.index(a)] for a in "YX") > _LARGEST_PLANE:
             self._swap(arranged)
         else:
@@ -134,15 +155,23 @@ class ResultLayer:
             self._viewer.layers.remove(self.layer)
 
     def _show(self, array: Any) -> None:
-        data = arrange(array, self._image, rgb=self._looks["rgb"])
-        rate = {
-            axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, self._image.shape, strict=True)
-        }
+        data = self._arranged(array)
+        shape = self._image.shape if self._framed is None else self._framed.part.shape
+        rate = {axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, shape, strict=True)}
         if max(rate.values()) > 1:
             self._looks |= self._place.refined(rate, self._centred)
         self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks)
         self.begun = True
         insert_above(self._viewer, self.layer, self._raw)
+
+    def _arranged(self, array: Any) -> Any:
+        """The file's array as the layer shows it."""
+        whole = arrange(array, self._image, rgb=self._looks["rgb"])
+        if self._framed is None or self._framed.read == self._framed.part:
+            return whole
+        rate = [fine // raw for fine, raw in zip(whole.shape, self._framed.read.shape, strict=True)]
+        lazy = whole if isinstance(whole, da.Array) else da.from_array(whole, chunks=whole.chunks)
+        return lazy[self._framed.inner.scale(rate).slices]
 
     def _swap(self, levels: Sequence[Any]) -> None:
         """A layer cannot become multiscale: put another one in its place, as the user has set it up."""

@@ -63,12 +63,12 @@ def as_script(verb: Verb, image: str | Path | Shown, options: Mapping[str, Any])
         As the verb takes them. A PSF may be an array.
     """
     given = {name: value for name, value in options.items() if not (name == "output" and value is None)}
-    first = [f"viewer.layers[{image.name!r}]" if isinstance(image, Shown) else _literal(image)]
+    first = [_literal(image)]
     if verb == "restore":
         first.append(_literal(given.pop("model")))
     arguments = first + [f"{name}={_literal(_inline(name, value))}" for name, value in given.items()]
     lines = [f"from napari_restore import {verb}", ""]
-    if isinstance(image, Shown):
+    if isinstance(image, Shown) or any(isinstance(value, Shown) for value in given.values()):
         lines.append("# The layer is in no file: run this in napari's console.")
     call = f"result = {verb}({', '.join(arguments)})"
     if len(call) > _WIDTH:
@@ -87,8 +87,9 @@ def as_command(verb: Verb, image: str | Path | Shown, options: Mapping[str, Any]
     RestoreError
         If the image is in no file, or the shell has no option for something.
     """
-    if isinstance(image, Shown):
-        raise RestoreError(f"the layer {image.name} is in no file: save it first, or copy as script.")
+    for each in (image, *options.values()):
+        if isinstance(each, Shown):
+            raise RestoreError(f"the layer {each.name} is in no file: save it first, or copy as script.")
     given = {name: value for name, value in options.items() if value is not None and name != "pixel_size"}
     output = given.pop("output", None) or _default_output(verb, str(image))
     words = ["napari-restore", verb.replace("_", "-"), _path(image), "-o", _path(output)]
@@ -139,6 +140,8 @@ _METRIC = "micrometer"
 
 def _literal(value: Any) -> str:
     """A value as Python writes it; paths become text."""
+    if isinstance(value, Shown):
+        return f"viewer.layers[{value.name!r}]"
     if isinstance(value, Path):
         return repr(str(value))
     if isinstance(value, Mapping):

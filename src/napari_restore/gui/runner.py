@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -19,6 +20,12 @@ _log = logging.getLogger(__name__)
 
 Start = Callable[[threading.Event], Generator[Any, None, Any]]
 """Called in the worker thread with the stop flag; gives the generator that the thread then runs."""
+
+_FULL = (
+    "The memory is full: close other programs that use it, choose less effort, or choose the device cpu under "
+    "File ▸ Preferences and open the widget again."
+)
+_NO_SPACE = "Free some space on the disk, or choose another folder, then start again."
 
 _GRACE = 10.0
 """Seconds that work gets to wind down when the interpreter exits."""
@@ -137,7 +144,18 @@ def _run(start: Start, stop: threading.Event, mail: SimpleQueue[Any]) -> Ended:
         return Ended(None, Failed(type(error).__name__, str(error)))
     except BaseException as error:  # noqa: BLE001  nothing may leave a worker: napari loses it, or aborts
         _log.exception("the work failed")
-        return Ended(None, Failed(type(error).__name__, f"{type(error).__name__}: {error}"))
+        return Ended(None, Failed(type(error).__name__, in_words(error)))
+
+
+def in_words(error: BaseException) -> str:
+    """An error that nobody has put into words: its name and its first line, and what to do where that is known."""
+    lines = str(error).strip().splitlines()
+    said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in said.lower() or "OutOfMemory" in said:
+        return f"{said.rstrip('.')}. {_FULL}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{said.rstrip('.')}. {_NO_SPACE}"
+    return said
 
 
 def _empty(mail: SimpleQueue[Any]) -> list[Any]:

@@ -24,13 +24,17 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.job import PreviewRequest
+from napari_restore.core.region import Region
 from napari_restore.gui.describe import Status, describe_time, status_of
+from napari_restore.gui.extent import Framed
 from napari_restore.gui.layers import ResultLayer
 from napari_restore.gui.preview import region_in_view
 from napari_restore.gui.runner import Ended, Runner, Start
 from napari_restore.gui.verbs import VERBS
 from napari_restore.gui.work import Engine, Pair, Task, Wish, doing, restoring, training
 from napari_restore.sources.image import Image
+
+_BUSY = "A run is going on: wait for its end, or cancel it, then start again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +55,8 @@ class Session(QObject):  # type: ignore[misc]
 
     Attributes
     ----------
-    model
-        The model trained last, or None.
+    model, model_name
+        The model trained last, or None; or one that was taken from a file, and its name.
     folder
         Where results are written; None stands for a temporary folder.
     preview_every
@@ -83,6 +87,7 @@ class Session(QObject):  # type: ignore[misc]
         self._run: Run | None = None
         self._unfinished: dict[str, ResultLayer] = {}
         self.model: Any = None
+        self.model_name = ""
         self.folder: Path | None = None
         self.preview_every = 2.0
         self.runner = Runner(self)
@@ -97,17 +102,18 @@ class Session(QObject):  # type: ignore[misc]
         """The run that is going on, or the last one."""
         return self._run
 
-    def do(self, raw: Any, image: Image, wish: Wish) -> bool:
-        """Train on the image and restore it: denoise, super-resolve or deblur."""
-        return self._start(raw, image, wish, doing, keeps_model=wish.verb == "denoise")
+    def do(self, raw: Any, image: Image, wish: Wish, part: Region | None = None) -> bool:
+        """Train on the image and restore it, or a part of it: denoise, super-resolve or deblur."""
+        keeps_model = wish.verb == "denoise" or part is not None
+        return self._start(raw, image, wish, doing, part=part, keeps_model=keeps_model)
 
     def train(self, raw: Any, image: Image, wish: Wish) -> bool:
         """Train on the image, and keep the model."""
         return self._start(raw, image, wish, training)
 
-    def restore(self, raw: Any, image: Image, model: Any, wish: Wish) -> bool:
-        """Restore the image with a model, or with the file of one."""
-        return self._start(raw, image, wish, lambda task: restoring(task, model))
+    def restore(self, raw: Any, image: Image, model: Any, wish: Wish, part: Region | None = None) -> bool:
+        """Restore the image, or a part of it, with a model, or with the file of one."""
+        return self._start(raw, image, wish, lambda task: restoring(task, model), part=part)
 
     def stop(self) -> None:
         """Ask for a stop; it comes at the work's next step."""
@@ -120,14 +126,20 @@ class Session(QObject):  # type: ignore[misc]
         self._redraw.stop()
         self._run = None
 
-    def save_model(self, path: str | Path) -> None:
-        """Write the model trained last to a file."""
+    def take(self, model: Any, name: str) -> None:
+        """Use a model from a file as if it had been trained last."""
+        self.model, self.model_name = model, name
+        self.changed.emit()
+
+    def save_model(self, path: str | Path) -> bool:
+        """Write the model trained last to a file; False, and it is said, where that fails."""
         try:
             self.model.save(Path(path))
         except (RestoreError, OSError) as error:
             self.said.emit(f"The model is not saved: {error}", "error")
-        else:
-            self.said.emit(f"Model saved: {path}", "info")
+            return False
+        self.said.emit(f"Model saved: {path}", "info")
+        return True
 
     def look(self, event: Any = None) -> None:
         """Ask for previews of what the viewer shows now."""
@@ -137,23 +149,31 @@ class Session(QObject):  # type: ignore[misc]
             run.request.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
 
     def _start(
-        self, raw: Any, image: Image, wish: Wish, work: Callable[[Task], Start], *, keeps_model: bool = True
+        self,
+        raw: Any,
+        image: Image,
+        wish: Wish,
+        work: Callable[[Task], Start],
+        *,
+        part: Region | None = None,
+        keeps_model: bool = True,
     ) -> bool:
-        """Begin a run; False, and nothing happens, while another one is going on."""
+        """Begin a run; False, and nothing happens but that it is said, while another one is going on."""
         if self.runner.running:
+            self.said.emit(_BUSY, "warning")
             return False
         request = PreviewRequest(every=self.preview_every)
         self._run = Run(raw, image, wish, request, ResultLayer(self._viewer, raw, image), keeps_model)
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(work(Task(image, self._run.request, self._engine, wish, self.folder)))
+        self.runner.start(work(Task(image, self._run.request, self._engine, wish, self.folder, part)))
         self.changed.emit()
         return True
 
-    def _receive(self, events: list[Event | Pair]) -> None:
+    def _receive(self, events: list[Event | Pair | Framed]) -> None:
         """Show what has arrived since the last tick; of pictures and states only the last."""
-        states = [state for event in events if not isinstance(event, Pair) and (state := status_of(event))]
+        states = [state for event in events if not isinstance(event, Pair | Framed) and (state := status_of(event))]
         if measured := [event for event in events if isinstance(event, Measured)]:
             self.measured.emit(measured)
         if pairs := [event for event in events if isinstance(event, Pair)]:
@@ -165,7 +185,7 @@ class Session(QObject):  # type: ignore[misc]
         if any(isinstance(event, TileDone) for event in events) and not self._redraw.isActive() and self._run:
             self._redraw.start(round(1000 * self._run.result.pause))
 
-    def _tell(self, event: Event | Pair) -> None:
+    def _tell(self, event: Event | Pair | Framed) -> None:
         """Say an event in words, and act on it."""
         match event:
             case Note(text=text, level=level):
@@ -178,6 +198,9 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(text, "info")
             case Trained(step=step, seconds=seconds):
                 self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
+            case Framed() if self._run is not None:
+                self._run.result.frame(event)
+                self.said.emit(framed_words(event), "info")
             case RestorationStarted():
                 self._begin_result(event)
             case Compared():
@@ -220,8 +243,9 @@ class Session(QObject):  # type: ignore[misc]
         """Keep the model; show the result, where there is a whole one."""
         stopped = self.runner.flag.is_set()
         levels = getattr(result, "levels", None)
-        if result is not None:
-            self.model = result if levels is None else result.model
+        model = result if levels is None else result.model
+        if model is not None and model is not self.model:
+            self.model, self.model_name = model, ""
         if levels is None:
             self.status.emit(Status(0.0, "Stopped") if stopped else Status(1.0, "Trained"))
         elif not result.complete:
@@ -238,6 +262,15 @@ class Session(QObject):  # type: ignore[misc]
             self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
         self.status.emit(Status(1.0, "Done"))
         self.finished.emit()
+
+
+def framed_words(framed: Framed) -> str:
+    """Which part is restored, and what its file holds besides."""
+    shape = " × ".join(str(n) for n in framed.part.shape)
+    if framed.read == framed.part:
+        return f"Restoring {shape} pixels."
+    whole = " × ".join(str(n) for n in framed.read.shape)
+    return f"Restoring {shape} pixels; what surrounds them counts, so the file holds {whole}."
 
 
 def stopped_words(what: str, step: int, path: str | None, *, keeps_model: bool = True) -> str:

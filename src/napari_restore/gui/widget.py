@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from napari.utils.theme import get_theme
@@ -24,11 +25,20 @@ from qtpy.QtWidgets import (
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.job import PreviewRequest
 from napari_restore.gui.actions import Actions, State
-from napari_restore.gui.choices import EffortChoice, FactorChoice, LayerChoice, PlaceChoice, VerbChoice
+from napari_restore.gui.choices import (
+    EffortChoice,
+    FactorChoice,
+    LayerChoice,
+    MethodChoice,
+    PlaceChoice,
+    VerbChoice,
+)
 from napari_restore.gui.comparing import Baselines, ComparePane
-from napari_restore.gui.describe import describe_image, for_widget
+from napari_restore.gui.describe import Status, describe_image, for_widget
+from napari_restore.gui.extent import ExtentChoice
 from napari_restore.gui.links import Links
-from napari_restore.gui.messages import Messages
+from napari_restore.gui.messages import Level, Messages
+from napari_restore.gui.models import Recent
 from napari_restore.gui.noise_choice import NoiseChoice
 from napari_restore.gui.plot import LossPlot
 from napari_restore.gui.preview import Look, PreviewPane
@@ -37,11 +47,14 @@ from napari_restore.gui.reproduce import Words, copying, file_of
 from napari_restore.gui.runner import Ended, Runner
 from napari_restore.gui.session import Session, camera_of
 from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import Engine, Pair, Task, Wish, finding_device, package_engine
+from napari_restore.gui.work import Engine, Pair, Partner, Task, Wish, finding_device, loading, package_engine
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
 _MODEL_FILES = "Models (*.safetensors)"
+_WRONG = object()
+"""Stands for a part that cannot be restored."""
+
 _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 """The bold curve, on dark and on light: orange, told apart from grey by everybody."""
 
@@ -77,7 +90,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.factor = FactorChoice()
         self.psf = PsfChoice(self._viewer, self._links)
         self.noise = NoiseChoice(self._engine)
+        self.method = MethodChoice(self._viewer, self._links)
         self.effort = EffortChoice()
+        self.extent = ExtentChoice(self._viewer, self._links, lambda: self.layers.layer)
         self.place = PlaceChoice()
         self.badge = QLabel("…")
         self.preview = PreviewPane()
@@ -89,6 +104,9 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.baselines = Baselines(self._viewer, self._engine, self.session, self)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
+        self._loader = Runner(self)
+        self._loading: Path | None = None
+        self.recent = Recent()
         self._lay_out()
         self._connect()
         self._paint()
@@ -99,9 +117,11 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
 
     def run(self) -> None:
         """Train on the chosen layer, then restore it into a new layer: what the main button does."""
-        if (image := self._opened()) is not None and (wish := self._wish()) is not None:
+        if (image := self._opened()) is None or (wish := self._wish()) is None:
+            return
+        if (part := self._part(image)) is not _WRONG:
             self.session.folder = self.place.folder
-            self.session.do(self.layers.layer, image, wish)
+            self.session.do(self.layers.layer, image, wish, part)
 
     def train(self) -> None:
         """Train on the chosen layer, and keep the model."""
@@ -115,19 +135,41 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
 
     def restore_with(self, model: Any) -> None:
         """Restore the chosen layer with a model, or with the file of one."""
-        if (image := self._opened()) is not None:
+        if (image := self._opened()) is not None and (part := self._part(image)) is not _WRONG:
             self.session.folder = self.place.folder
-            self.session.restore(self.layers.layer, image, model, Wish(self.verb.verb))
+            begun = self.session.restore(self.layers.layer, image, model, Wish(self.verb.verb), part)
+            if begun and isinstance(model, str | Path):
+                self.recent.add(model)
+
+    def use_model(self, path: str | Path) -> None:
+        """Take the model of a file, as after training; nothing is restored yet. Refused, in words, during a run."""
+        if self.session.runner.running or not self._loader.start(loading(self._engine, path)):
+            self.messages.say(f"A run is going on: take {Path(path).name} again when it has ended.", "warning")
+        else:
+            self._loading = Path(path)
+
+    def _take_model(self, ended: Ended) -> None:
+        path, self._loading = self._loading, None
+        if ended.failure is not None:
+            self.messages.say(ended.failure.message, "error")
+        elif path is not None and not self.session.runner.running:
+            known = self.recent.add(path)
+            self.session.take(ended.result, path.name)
+            words = f": {known.words}" if known is not None else ""
+            self.messages.say(f"Model {path.name} taken{words}. To use it: Restore with… ▸ the model {path.name}.")
 
     def _ask_model(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Restore with a model", "", _MODEL_FILES)
         if path:
             self.restore_with(path)
 
+    def _show_recent(self) -> None:
+        self.buttons.show_recent(self.recent.models())
+
     def _ask_where(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the model", "model.safetensors", _MODEL_FILES)
-        if path:
-            self.session.save_model(path)
+        if path and self.session.save_model(path):
+            self.recent.add(path)
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -141,7 +183,8 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
             self.messages.say(ended.failure.message, "error")
             return
         QApplication.clipboard().setText(ended.result)
-        self.messages.say("Copied: paste it into a script or a terminal.")
+        whole = "" if self.extent.extent == "everything" else " It restores everything: a part has no words there."
+        self.messages.say(f"Copied: paste it into a script or a terminal.{whole}")
 
     # What the widget says.
 
@@ -159,20 +202,43 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def _wish(self) -> Wish | None:
         """What the user wants done, or None, and the reason is said."""
         verb, effort = self.verb.verb, self.effort.effort
-        if verb == "denoise":
-            return Wish(verb, effort)
         try:
+            if verb == "denoise":
+                return Wish(verb, effort, method=self.method.method, partner=self._partner())
             factor = self.factor.factor if verb == "super_resolve" else 1
             return Wish(verb, effort, factor, self.psf.request, self.noise.noise)
         except RestoreError as error:
-            self.messages.say(str(error), "error")
+            self._say_in_sight(str(error), "error")
             return None
+
+    def _partner(self) -> Partner | None:
+        """The other image that the method learns from."""
+        other, kind = self.method.partner(self.layers.layer), self.method.needs
+        if other is None or not kind:
+            return None
+        axes = wanted_axes(self._typed, other) if other.ndim == self.layers.layer.ndim else None
+        return Partner(kind, open_image(other, axes=axes), file_of(other))
+
+    def _part(self, image: Image) -> Any:
+        """The part of the image to restore, None for all of it; or ``_WRONG``, and the reason is said."""
+        try:
+            return self.extent.region(self.layers.layer, image)
+        except RestoreError as error:
+            self._say_in_sight(str(error), "error")
+            return _WRONG
+
+    def _say_in_sight(self, text: str, level: Level = "info") -> None:
+        """Say what is to be done next, also beside the buttons: the messages may be scrolled away."""
+        self.messages.say(text, level)
+        if not self.session.runner.running:
+            self.buttons.show_status(Status(0.0, f"{text[0].upper()}{text[1:]}"))
 
     def _wrong(self) -> str:
         """What is known to be wrong with the settings in sight, in words."""
-        if self.verb.verb == "denoise":
-            return ""
         try:
+            if self.verb.verb == "denoise":
+                self.method.partner(self.layers.layer)
+                return ""
             _ = self.psf.request, self.noise.noise
         except RestoreError as error:
             return str(error)
@@ -181,15 +247,22 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def _take_verb(self, verb: str = "") -> None:
         """Show the settings of the chosen verb alone."""
         chosen = self.verb.verb
-        shown = {"factor": chosen == "super_resolve", "psf": chosen != "denoise", "noise": chosen != "denoise"}
+        imaging = chosen != "denoise"
+        shown = {"method": not imaging, "factor": chosen == "super_resolve", "psf": imaging, "noise": imaging}
         for name, visible in shown.items():
             for widget in self._rows[name]:
                 widget.setVisible(visible)
         self.psf.allow_none(chosen == "super_resolve")
-        self.effort.show_verb(chosen)
+        self.effort.show_verb(chosen, self.method.method)
         self.plot.setToolTip(VERBS[chosen].loss)
         self.buttons.show_verb(chosen)
         self._suit_image()
+        self._show_state()
+
+    def _take_method(self) -> None:
+        """Another method to denoise with, or another image that it learns from."""
+        self.method.suit(self.layers.layer)
+        self.effort.show_verb(self.verb.verb, self.method.method)
         self._show_state()
 
     def _suit_image(self) -> None:
@@ -203,6 +276,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         layer = self.layers.layer
         self._typed = ""
         self.noise.forget()
+        self.method.suit(layer)
         if layer is not None:
             for name in ("data", "scale", "units", "axis_labels"):
                 self._described.connect(getattr(layer.events, name), self._describe)
@@ -241,10 +315,11 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def _show_state(self) -> None:
         runner = self.session.runner
         state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
-        for widget in (self.verb, self.layers, self.factor, self.psf, self.noise, self.effort, self.place):
+        for widget in (self.verb, self.layers, *(row[1] for row in self._rows.values())):
             widget.setEnabled(state == "idle")
         self.axes.setEnabled(state == "idle" and self.layers.layer is not None)
         has_layer, has_model = self.layers.layer is not None, self.session.model is not None
+        self.buttons.show_model(self.session.model_name)
         self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=self._wrong())
 
     def _begin(self) -> None:
@@ -339,14 +414,16 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self._add_row(form, 4, "Factor", self.factor)
         self._add_row(form, 5, "PSF", self.psf)
         self._add_row(form, 6, "Noise", self.noise)
-        self._add_row(form, 7, "Effort", self.effort)
-        self._add_row(form, 8, "Result", self.place)
+        self._add_row(form, 7, "Method", self.method)
+        self._add_row(form, 8, "Effort", self.effort)
+        self._add_row(form, 9, "What", self.extent)
+        self._add_row(form, 10, "Result", self.place)
         return form
 
     def _add_row(self, form: QGridLayout, row: int, name: str, widget: QWidget) -> None:
         """A setting and its name, which stays at the top of a tall one."""
         label = QLabel(name)
-        side: Literal["top", "middle"] = "top" if widget in (self.psf, self.noise) else "middle"
+        side: Literal["top", "middle"] = "top" if widget in (self.psf, self.noise, self.method) else "middle"
         label.setMinimumHeight(widget.sizeHint().height() if side == "middle" else 28)
         form.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop if side == "top" else Qt.AlignmentFlag.AlignVCenter)
         form.addWidget(widget, row, 1, 1, 3)
@@ -360,14 +437,19 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.psf.changed.connect(self._show_state)
         self.noise.changed.connect(self._show_state)
         self.noise.wanted.connect(self._estimate)
+        self.method.changed.connect(self._take_method)
+        self.extent.said.connect(self._say_in_sight)
         self.axes.editingFinished.connect(self._take_axes)
         self.buttons.run.connect(self.run)
         self.buttons.train.connect(self.train)
         self.buttons.restore.connect(self.restore)
         self.buttons.restore_with_file.connect(self._ask_model)
+        self.buttons.restore_with_recent.connect(self.restore_with)
+        self.buttons.recent_wanted.connect(self._show_recent)
         self.buttons.save.connect(self._ask_where)
         self.buttons.copy.connect(self.copy)
         self._copier.ended.connect(self._take_copied)
+        self._loader.ended.connect(self._take_model)
         self.buttons.stop.connect(self.session.stop)
         self.session.begun.connect(self._begin)
         self.session.changed.connect(self._show_state)
@@ -404,6 +486,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.messages.set_colours(warning="#8a5a00" if light else theme.warning.as_hex("long"), error=error)
         self.psf.set_colours(error=error)
         self.noise.set_colours(error=error)
+        self.method.set_colours(error=error)
         self.verb.set_colours(accent=accent, text=text)
         self.buttons.set_colours(accent=accent, text=text, trough=theme.foreground.as_hex("long"))
         self.badge.setStyleSheet(
@@ -427,7 +510,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self._described, self.session.runner.flag)
-        for part in (self.session, self.psf, self.noise, self.baselines, self._device, self._copier):
+        for part in (self.session, self.psf, self.noise, self.baselines, self._device, self._copier, self._loader):
             part.abandon()
 
 

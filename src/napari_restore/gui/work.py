@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_restore.core.events import Event, Preview
 from napari_restore.core.job import Events, PreviewRequest
 from napari_restore.core.region import Region
+from napari_restore.gui.extent import Framed, cropped, framed
 from napari_restore.gui.point_spread import PsfRequest, for_method, for_verb
 from napari_restore.gui.runner import Start
 from napari_restore.gui.verbs import VERBS, Effort, VerbName
@@ -84,11 +85,32 @@ def package_engine(*, device: str = "auto") -> Engine:
 
 
 @dataclass(frozen=True, eq=False)
+class Partner:
+    """The other image that a method learns from.
+
+    Attributes
+    ----------
+    kind
+        Another acquisition, or the clean image: what the verbs call it.
+    image
+        With the shape of the noisy one.
+    place
+        Its file, or what stands for a layer in no file; see ``reproduce.file_of``.
+    """
+
+    kind: Literal["second", "target"]
+    image: Image
+    place: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Wish:
     """What the user wants done to an image.
 
     Attributes
     ----------
+    method, partner
+        To denoise with, and what it learns from besides the image.
     factor, noise
         As ``super_resolve`` and ``deblur`` take them.
     psf
@@ -100,6 +122,8 @@ class Wish:
     factor: int | Mapping[str, int] = 1
     psf: PsfRequest | None = None
     noise: float | Literal["auto"] = "auto"
+    method: str = "auto"
+    partner: Partner | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,17 +135,20 @@ class Task:
     engine: Engine
     wish: Wish = field(default_factory=Wish)
     folder: Path | None = None
+    part: Region | None = None
+    """What is restored of the image; None for all of it. Training looks at the whole image."""
 
     @property
     def output(self) -> Path | None:
         """A name in the folder that is not taken; None where there is no folder."""
-        suffix = VERBS[self.wish.verb].suffix
+        suffix = VERBS[self.wish.verb].suffix + ("_part" if self.part is not None else "")
         return free_name(self.folder, self.image.name, suffix=suffix) if self.folder is not None else None
 
 
 def doing(task: Task) -> Start:
     """What the main button does: train on the image, then restore it."""
-    work = _denoise if task.wish.verb == "denoise" else _image
+    apart = task.wish.verb == "denoise" or task.part is not None
+    work = _train_and_restore if apart else _image
     return lambda stop: compared(work(task, stop), task.image)
 
 
@@ -130,12 +157,20 @@ def training(task: Task) -> Start:
     return lambda stop: compared(_train(task, stop), task.image)
 
 
-def _denoise(task: Task, stop: threading.Event) -> Events[Any]:
+def _train_and_restore(task: Task, stop: threading.Event) -> Generator[Event | Framed, None, Any]:
     """Stopped while it trains, it gives the model instead of the result."""
     model = yield from _train(task, stop)
-    if stop.is_set():
-        return model
-    return (yield from task.engine.restore_events(task.image, model, output=task.output, stop=stop))
+    return model if stop.is_set() else (yield from _restore(task, model, stop))
+
+
+def _restore(task: Task, model: Any, stop: threading.Event) -> Generator[Event | Framed, None, Any]:
+    """Restore the image, or the part of it that is wanted, which is said first."""
+    image = task.image
+    if task.part is not None:
+        frame = framed(task.part, image, model.method)
+        yield frame
+        image = cropped(image, frame.read)
+    return (yield from task.engine.restore_events(image, model, output=task.output, stop=stop))
 
 
 def _image(task: Task, stop: threading.Event) -> Events[Any]:
@@ -147,7 +182,9 @@ def _image(task: Task, stop: threading.Event) -> Events[Any]:
 def asked(wish: Wish) -> dict[str, Any]:
     """What the verb is called with for a wish; reads the PSF, which may take its time."""
     if wish.verb == "denoise":
-        return {"effort": wish.effort}
+        method = {"method": wish.method} if wish.method != "auto" else {}
+        other: dict[str, Any] = {wish.partner.kind: wish.partner.place} if wish.partner is not None else {}
+        return {**method, **other, "effort": wish.effort}
     given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort}
     return {**given, "factor": wish.factor} if wish.verb == "super_resolve" else given
 
@@ -156,20 +193,22 @@ def _train(task: Task, stop: threading.Event) -> Events[Any]:
     wish = task.wish
     common: dict[str, Any] = {"effort": wish.effort, "preview": task.preview, "stop": stop}
     if wish.verb == "denoise":
-        return (yield from task.engine.train_events([task.image], **common))
+        method = [wish.method] if wish.method != "auto" else []
+        other: dict[str, Any] = {wish.partner.kind: [wish.partner.image]} if wish.partner is not None else {}
+        return (yield from task.engine.train_events([task.image], *method, **common, **other))
     config: dict[str, Any] = {"factor": wish.factor, "noise": wish.noise}
     if isinstance(wish.factor, int) or wish.psf is not None:
         config["psf"] = for_method(wish.psf)
-    method = _IMAGING_METHOD if "psf" in config else _PLANES_METHOD
-    return (yield from task.engine.train_events([task.image], method, **common, **config))
+    imaging = _IMAGING_METHOD if "psf" in config else _PLANES_METHOD
+    return (yield from task.engine.train_events([task.image], imaging, **common, **config))
 
 
 def restoring(task: Task, model: Any) -> Start:
     """Restore the image with a model, or with the file of one."""
 
-    def start(stop: threading.Event) -> Generator[Event | Pair, None, Any]:
+    def start(stop: threading.Event) -> Generator[Event | Pair | Framed, None, Any]:
         loaded = task.engine.load_model(model) if isinstance(model, str | Path) else model
-        return compared(task.engine.restore_events(task.image, loaded, output=task.output, stop=stop), task.image)
+        return compared(_restore(task, loaded, stop), task.image)
 
     return start
 
@@ -180,6 +219,16 @@ def finding_device(engine: Engine) -> Start:
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
         return engine.describe_device()
+
+    return start
+
+
+def loading(engine: Engine, path: str | Path) -> Start:
+    """Read the file of a model."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Any]:
+        yield from ()
+        return engine.load_model(path)
 
     return start
 
@@ -204,7 +253,7 @@ def free_name(folder: Path, name: str, *, suffix: str = "denoised") -> Path:
     return path
 
 
-def compared(events: Events[Any], image: Image) -> Generator[Event | Pair, None, Any]:
+def compared(events: Generator[Event | Framed, None, Any], image: Image) -> Generator[Event | Pair | Framed, None, Any]:
     """The same events, each preview with the raw pixels beside it: they are read here, off the GUI thread."""
     while True:
         try:

@@ -1,0 +1,134 @@
+"""Model files: which were used last, what each was trained on, and what a dropped one does. No torch."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSettings
+
+from napari_restore.gui.verbs import DENOISERS
+
+_MOST = 8
+"""Recent models, at most: as many as a menu shows at a glance."""
+
+_SETTING = "recent models"
+_LONGEST_HEADER = 1 << 24
+_LARGEST_LIST = 3
+"""Images that are named one by one."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model file and what is known of it.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    words
+        What it was trained on, in a line.
+    """
+
+    path: Path
+    words: str
+
+    @property
+    def label(self) -> str:
+        """For a menu."""
+        return f"{self.path.stem}: {self.words}" if self.words else self.path.stem
+
+
+class Recent:
+    """The models used last, the newest first, kept from one session to the next.
+
+    Parameters
+    ----------
+    settings
+        Where they are kept; the user's settings unless a test brings its own.
+    """
+
+    def __init__(self, settings: QSettings | None = None) -> None:
+        self._settings = settings or QSettings(
+            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-restore", "napari-restore"
+        )
+
+    def add(self, path: str | Path) -> Known | None:
+        """Put a model first; None, and nothing happens, where the file is no model of ours."""
+        card = card_of(path)
+        if card is None:
+            return None
+        known = Known(Path(path).absolute(), trained_on(card))
+        rest = [one for one in self._all() if one.path != known.path]
+        kept = [[str(one.path), one.words] for one in (known, *rest)[:_MOST]]
+        self._settings.setValue(_SETTING, json.dumps(kept))
+        return known
+
+    def models(self) -> list[Known]:
+        """Those whose files are there."""
+        return [one for one in self._all() if one.path.is_file()]
+
+    def _all(self) -> list[Known]:
+        try:
+            kept = json.loads(str(self._settings.value(_SETTING, "[]")))
+            return [Known(Path(path), str(words)) for path, words in kept]
+        except (ValueError, TypeError):  # another program's, or an older release's
+            return []
+
+
+def card_of(path: str | Path) -> Mapping[str, Any] | None:
+    """What a model file says of itself, or None where it is no model of ours. Only its header is read.
+
+    ``store.weights`` reads whole models and checks them, but loads torch.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
+        card = json.loads(header["__metadata__"]["napari_restore"])
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+    return card if isinstance(card, Mapping) else None
+
+
+def trained_on(card: Mapping[str, Any]) -> str:
+    """Such as ``Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21``; what is not known is left out."""
+    name = str(card.get("method", ""))
+    label = DENOISERS[name].label.split(":")[0] if name in DENOISERS else name.replace("_", " ").capitalize()
+    told = card.get("provenance")
+    past = told if isinstance(told, Mapping) else {}
+    images = [_image(one) for one in past.get("images", ()) if isinstance(one, Mapping)]
+    if len(images) > _LARGEST_LIST:
+        images = [f"{len(images)} images"]
+    day = str(past.get("date", "")).partition("T")[0]
+    words = f"{label} on {', '.join(images)}" if images else label
+    return f"{words}, {day}" if day else words
+
+
+def _image(facts: Mapping[str, Any]) -> str:
+    shape = " × ".join(str(n) for n in facts.get("shape", ()))
+    return f"{facts.get('name', 'an image')} ({shape} {facts.get('axes', '')})".replace("( )", "").strip()
+
+
+def get_model_reader(path: str | Sequence[str]) -> Callable[[str], list[tuple[None]]] | None:
+    """A reader for a model file dropped onto the viewer, or None. It adds no layer: the widget takes the model."""
+    if not isinstance(path, str) and len(path) != 1:
+        return None
+    single = path if isinstance(path, str) else path[0]
+    return take_model if card_of(single) is not None else None
+
+
+def take_model(path: str | Sequence[str]) -> list[tuple[None]]:
+    """Open the widget of the current viewer, and choose the model there. ``[(None,)]`` says "no layer" to napari."""
+    import napari
+
+    from napari_restore.gui.commands import open_restore
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        open_restore(viewer).use_model(path if isinstance(path, str) else path[0])
+    return [(None,)]
