@@ -32,6 +32,7 @@ from napari_restore.store.model import Model, build_method
 from napari_restore.store.model import load_model as _load_model
 from napari_restore.store.ome_zarr import Version
 from napari_restore.training import loop
+from napari_restore.training.ranks import find_ranks
 from napari_restore.training.settings import Budget, TrainingSettings
 
 __all__ = [
@@ -171,6 +172,10 @@ def denoise_events(
         model = load_model(kept)
         _check_request(destination, model, method=method, effort=effort, seed=seed, config=config)
     elif model is None:
+        if not find_ranks().alone:
+            raise RestoreError(
+                "under torchrun, several processes train one model: use train there, and restore with it afterwards."
+            )
         outputs.check_destination(destination, overwrite=overwrite, resume=False)
         run = outputs.training_path(destination) if output is not None else None
         events = train_events(
@@ -402,6 +407,7 @@ def restore_events(
     channel: int | str | None = None,
     match_intensity: bool = False,
     client: Any = None,
+    unreadable: Literal["fail", "fill"] = "fail",
     stop: threading.Event | None = None,
 ) -> Events[Restored]:
     """Restore an image with a trained model, as a generator of events.
@@ -418,6 +424,9 @@ def restore_events(
     client
         A ``distributed.Client``: its workers restore the tiles, from and to files that all of them see. Needs the extra
         ``cluster``.
+    unreadable
+        What becomes of a chunk of the image that cannot be read, after it was tried again: ``"fail"`` ends the run,
+        which can be resumed; ``"fill"`` takes 0 for its pixels and says so.
     image, output, tile, batch, device, precision, resume, overwrite, axes, pixel_size, channel, stop
         As for ``denoise_events``.
     """
@@ -446,6 +455,7 @@ def restore_events(
             version=version,
             stop=stop,
             runner=runner,
+            unreadable=unreadable,
         )
     )
 

@@ -237,7 +237,9 @@ def train(
 ) -> None:
     """Train a method on images and keep the model."""
     from napari_restore import train_events
+    from napari_restore.training.ranks import find_ranks
 
+    speaks = find_ranks().first  # of the processes of torchrun, one prints and saves
     if resume and run is None:
         raise RestoreError("--resume needs --run DIR, the folder with the checkpoints.")
     _check_model_path(output)
@@ -247,7 +249,7 @@ def train(
             steps=steps, run=run, resume=resume, device=device, precision=precision, seed=seed, axes=axes,
             channel=channel, stop=stop, **_settings(setting),
         )  # fmt: skip
-        _show(_saving(events, output), as_json=as_json, quiet=quiet)
+        _show(_saving(events, output) if speaks else events, as_json=as_json and speaks, quiet=quiet or not speaks)
 
 
 @app.command()

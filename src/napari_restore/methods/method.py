@@ -164,6 +164,10 @@ class Method(nn.Module):
         """The loss, a scalar."""
         raise NotImplementedError
 
+    def finish(self, batch: Batch) -> None:
+        """Settle what can be told only after training, from held-out patches; most methods have nothing."""
+        return
+
     def restore(self, pixels: Tensor) -> Tensor:
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError

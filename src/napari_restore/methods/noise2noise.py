@@ -74,8 +74,8 @@ class Noise2Noise(Denoiser):
             if image.geometry.length("T") < 2:
                 raise ImageError(
                     f"{image.name} has axes {image.axes} and {image.geometry.length('T')} frame: {cls.label} learns "
-                    "from a second acquisition or from neighbouring frames. Give one with --second, or say which axis "
-                    "is T with --axes."
+                    "from a second acquisition or from neighbouring frames. Give a second image, or say which of the "
+                    "axes is T."
                 )
         return [neighbouring_frames(image) for image in images]
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from annotated_types import Interval
+from numpy.typing import NDArray
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ _LEAST = 16
 _CORRELATED = 0.15
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _DARK = 1 / 16  # photons squared: the variance of a dark pixel is taken to be that of an eighth of a photon
+_BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
 
 
@@ -47,6 +50,9 @@ class PosteriorConfig:
     sigma, gain, offset, mean, std
         Settled from the images before training, one entry a channel, in their units: noise without signal, its variance
         for a signal one higher, the signal from which it grows; and what the pixels are divided by.
+    unexplained
+        Settled after training, one entry a channel, in units of the image's variance: the noise that the predictions
+        leave where they are surest, as its variance at the image's mean and its growth with the signal.
     """
 
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
@@ -60,6 +66,7 @@ class PosteriorConfig:
     offset: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    unexplained: tuple[tuple[float, float], ...] = ()
 
 
 class Posterior(Denoiser):
@@ -72,6 +79,10 @@ class Posterior(Denoiser):
     It is blind by what it is shown, not by how it is built: of every 2 x 2 pixels one is hidden, always the same one of
     the four in one pass, and predicted from the other three, all eight neighbours among them. So a quarter of the
     pixels are targets in a step, where Noise2Void has some percent, and four passes restore an image.
+
+    The noise is measured twice. In flat parts before training, which says nothing of what is bright and nowhere flat.
+    And by the predictions after it: n + v is what their errors show, and where v is least it is the noise. The larger
+    counts, since too little noise brings back noise, and too much only a prediction without the pixel itself.
     """
 
     label = "Posterior mean"
@@ -131,6 +142,7 @@ class Posterior(Denoiser):
             offset=tuple(0.0 if known else level.offset for level in levels),
             mean=normalisation.mean,
             std=normalisation.std,
+            unexplained=(),
         )
         return Fit(settled, spatial, normalisation, said)
 
@@ -167,6 +179,18 @@ class Posterior(Denoiser):
                 losses.append(likely + (error - likely).detach())
         return (torch.stack(losses).mean(0) * weight).sum() / weight.sum().clamp(min=1)
 
+    def finish(self, batch: Batch) -> None:
+        """Measure the noise once more, by what the predictions leave."""
+        found = []
+        for c in range(self.channels):
+            y = batch.pixels[:, c : c + 1]
+            parts = [self.blind(c, y, phase) for phase in _PHASES]
+            weight = [batch.target[..., dy::2, dx::2] for dy, dx in _PHASES]
+            signal = torch.cat([mean[w] for (mean, _), w in zip(parts, weight, strict=True)])
+            total = torch.cat([(v + self.noise_variance(c, m))[w] for (m, v), w in zip(parts, weight, strict=True)])
+            found.append(_least_line(signal.cpu().double().numpy(), total.cpu().double().numpy()))
+        self.config = replace(self.config, unexplained=tuple(found))
+
     def restore(self, pixels: Tensor) -> Tensor:
         """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
         restored = torch.empty_like(pixels, dtype=torch.float32)
@@ -175,8 +199,9 @@ class Posterior(Denoiser):
             for dy, dx in _PHASES:
                 mean, variance = self.blind(c, y, (dy, dx))
                 if self.config.combine == "yes":
-                    noise = self.noise_variance(c, mean)
-                    mean = (mean * noise + y[..., dy::2, dx::2] * variance) / (noise + variance)
+                    total = self.noise_variance(c, mean) + variance
+                    known = ((total - self.all_noise(c, mean)) / total).clamp(min=0)
+                    mean = mean + known * (y[..., dy::2, dx::2] - mean)
                 restored[:, c : c + 1, ..., dy::2, dx::2] = mean
         return restored
 
@@ -190,8 +215,16 @@ class Posterior(Denoiser):
         learned = self.networks[channel](seen.contiguous(memory_format=layout)).float()[..., ::2, ::2]
         return around + learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
 
+    def all_noise(self, channel: int, signal: Tensor) -> Tensor:
+        """As ``noise_variance``, and no less than what the predictions left unexplained."""
+        flat = self.noise_variance(channel, signal)
+        if not self.config.unexplained:
+            return flat
+        middle, growth = self.config.unexplained[channel]
+        return torch.maximum(flat, middle + growth * signal)
+
     def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
-        """Of the noise where the image without it is ``signal``, both in units of the image's deviation.
+        """Of the noise where the image without it is ``signal``, as first measured; in units of the image's deviation.
 
         Dark pixels keep the variance of an eighth of a photon: the line through brighter ones ends below 0 somewhere,
         and a pixel without noise would be believed whatever its surroundings say.
@@ -203,6 +236,25 @@ class Posterior(Denoiser):
             return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
         photons = (signal - (config.offset[channel] - config.mean[channel]) / std) / gain
         return gain**2 * (photons + (photons.square() + _DARK).sqrt()) / 2 + read
+
+
+def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
+    """The highest line, value at 0 and slope of 0 or more, that the surest predictions of every signal lie above.
+
+    Surest are the tenth with the least variance among those of about the same signal. What is bright in few pixels
+    counts as much as what is dark in many. A line through all instead of under all would call a texture noise.
+    """
+    low, high = np.quantile(signal, (_TAIL, 1 - _TAIL))
+    place = np.clip(((signal - low) / max(high - low, 1e-12) * _BINS).astype(int), 0, _BINS - 1)
+    inside = (signal >= low) & (signal <= high)
+    chosen = [inside & (place == b) for b in range(_BINS)]
+    points = [(signal[k].mean(), np.quantile(variance[k], _SUREST)) for k in chosen if k.sum() >= _FEWEST]
+    if not points:
+        return 0.0, 0.0
+    x, y = np.array(points).T
+    slopes = [0.0, *(g for g in ((y[:, None] - y) / (x[:, None] - x + np.eye(len(x)))).ravel() if g > 0)]
+    lines = [(float((y - g * x).min()), float(g)) for g in slopes]
+    return max(lines, key=lambda line: line[0] + line[1] * x.mean())
 
 
 def _trusted(level: NoiseLevel) -> bool:

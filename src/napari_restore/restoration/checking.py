@@ -34,9 +34,11 @@ class Checked:
 
     Attributes
     ----------
+    mse
+        Estimated mean squared distance to the truth, in squared units of the image.
     psnr, psnr_at_least, psnr_before
         In dB over the range of the restored part: estimated (SURE), by two standard errors less, and of the measured
-        image. None where the noise could not be measured or is correlated.
+        image. These and ``mse`` are None where the noise could not be measured or is correlated.
     structure
         Share of the pixels around which what was removed holds structure, 0 to 1.
     whiteness
@@ -47,6 +49,7 @@ class Checked:
         False where detail was removed, or the result is not nearer to the truth than the measured image.
     """
 
+    mse: float | None
     psnr: float | None
     psnr_at_least: float | None
     psnr_before: float | None
@@ -92,13 +95,14 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         whole = Region.of_shape(y.shape)
         return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
 
-    error = _error(denoise, pixels, image, seed=seed)
     restored = denoise(np.where(np.isfinite(pixels), pixels, pixels[np.isfinite(pixels)].mean()))
     order = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
+    error = _error(denoise, pixels, image, seed=seed)
     residual = (pixels - restored).transpose(order)
     found = summary(structure_map(residual, restored.transpose(order)))
     better = error is None or error.better
     return Checked(
+        mse=error.mse if error is not None else None,
         psnr=error.psnr if error is not None else None,
         psnr_at_least=error.psnr_at_least if error is not None else None,
         psnr_before=error.psnr_before if error is not None else None,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped, TileDone
 from napari_restore.core.geometry import canonical_order
 from napari_restore.core.job import Events
@@ -30,7 +31,9 @@ from napari_restore.restoration.prepare import (
     name_suffix,
     output_geometry,
     plan_image,
+    probe,
 )
+from napari_restore.restoration.reading import Filled, Unreadable, files_state, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
 from napari_restore.sources import Image
@@ -125,6 +128,7 @@ def restore_events(
     version: Version = "0.5",
     stop: threading.Event | None = None,
     runner: Runner | None = None,
+    unreadable: Unreadable = "fail",
 ) -> Events[Restored]:
     """Restore an image tile by tile into a file; yields what happens, returns the result.
 
@@ -151,6 +155,9 @@ def restore_events(
         Looked at between batches. Once set, what is done is kept and can be resumed.
     runner
         Who computes the tiles: this process where none is given.
+    unreadable
+        What becomes of a chunk of the image that cannot be read, after it was tried again: ``"fail"`` ends the run,
+        which can be resumed; ``"fill"`` takes 0 for its pixels and says so.
 
     Yields
     ------
@@ -160,16 +167,24 @@ def restore_events(
     Raises
     ------
     RestoreError
-        If model and image do not fit, or the output cannot be written.
+        If model and image do not fit, the image cannot be read or changes meanwhile, or the output cannot be written.
     """
     check_fit(image, model)
+    if unreadable == "fill" and runner is not None:
+        raise RestoreError("unreadable = 'fill' is for this machine alone: leave it out with a cluster.")
+    filled = Filled()
+    image = steady(image, filled, unreadable=unreadable)
     outputs.check_destination(output, overwrite=overwrite, resume=resume)
     runner = runner if runner is not None else Here()
     place = yield from runner.settle(model, device=device, precision=precision, stop=stop)
     dtype, why = choose_dtype(image)
     job = _job(image, model, tile=tile, batch=batch, place=place, dtype=dtype)
     yield Note(why)
-    with _open_output(job, model, output, resume=resume and not overwrite, overwrite=overwrite, version=version) as out:
+    marks = _marks(job, model)
+    if resume and not overwrite and outputs.tidy(output, fingerprint=marks):
+        yield Saved(str(output), "image")
+        return _result(output, job, model, {"output_dtype": why, "precision": job.precision}, complete=True)
+    with _open_output(job, model, output, marks, resume=resume, overwrite=overwrite, version=version) as out:
         yield _started(job, out, place)
         progress = Progress(done=len(out.done), tiles=len(job.plan))
         stopped = yield from runner.run(job, out, progress, stop)
@@ -179,12 +194,16 @@ def restore_events(
             "tiles": len(job.plan),
             "precision": job.precision,
             "not_finite": unusable,
+            "filled_chunks": len(filled.chunks),
         }
+        if filled.chunks:
+            yield Note(f"{len(filled.chunks)} chunks could not be read and were taken as 0: {filled}", "warning")
         if unusable:
             yield Note(f"{unusable} pixels were not finite and are handed on as they are", "warning")
         if stopped:
             yield Stopped("restoration", progress.done, str(output))
             return _result(out.array_path.parent, job, model, report, complete=False)
+        _check_unchanged(image, marks, output)
         out.finish()
     yield Saved(str(output), "image")
     return _result(output, job, model, report, complete=True)
@@ -211,13 +230,26 @@ def _job(
     )
 
 
-def _open_output(
-    job: TileJob, model: Model, path: Path, *, resume: bool, overwrite: bool, version: Version
-) -> OutputWriter:
-    marks = fingerprint(
+def _marks(job: TileJob, model: Model) -> dict[str, Any]:
+    return fingerprint(
         job.image, model, job.plan, batch=job.batch, dtype=job.dtype, device=job.device.type, precision=job.precision
     )
-    if resume and outputs.resumable(path):
+
+
+def _check_unchanged(image: Image, marks: dict[str, Any], output: Path) -> None:
+    """Refuse to finish what was restored from two states of an image."""
+    if marks["image"]["pixels"] == probe(image) and marks["image"]["state"] == files_state(image):
+        return
+    raise ImageError(
+        f"{image.name} has changed while it was restored: tiles of {output.name} are of two states of it. The "
+        "unfinished result is kept; give --overwrite to start again."
+    )
+
+
+def _open_output(
+    job: TileJob, model: Model, path: Path, marks: dict[str, Any], *, resume: bool, overwrite: bool, version: Version
+) -> OutputWriter:
+    if resume and not overwrite and outputs.resumable(path):
         return outputs.reopen(path, fingerprint=marks)
     order = canonical_order(job.image.axes)
     return outputs.create(

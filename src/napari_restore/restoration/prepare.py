@@ -16,6 +16,7 @@ from napari_restore.core.region import Region
 from napari_restore.methods.apply import per_axis
 from napari_restore.methods.method import Method
 from napari_restore.metrics.noise import image_noise
+from napari_restore.restoration.reading import files_state
 from napari_restore.sources import Image
 from napari_restore.store.model import Model
 from napari_restore.store.weights import checksum
@@ -115,7 +116,13 @@ def fingerprint(
 ) -> dict[str, Any]:
     """What must be the same for tiles of an earlier run to be kept."""
     facts: Mapping[str, Any] = {
-        "image": {"axes": image.axes, "shape": list(image.shape), "dtype": str(image.dtype), "pixels": probe(image)},
+        "image": {
+            "axes": image.axes,
+            "shape": list(image.shape),
+            "dtype": str(image.dtype),
+            "pixels": probe(image),
+            "state": files_state(image),
+        },
         "model": {"method": model.name, "sha256": checksum(_tensors(model)), "mean": list(model.normalisation.mean)},
         "tile": list(plan.tile),
         "halo": list(plan.halo),

@@ -66,6 +66,29 @@ def resumable(path: Path) -> bool:
     return journal_path(path).is_file() and (partial_path(path) / "0").is_dir()
 
 
+def tidy(path: Path, *, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether a complete result of the same run lies there that was killed before its journal was gone; removes that.
+
+    Raises
+    ------
+    OutputError
+        If another process is removing it now, or it was made from something else.
+    """
+    if not _published(path):
+        return False
+    with _locked(path) as lock:
+        _check_fingerprint(path, then=_planned(path).fingerprint, now=_through_json(fingerprint))
+        remove(_replaced_path(path))
+        remove(journal_path(path))
+        lock.release()
+    return True
+
+
+def _published(path: Path) -> bool:
+    """Whether a folder has got its final name and the run that made it ended before it could tidy up."""
+    return occupied(path) and journal_path(path).is_file() and not occupied(partial_path(path))
+
+
 @dataclass(frozen=True)
 class OutputPlan:
     """All that an unfinished output is; the first line of its journal.
@@ -127,6 +150,8 @@ def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
             Lock.acquire(lock_path(path)).release()
     if overwrite:
         _check_replaceable(path)
+        return
+    if resume and _published(path):
         return
     unfinished = resumable(path)
     if unfinished and not resume:

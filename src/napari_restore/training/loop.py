@@ -10,26 +10,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
 
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
-from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.job import Events, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.apply import Precision
-from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.methods.device import describe, find_precision, kept_buffers
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
 from napari_restore.training.advice import advice
 from napari_restore.training.pool import PatchPool, cut_blocks
+from napari_restore.training.ranks import Ranks, find_ranks
 from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
 from napari_restore.training.state import TrainingState, checkpoints
 from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _MEASURE_EVERY = 0.5
 _VALIDATE_EVERY = 3.0
@@ -107,15 +111,16 @@ def train_events(
     given = _Given(images, partners, validation, validation_partners, normalisation, noise)
     for part, mates in given.pairs:
         _check_partners(part, mates, method)
-    events = _train(given, name, method, settings, stop, preview)
-    if settings.run is None:
-        return (yield from events)
-    if not settings.resume and (earlier := checkpoints(settings.run)):
+    ranks = find_ranks()
+    events = _train(given, name, method, settings, stop, preview, ranks)
+    if settings.run is not None and not settings.resume and (earlier := checkpoints(settings.run)):
         raise RestoreError(
             f"{settings.run} holds an earlier run ({earlier[-1].name}): continue it with --resume, or give another "
             "folder."
         )
-    return (yield from _recorded(events, settings.run))
+    if not ranks.first:
+        return drain(events)
+    return (yield from (events if settings.run is None else _recorded(events, settings.run)))
 
 
 def _train(
@@ -125,8 +130,9 @@ def _train(
     settings: TrainingSettings,
     stop: threading.Event | None,
     preview: PreviewRequest | None,
+    ranks: Ranks,
 ) -> Events[Model]:
-    device, images = find_device(settings.device), given.images
+    device, images = ranks.device(settings.device), given.images
     patch = fit_patch(
         [*images, *given.validation],
         spatial=method.spatial,
@@ -134,10 +140,25 @@ def _train(
         asked=settings.patch,
         usual=method.patch,
     )
-    lent = _pools(given, patch=patch, method=method, settings=settings, device=device)
-    with kept_buffers(), lent as pools:
-        session = _session(name, method=method, settings=settings, device=device, pools=pools, patch=patch)
-        yield from _remarks(session.pool, images)
+    precision = _precision(settings.precision, device)
+    fabric = _fabric(device, precision, ranks)
+    ranks = ranks.launch(fabric)
+    lent = _pools(given, patch=patch, method=method, settings=settings, device=device, ranks=ranks)
+    with kept_buffers(), ranks.together(), lent as pools:
+        session = Session(
+            name=name,
+            state=TrainingState(method, settings, fabric, ranks),
+            pool=pools[0],
+            judge=pools[1],
+            patch=patch,
+            batch=settings.batch or method.batch or usual_batch(patch),
+            settings=settings,
+            precision=precision,
+            device=device,
+            ranks=ranks,
+        )
+        if ranks.first:
+            yield from _remarks(session.pool, images)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
         first = session.state.step
@@ -145,31 +166,39 @@ def _train(
         yield _started(session, name, floor)
         try:
             # Another number of threads adds in another order: a budget in steps promises the same result again.
-            with tuned_threads(active=device.type == "cpu" and settings.budget.steps is None) as tuner:
+            tuned = device.type == "cpu" and settings.budget.steps is None and ranks.alone
+            with tuned_threads(active=tuned) as tuner:
                 stopped = yield from _learn(session, images[0], stop=stop, preview=preview, tuner=tuner)
         finally:
             session.state.method.eval()
-        path = None
-        if settings.run is not None:
-            kept = session.checkpoint(settings.run)
-            path = kept.path
-            yield kept
-        session.validate()
-        if session.state.step > first:
-            yield _sound(session.measure())
-        if stopped:
-            yield Stopped("training", session.state.step, path)
-        else:
-            yield Trained(session.state.step, session.seconds, session.validation)
-            if floor is not None:
-                yield from advice(session.trace, floor=floor)
+        if ranks.first:
+            yield from _conclude(session, first=first, floor=floor, stopped=stopped)
+        precision = session.finish()
         return Model(
             name,
             session.state.average,
             session.pool.normalisation,
-            session.restoring_precision(),
+            precision,
             provenance(list(images), **facts(session)),
         )
+
+
+def _conclude(session: Session, *, first: int, floor: float | None, stopped: bool) -> Iterator[Event]:
+    """Keep and measure what was learned since the ``first`` step, and say how it ended."""
+    path = None
+    if session.settings.run is not None:
+        kept = session.checkpoint(session.settings.run)
+        path = kept.path
+        yield kept
+    session.validate()
+    if session.state.step > first:
+        yield _sound(session.measure())
+    if stopped:
+        yield Stopped("training", session.state.step, path)
+    else:
+        yield Trained(session.state.step, session.seconds, session.validation)
+        if floor is not None:
+            yield from advice(session.trace, floor=floor)
 
 
 def _learn(
@@ -183,12 +212,16 @@ def _learn(
     """Step until the budget is spent (False) or a stop is asked for (True)."""
     measure, validate, keep = Timer(_MEASURE_EVERY), Timer(_VALIDATE_EVERY), Timer(_CHECKPOINT_EVERY)
     show = preview_timer(preview) if preview is not None else None
-    while session.fraction < 1:
-        if stop is not None and stop.is_set():
-            return True
+    while True:
+        asked = stop is not None and stop.is_set()
+        fraction, stopped = session.ranks.agree(fraction=session.fraction, stop=asked)
+        if stopped or fraction >= 1:
+            return fraction < 1
         began = time.perf_counter()
-        session.learn()
+        session.learn(fraction)
         tuned_step(tuner, began)
+        if not session.ranks.first:
+            continue
         if measure.due():
             if validate.due():
                 session.validate()
@@ -204,7 +237,6 @@ def _learn(
         if session.settings.run is not None and keep.due():
             yield session.checkpoint(session.settings.run)
             keep.done()
-    return False
 
 
 def _sound(measured: Measured) -> Measured:
@@ -224,40 +256,34 @@ def _pools(
     method: Method,
     settings: TrainingSettings,
     device: torch.device,
+    ranks: Ranks,
 ) -> Iterator[tuple[PatchPool, PatchPool]]:
-    """The pool to learn from and the one to be judged on; often the same."""
+    """The pool to learn from, which is this rank's share, and the one to be judged on; often the same."""
     opened: list[PatchPool] = []
+    normalisation = given.normalisation if ranks.first else ranks.broadcast(given.normalisation)
     try:
-        for part, mates in given.pairs:
+        for part, mates in given.pairs if ranks.first else given.pairs[:1]:
             blocks = cut_blocks(part, spatial=method.spatial, patch=patch, partners=mates)
             pool = PatchPool(
-                blocks,
+                blocks if opened else ranks.share(blocks),
                 spatial=method.spatial,
                 memory=settings.memory,
                 seed=settings.seed,
                 device=device,
-                normalisation=opened[0].normalisation if opened else given.normalisation,
+                normalisation=opened[0].normalisation if opened else normalisation,
                 rate=_rate_of(mates, method),
             )
             opened.append(pool)
+        if ranks.first:
+            ranks.broadcast(opened[0].normalisation)
         yield opened[0], opened[-1]
     finally:
         for pool in opened:
             pool.close()
 
 
-def _session(
-    name: str,
-    *,
-    method: Method,
-    settings: TrainingSettings,
-    device: torch.device,
-    pools: tuple[PatchPool, PatchPool],
-    patch: tuple[int, ...],
-) -> Session:
+def _fabric(device: torch.device, precision: Precision, ranks: Ranks) -> Fabric:
     from lightning_fabric import Fabric  # it loads torch's compiler, which restoring never needs: 1.3 s
-
-    precision = _precision(settings.precision, device)
     from lightning_fabric.plugins import MixedPrecision
 
     class KeepingPixels(MixedPrecision):  # type: ignore[misc]
@@ -266,21 +292,9 @@ def _session(
         def convert_input(self, data: Any) -> Any:
             return data
 
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
+    return Fabric(
+        **ranks.fabric(device),
         plugins=KeepingPixels("bf16-mixed", device.type) if precision == "bfloat16" else None,
-    )
-    return Session(
-        name=name,
-        state=TrainingState(method, settings, fabric),
-        pool=pools[0],
-        judge=pools[1],
-        patch=patch,
-        batch=settings.batch or method.batch or usual_batch(patch),
-        settings=settings,
-        precision=precision,
-        device=device,
     )
 
 
@@ -321,9 +335,10 @@ def _floor(*, noise: Sequence[float] | None, normalisation: Normalisation) -> fl
 
 def _started(session: Session, name: str, floor: float | None) -> TrainingStarted:
     budget = session.settings.budget
+    device = describe(session.device)
     return TrainingStarted(
         method=name,
-        device=describe(session.device),
+        device=device if session.ranks.alone else f"{session.ranks.count} x {device}",
         precision=session.precision,
         parameters=sum(p.numel() for p in session.state.method.parameters()),
         patch=session.patch,

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Checkpointed, Measured, Preview
 from napari_restore.core.job import PreviewRequest
 from napari_restore.methods.apply import Precision, autocast, restore_region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
 from napari_restore.training.pool import PatchPool
+from napari_restore.training.ranks import Ranks
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState
 
@@ -43,9 +45,10 @@ class Session:
         settings: TrainingSettings,
         precision: Precision,
         device: torch.device,
+        ranks: Ranks,
     ) -> None:
         self.name, self.state, self.pool, self.patch, self.batch = name, state, pool, patch, batch
-        self.settings, self.precision, self.device = settings, precision, device
+        self.settings, self.precision, self.device, self.ranks = settings, precision, device, ranks
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
         self._held_out: Batch = judge.draw_held_out(_HELD_OUT_PATCHES, patch, rng)
         self._began = time.perf_counter() - state.seconds
@@ -76,14 +79,17 @@ class Session:
         """The highest learning rate."""
         return self.settings.learning_rate or self.state.method.learning_rate
 
-    def learn(self) -> None:
-        """One step. The loss is summed on the device and read only when somebody wants to see it."""
-        if not self._frozen and self.fraction >= _FREEZE_AT:
+    def learn(self, fraction: float) -> None:
+        """One step, with this part of the budget spent.
+
+        The loss is summed on the device and read only when somebody wants to see it.
+        """
+        if not self._frozen and fraction >= _FREEZE_AT:
             self.state.freeze_statistics()
             self._frozen = True
         self.pool.advance(self.state.step)
         batch = self.pool.draw(self.batch, self.patch, self.state.rng, turn=self.state.method.turns)
-        loss = self.state.learn(batch, learning_rate=self.learning_rate)
+        loss = self.state.learn(batch, learning_rate=learning_rate_at(fraction, peak=self.peak))
         self._loss = loss if self._loss is None else self._loss + loss
         self._losses += 1
 
@@ -109,8 +115,21 @@ class Session:
         return Checkpointed(self.state.step, str(path))
 
     def resume(self, folder: Path) -> bool:
-        """Go on from the newest checkpoint in a folder, if there is one."""
-        if self.state.load(folder, fingerprint=self.fingerprint()) is None:
+        """Go on from the newest checkpoint in a folder, if there is one.
+
+        Raises
+        ------
+        RestoreError
+            If another rank read another checkpoint, or none.
+        """
+        found = self.state.load(folder, fingerprint=self.fingerprint()) is not None
+        first = self.ranks.broadcast(self.state.step)
+        if first != self.state.step:
+            raise RestoreError(
+                f"{folder}: process {self.ranks.index} would go on from step {self.state.step}, process 0 from step "
+                f"{first}. Put the run folder where all machines see the same files."
+            )
+        if not found:
             return False
         self.pool.skip(self.state.step)
         self._began = time.perf_counter() - self.state.seconds
@@ -151,7 +170,20 @@ class Session:
         )
         return Preview(self.state.step, region, pixels)
 
-    def restoring_precision(self) -> Precision:
+    def finish(self) -> Precision:
+        """Let the method settle what only its predictions tell; gives the precision to restore with.
+
+        Held-out patches differ between ranks: what rank 0 finds is what all end with.
+        """
+        average = self.state.average
+        with torch.inference_mode():
+            average.finish(self._held_out)
+        self.ranks.align(average.buffers())
+        found = average.config, self.validation, self._restoring_precision()
+        average.config, self.validation, precision = self.ranks.broadcast(found)
+        return precision
+
+    def _restoring_precision(self) -> Precision:
         """bfloat16 if it changes the result by less than 2 % of what the method removes from the image."""
         if self.precision == "float32":
             return "float32"
@@ -198,6 +230,7 @@ def preview_timer(request: PreviewRequest) -> Timer:
 
 def facts(session: Session) -> Mapping[str, Any]:
     """What a model remembers of its training."""
+    together = {} if session.ranks.alone else {"processes": session.ranks.count}
     return {
         "steps": session.state.step,
         "seconds": round(session.seconds, 1),
@@ -207,4 +240,5 @@ def facts(session: Session) -> Mapping[str, Any]:
         "learning_rate": session.peak,
         "seed": session.settings.seed,
         "precision": session.precision,
+        **together,
     }

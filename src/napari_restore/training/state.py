@@ -15,6 +15,7 @@ from napari_restore.core.errors import ModelError
 from napari_restore.methods.method import Batch, Method
 from napari_restore.networks.layout import channels_last
 from napari_restore.store.weights import read_weights, write_weights
+from napari_restore.training.ranks import ALONE, Ranks
 from napari_restore.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def checkpoints(folder: Path) -> list[Path]:
 class TrainingState:
     """A method in training. ``average`` is the exponential moving average of its weights, the one that is used."""
 
-    def __init__(self, method: Method, settings: TrainingSettings, fabric: Fabric) -> None:
-        self._fabric = fabric
+    def __init__(self, method: Method, settings: TrainingSettings, fabric: Fabric, ranks: Ranks = ALONE) -> None:
+        self._fabric, self._ranks, self._seed = fabric, ranks, settings.seed
         method = channels_last(method.to(fabric.device))
         self.average: Method = copy.deepcopy(method).eval().requires_grad_(False)
         # Fused AdamW is one pass over the weights instead of a dozen.
@@ -45,7 +46,7 @@ class TrainingState:
         )
         self.method = method.train()
         self._wrapped, self._optimizer = fabric.setup(method, self.optimizer)
-        self.rng = torch.Generator().manual_seed(settings.seed)
+        self.rng = torch.Generator().manual_seed(ranks.seed(settings.seed))
         self.step = 0
         self.seconds = 0.0
 
@@ -114,6 +115,8 @@ class TrainingState:
                     )
             self._restore(tensors)
             self.step, self.seconds = int(card["step"]), float(card["seconds"])
+            if not self._ranks.first:  # the checkpoint has the random numbers of rank 0
+                self.rng.manual_seed(self._ranks.seed(self._seed, step=self.step))
             return path
         if damage is not None:
             raise damage

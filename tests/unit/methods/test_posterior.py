@@ -1,5 +1,7 @@
 """A pixel is predicted from the others alone, and combined with itself as its noise allows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,13 @@ from scipy.ndimage import correlate, gaussian_filter
 
 from napari_restore import restore, train
 from napari_restore.methods.method import Batch
-from napari_restore.methods.posterior import _PHASES, Posterior, PosteriorConfig, _mean_around
+from napari_restore.methods.posterior import (
+    _PHASES,
+    Posterior,
+    PosteriorConfig,
+    _least_line,
+    _mean_around,
+)
 from napari_restore.sources import open_image
 
 SHAPES = [("YX", (20, 28)), ("YX", (4, 8)), ("ZYX", (3, 12, 8)), ("ZYX", (1, 8, 16))]
@@ -111,6 +119,36 @@ def test_the_loss_shows_the_squared_error_and_descends_the_likelihood():
     found = torch.autograd.grad(loss, list(method.parameters()))
     for a, b in zip(wanted, found, strict=True):
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_the_least_line_lies_under_what_is_unsure_and_on_what_is_sure():
+    rng = np.random.default_rng(0)
+    signal = np.concatenate([rng.uniform(-1, 0, 20_000), rng.uniform(0, 6, 2000)])
+    noise = 0.3 + 0.2 * signal
+    unsure = np.where(rng.uniform(size=signal.size) < 0.6, rng.exponential(0.5, signal.size), 0)
+    middle, growth = _least_line(signal, noise + unsure)
+    assert (middle, growth) == pytest.approx((0.3, 0.2), abs=0.05)
+    falling = _least_line(signal, 2 - 0.2 * signal)
+    assert falling[1] == 0, "noise does not fall with the light"
+    assert falling[0] == pytest.approx(2 - 0.2 * 6, abs=0.1)
+    assert _least_line(signal[:5], noise[:5]) == (0, 0)
+
+
+def test_noise_that_flat_parts_do_not_show_is_found_by_the_predictions():
+    y = torch.randn(1, 1, 16, 16, generator=generator(3))
+    predicted = built(combine="no").restore(y)
+    trusting = built(sigma=(1e-4,), combine="yes")
+    assert torch.allclose(trusting.restore(y), y, atol=1e-2)
+    trusting.config = replace(trusting.config, unexplained=((1e9, 0.0),))
+    assert torch.equal(trusting.restore(y), predicted)
+    # Spots on a dark ground: nothing bright is flat, and the noise grows with the light.
+    rng = np.random.default_rng(5)
+    spots = gaussian_filter((rng.uniform(size=(160, 160)) < 0.004).astype(float), 1.5)
+    noisy = rng.poisson(10 + 150 * spots / spots.max()).astype(np.float32)
+    model = train(noisy, "posterior", steps=150, precision="float32", noise=3.2)
+    (middle, growth), std = model.method.config.unexplained[0], model.normalisation.std[0]
+    assert growth * std == pytest.approx(1, rel=0.5), "photons"
+    assert middle * std**2 > 8
 
 
 def test_noise_that_is_measured_settles_the_config():

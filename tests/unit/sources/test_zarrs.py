@@ -135,6 +135,18 @@ def test_an_array_without_any_chunk_is_said(tmp_path):
     assert any("no chunk of it is there" in note for note in open_image(tmp_path / "a").notes)
 
 
+@pytest.mark.parametrize("layout", [{}, {"zarr_format": 2}, {"shards": (1, 4, 16, 16)}])
+def test_missing_chunks_are_counted(tmp_path, layout):
+    zarr.create_array(tmp_path / "a", data=PIXELS + 1, chunks=(1, 2, 8, 8), **layout)
+    assert not any("missing" in note for note in open_image(tmp_path / "a").notes)
+    files = [p for p in (tmp_path / "a").rglob("*") if p.is_file() and not p.name.startswith((".z", "zarr.json"))]
+    for file in files[:3]:
+        file.unlink()
+    noted = [note for note in open_image(tmp_path / "a").notes if "missing" in note]
+    kind = "shards" if "shards" in layout else "chunks"
+    assert noted == [f"3 of its {len(files)} {kind} are missing: their pixels read as the fill value 0"]
+
+
 def test_chunks_of_gigabytes_are_refused(tmp_path):
     zarr.create_array(tmp_path / "a", shape=(10**6, 10**6), dtype="u2", chunks=(10**5, 10**5))
     with pytest.raises(ImageError, match="smaller chunks"):

@@ -1,4 +1,4 @@
-"""Noise2Void: PSNR against training time, on eight images with known truth.
+"""Denoisers: PSNR against training time, on eight images with known truth.
 
 Every budget is a training of its own, because the learning rate follows the budget.
 """
@@ -16,6 +16,7 @@ from images import eight_images, fingerprint, psnr_255
 
 def main() -> None:
     parser = reporting.parser(__doc__)
+    parser.add_argument("--methods", nargs="+", default=["noise2void2", "posterior"])
     parser.add_argument("--seconds", type=float, nargs="+", default=[20.0], help="of training; several for a curve")
     parser.add_argument("--seeds", type=int, default=3, help="trainings a budget, with seeds 0, 1, ... (default 3)")
     parser.add_argument("--effort", default="normal", help="quick, normal or thorough: sets the network")
@@ -32,30 +33,36 @@ def main() -> None:
         "precision": given.precision,
         **reporting.settings_of(given.settings),
     }
-    budgets = [one_budget(clean, noisy, seconds, given.seeds, options) for seconds in given.seconds]
-    results = {"psnr_noisy": round(psnr_255(noisy, clean), 3), "data": fingerprint(noisy), "budgets": budgets}
+    budgets = {
+        method: [one_budget(clean, noisy, method, seconds, given.seeds, options) for seconds in given.seconds]
+        for method in given.methods
+    }
+    results = {"psnr_noisy": round(psnr_255(noisy, clean), 3), "data": fingerprint(noisy), "methods": budgets}
     reporting.finish(machine, results=results, settings=options, out=given.out)
 
 
 def one_budget(
-    clean: np.ndarray, noisy: np.ndarray, seconds: float, seeds: int, options: dict[str, Any]
+    clean: np.ndarray, noisy: np.ndarray, method: str, seconds: float, seeds: int, options: dict[str, Any]
 ) -> dict[str, Any]:
-    runs = [one_run(clean, noisy, seconds, seed, options) for seed in range(seeds)]
+    runs = [one_run(clean, noisy, method, seconds, seed, options) for seed in range(seeds)]
     return {
         "seconds": seconds,
         "psnr_median": reporting.median([run["psnr"] for run in runs]),
+        "estimated_minus_true_median": reporting.median([run["estimated_minus_true"] for run in runs]),
         "train_seconds_median": reporting.median([run["train_seconds"] for run in runs], 2),
         "steps_per_second_median": reporting.median([run["steps_per_second"] for run in runs], 2),
         "runs": runs,
     }
 
 
-def one_run(clean: np.ndarray, noisy: np.ndarray, seconds: float, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+def one_run(
+    clean: np.ndarray, noisy: np.ndarray, method: str, seconds: float, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
     """Train, restore, compare. `wall_seconds` and `cpu_seconds` are of all of training, setting up included."""
     from napari_restore import restore, train
 
     wall, cpu = time.perf_counter(), time.process_time()
-    model = train(noisy, "noise2void", axes="TYX", seconds=seconds, seed=seed, **options)
+    model = train(noisy, method, axes="TYX", seconds=seconds, seed=seed, **options)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     result = restore(noisy, model, axes="TYX", device=options["device"])
     value = psnr_255(np.asarray(result), clean)
@@ -64,6 +71,7 @@ def one_run(clean: np.ndarray, noisy: np.ndarray, seconds: float, seed: int, opt
     run = {
         "seed": seed,
         "psnr": round(value, 3),
+        "estimated_minus_true": round(estimated(noisy, model) - value, 3),
         "train_seconds": facts["seconds"],
         "wall_seconds": round(wall, 2),
         "cpu_seconds": round(cpu, 2),
@@ -74,8 +82,18 @@ def one_run(clean: np.ndarray, noisy: np.ndarray, seconds: float, seed: int, opt
         "precision": facts["precision"],
         "parameters": model.card()["parameters"],
     }
-    reporting.progress(f"{seconds:g} s, seed {seed}: {value:.2f} dB after {run['steps']} steps")
+    reporting.progress(f"{method}, {seconds:g} s, seed {seed}: {value:.2f} dB after {run['steps']} steps")
     return run
+
+
+def estimated(noisy: np.ndarray, model: Any) -> float:
+    """PSNR over 255 as SURE has it, without the truth: each image by itself, its noise measured; then their mean."""
+    from napari_restore.restoration.checking import check
+    from napari_restore.sources import open_image
+
+    checks = [check(open_image(image), model) for image in noisy]
+    known = [c for c in checks if c is not None and c.mse is not None]
+    return float(np.mean([10 * np.log10(255**2 / c.mse) for c in known])) if known else float("nan")
 
 
 if __name__ == "__main__":
