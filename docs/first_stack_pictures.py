@@ -51,7 +51,6 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     tabs = open_tabs(plugin)
     widget = tabs.restore
     scroll(viewer, notches=1)
-    pick(widget.method.box, "Noise2Void 2")
     pick(widget.effort, "Quick")
     shoot(viewer, output / "first_stack_3_widget.png")
     click(widget.buttons.run_button)

@@ -17,13 +17,14 @@ from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.choosing import choose
-from napari_restore.methods.measuring import constants
+from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine
 from napari_restore.restoration.batch import restore_folder_events
 from napari_restore.restoration.checking import check, check_events
 from napari_restore.restoration.judging import judge_events
+from napari_restore.restoration.prepare import name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.planes import planes_of_all, without_filling
@@ -194,11 +195,9 @@ def denoise_events(
         opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite,
         version=version, stop=stop,
     )  # fmt: skip
-    if not restored.complete:
-        return restored
-    kept.unlink(missing_ok=True)
-    checked = yield from check_events(opened, restored.model, device=device)
-    return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
+    if restored.complete:
+        kept.unlink(missing_ok=True)
+    return restored
 
 
 def super_resolve_events(
@@ -441,23 +440,23 @@ def restore_events(
         from napari_restore.restoration import cluster  # loads distributed, which who has a client has
 
         runner = cluster.Workers(client, cluster.find_source(opened, axes=axes, channel=channel))
-    return (
-        yield from engine.restore_events(
-            opened,
-            loaded,
-            output=_destination(output, opened, "restored"),
-            tile=tile,
-            batch=batch,
-            device=device,
-            precision=precision,
-            resume=resume,
-            overwrite=overwrite,
-            version=version,
-            stop=stop,
-            runner=runner,
-            unreadable=unreadable,
-        )
+    restored = yield from engine.restore_events(
+        opened,
+        loaded,
+        output=_destination(output, opened, name_suffix(loaded.method)),
+        tile=tile,
+        batch=batch,
+        device=device,
+        precision=precision,
+        resume=resume,
+        overwrite=overwrite,
+        version=version,
+        stop=stop,
+        runner=runner,
+        unreadable=unreadable,
     )
+    checked = (yield from check_events(opened, loaded, device=device)) if restored.complete else None
+    return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
 
 
 def restore_folder(
@@ -668,10 +667,8 @@ def _matched(model: Model, image: Image) -> tuple[Model, Note]:
 
 def _known_noise(images: Sequence[Image]) -> list[float] | None:
     """Variance of each channel's noise, or None where it cannot be measured well."""
-    channels = images[0].geometry.length("C")
-    planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
     try:
-        levels = [estimate([without_filling(p) for p in each]) for each in planes]
+        levels = noise_levels(images)
     except ImageError:  # too small
         return None
     return [level.sigma**2 for level in levels] if all(level.reliable for level in levels) else None

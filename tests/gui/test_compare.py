@@ -436,3 +436,36 @@ def test_the_difference_takes_the_last_ones_place(viewer, widget):
     viewer.dims.ndisplay = 3
     widget.difference_button.click()
     assert "2-D" in widget.message.text()
+
+
+def test_structure_in_what_was_removed_becomes_a_layer_over_the_place(viewer, qtbot):
+    rng = np.random.default_rng(0)
+    restored = np.full((2, 120, 160), 50, np.float32)
+    raw = restored + rng.normal(0, 5, restored.shape).astype(np.float32)
+    raw[:, 40:80, 60:100] += 8 * np.sin(np.arange(40) / 2).astype(np.float32)  # a grating that the result lacks
+    place = {"scale": (3.0, 0.5, 0.5), "translate": (5, 6, 7)}
+    viewer.add_image(raw, name="raw", **GREY, **place)
+    second = viewer.add_image(restored, name="raw_denoised", **GREY, **place)
+    widget = made(viewer, qtbot)
+    viewer.camera.zoom /= 4  # all of it in view
+    qtbot.wait(50)
+    widget.find_structure()
+    assert not widget.structure_button.isEnabled(), "one at a time"
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+    layer = viewer.layers[-1]
+    found = np.asarray(layer.data)[0]
+    assert found.shape == (120, 160)
+    assert np.median(found[45:75, 65:95]) > 0.9
+    assert np.mean(found[:20] > 0) < 0.01
+    np.testing.assert_allclose(layer.extent.world[:, 1:], second.extent.world[:, 1:])
+    assert "structure" in widget.message.text()
+    widget.find_structure()
+    qtbot.waitUntil(widget.structure_button.isEnabled, timeout=20_000)
+    assert [each.name for each in viewer.layers].count(layer.name) == 1, "the last one's place is taken"
+
+
+def test_a_tab_that_is_left_takes_no_map_any_more(viewer, qtbot, widget):
+    widget.find_structure()
+    widget.leave()
+    qtbot.wait(1500)
+    assert len(viewer.layers) == 2

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal
 
 from napari.layers import Image as ImageLayer
+from napari.qt.threading import create_worker
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
@@ -29,9 +30,10 @@ from qtpy.QtWidgets import (
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.choices import LayerChoice, let_shrink
 from napari_restore.gui.curtain import Curtain, Way, grid_of
-from napari_restore.gui.difference import difference
+from napari_restore.gui.difference import Removed, difference, removed
 from napari_restore.gui.links import Links
 from napari_restore.gui.session import camera_of
+from napari_restore.metrics.structure import structure_map, summary
 
 Mode = Literal["off", "curtain", "blink"]
 
@@ -210,6 +212,8 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self._comparison: Comparison | None = None
         self._same: SameContrast | None = None
         self._difference: Any = None
+        self._structure: Any = None
+        self._removed: Removed | None = None
         self._borrowed = Borrowed()
         self._choosing = False
         self._holding = False
@@ -225,6 +229,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self.same_box = QCheckBox("Same con&trast")
         self.alone_box = QCheckBox("Hide the other ima&ges")
         self.difference_button = QPushButton("Add the differe&nce A - B")
+        self.structure_button = QPushButton("Find structure in &it")
         self.seen = QLabel()
         self.message = QLabel()
         self._timer = QTimer(self)
@@ -269,8 +274,41 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self._difference = self._viewer.add_layer(layer)
         self.message.setText("Pink is where B is brighter, green where A is. It is of this plane as you see it now.")
 
+    def find_structure(self) -> None:
+        """Add a map of where A - B holds more than noise, in the part of the plane in view; made in a thread."""
+        pair = self._pair()
+        if pair is None:
+            return
+        try:
+            self._removed = removed(self._viewer, *pair)
+        except RestoreError as error:
+            self.message.setText(str(error))
+            return
+        self.structure_button.setEnabled(False)
+        self.message.setText("Looking for structure…")
+        worker = create_worker(structure_map, self._removed.residual, self._removed.restored)
+        worker.returned.connect(self._take_structure)
+        worker.errored.connect(self._fail_structure)
+        worker.start()
+
+    def _take_structure(self, found: Any) -> None:
+        if self._removed is None:  # left meanwhile
+            return
+        if self._structure is not None and self._structure in self._viewer.layers:
+            self._viewer.layers.remove(self._structure)
+        self.choose("off")
+        self._structure = self._viewer.add_layer(self._removed.place(found))
+        self.message.setText(f"In this plane {summary(found).verdict}.")
+        self._show_state()
+
+    def _fail_structure(self, error: Exception) -> None:
+        if self._removed is not None:
+            self.message.setText(f"The map could not be made: {error}")
+            self._show_state()
+
     def leave(self) -> None:
         """Put the viewer back as it was, and listen to it no more."""
+        self._removed = None
         self._links.cut()
         self._timer.stop()
         self.mode = "off"
@@ -400,6 +438,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         for mode, button in self.buttons.items():
             button.setEnabled(pair or mode == "off")
         self.difference_button.setEnabled(pair)
+        self.structure_button.setEnabled(pair)
         self.swap_button.setEnabled(pair)
         for part in (self._divider_name, self.divider, self.way):
             part.setEnabled(self.mode != "blink")
@@ -434,6 +473,10 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self.same_box.setToolTip("B takes A's contrast limits and gamma, and both follow when you change one.")
         self.alone_box.setToolTip("Other image layers would cover the comparison. Points, labels and shapes stay.")
         self.alone_box.setChecked(True)
+        self.structure_button.setToolTip(
+            "Where A - B holds more than noise, as a layer: 0 for noise, 1 beyond doubt.\n"
+            "Of the plane in view, as it is now. Take the raw layer as A and the restored one as B."
+        )
         self.difference_button.setToolTip(
             "What A has more than B, in the part of the plane in view, as a layer.\n"
             "A restored image minus its raw one should look like noise, with no structure in it."
@@ -482,6 +525,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         column.addWidget(self.same_box)
         column.addWidget(self.alone_box)
         column.addWidget(self.difference_button)
+        column.addWidget(self.structure_button)
         hint = QLabel(f"Drag the divider in the canvas. Hold {_KEY} to see B alone.")
         hint.setWordWrap(True)
         column.addWidget(hint)
@@ -502,6 +546,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self.same_box.toggled.connect(self._take_contrast)
         self.alone_box.toggled.connect(self._restart)
         self.difference_button.clicked.connect(lambda _: self.add_difference())
+        self.structure_button.clicked.connect(lambda _: self.find_structure())
         self._timer.timeout.connect(self._blink)
         self._links.connect(self._viewer.layers.events.inserted, self._propose)
         self._links.connect(self._viewer.layers.events.renamed, self._show_pictures)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,10 +38,54 @@ def difference(viewer: Any, first: Any, second: Any) -> ImageLayer:
     _check_units(first, second)
     here, there = _Level(viewer, second), _Level(viewer, first)
     start, stop = here.in_view()
+    pixels = _removed(here, there, start, stop).reshape(here.thin(stop - start))
+    return _layer(pixels, here, start, name=f"{first.name} - {second.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Removed:
+    """What the first layer has more than the second in the part in view, ready to be looked at in another thread.
+
+    Attributes
+    ----------
+    residual, restored
+        ``(Y, X)``: the difference, and the second layer.
+    place
+        Makes a layer over the second one of a map of that shape.
+    """
+
+    residual: NDArray[np.float32]
+    restored: NDArray[np.float32]
+    place: Callable[[NDArray[np.float32]], ImageLayer]
+
+
+def removed(viewer: Any, first: Any, second: Any) -> Removed:
+    """As ``difference``, with the pixels of the second layer, for a map of where structure was removed.
+
+    Raises
+    ------
+    DifferenceError
+        As ``difference``.
+    """
+    if viewer.dims.ndisplay != 2:
+        raise DifferenceError("the map is of a plane: switch the canvas from 3-D to 2-D (Ctrl+Y) first.")
+    _check_units(first, second)
+    here, there = _Level(viewer, second), _Level(viewer, first)
+    start, stop = here.in_view()
+    name = f"structure removed from {first.name}"
+
+    def place(found: NDArray[np.float32]) -> ImageLayer:
+        layer = _layer(found.reshape(here.thin(stop - start)), here, start, name=name)
+        layer.colormap, layer.contrast_limits, layer.blending, layer.opacity = "inferno", (0, 1), "additive", 0.7
+        return layer
+
+    return Removed(_removed(here, there, start, stop), here.read(start, stop), place)
+
+
+def _removed(here: _Level, there: _Level, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
     matrix, offset = here.path_to(there, start)
     found = there.sampled(matrix, offset, tuple(int(n) for n in stop - start))
-    pixels = (found - here.read(start, stop)).reshape(here.thin(stop - start))
-    return _layer(pixels, here, start, name=f"{first.name} - {second.name}")
+    return np.asarray(found - here.read(start, stop), np.float32)
 
 
 class _Level:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_restore.core.errors import ImageError
+from napari_restore.methods.measuring import noise_levels
 from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
-from napari_restore.metrics.noise_level import NoiseLevel, estimate
+from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all, without_filling
 
@@ -52,15 +53,13 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     shortest = min(image.geometry.length(a) for image in images for a in "YX")
     if shortest < _FEWEST_PIXELS:
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
-    planes = [without_filling(p) for p in planes_of_all(images)]
-    correlation = noise_correlation(planes)
+    correlation = noise_correlation([without_filling(p) for p in planes_of_all(images)])
     if correlation.direction != "none":
         return _structured(correlation, shortest)
     try:
-        level = estimate(planes)
+        return _white(noise_levels(images))
     except ImageError:
         return Choice("noise2void2", "its noise cannot be measured, and this needs no knowledge of it")
-    return _white(level)
 
 
 def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
@@ -74,12 +73,13 @@ def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
     return Choice("struct_noise2void", reason, {"mask": cross.tolist()})
 
 
-def _white(level: NoiseLevel) -> Choice:
-    if level.reliable and level.sigma > 0 and abs(level.correlation) < _CORRELATED:
-        kind = "grows with the signal" if level.gain > 0 else "is the same everywhere"
+def _white(levels: Sequence[NoiseLevel]) -> Choice:
+    reliable = all(level.reliable for level in levels)
+    if reliable and all(level.sigma > 0 and abs(level.correlation) < _CORRELATED for level in levels):
+        kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""
         return Choice(
             "posterior",
-            f"noise is independent from pixel to pixel and {kind}, so that a pixel's own value can be put to use",
+            f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
         )
-    why = "correlated with its neighbours' in all directions" if level.reliable else "not sure enough"
+    why = "correlated with its neighbours' in all directions" if reliable else "not sure enough"
     return Choice("noise2void2", f"the noise measured is {why} to use a pixel's own value, and this does without")

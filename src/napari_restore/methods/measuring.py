@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -142,6 +144,25 @@ def choose_psf(images: Sequence[Image], texts: Sequence[str], *, sigma: float) -
     each = zip(texts, left, size, strict=True)
     said = ", ".join(f"{text} leaves {rms / (sigma or 1):.2f} (whiteness {white:.2f})" for text, white, rms in each)
     return best, Note(f"PSF {best} fits best, the narrower in doubt; in units of the noise {said}")
+
+
+def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
+    """The noise of each channel of some images; measured once, for whoever asks while they are open.
+
+    Raises
+    ------
+    ImageError
+        If they are too small to measure it.
+    """
+    return _levels_of(tuple(weakref.ref(image) for image in images))
+
+
+@lru_cache(maxsize=4)
+def _levels_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
+    images = [image for reference in references if (image := reference()) is not None]
+    channels = images[0].geometry.length("C")
+    planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
+    return tuple(estimate([without_filling(p) for p in each]) for each in planes)
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:

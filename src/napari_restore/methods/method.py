@@ -83,6 +83,8 @@ class Method(nn.Module):
         At its peak, where the user gives none.
     clip
         Gradients longer than this are cut to it; None leaves them as they are.
+    weight_decay
+        Of the weights at each step, times the learning rate (AdamW).
     noisy_targets
         Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
     suffix
@@ -97,6 +99,7 @@ class Method(nn.Module):
     efforts: ClassVar[Mapping[str, Effort]]
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
+    weight_decay: ClassVar[float] = 1e-4
     noisy_targets: ClassVar[bool] = False
 
     config: Any

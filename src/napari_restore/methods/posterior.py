@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from napari_restore import networks
 from napari_restore.core.events import Note
 from napari_restore.methods.denoiser import Denoiser, shortest_side
-from napari_restore.methods.measuring import constants
+from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Effort, Fit
-from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate
+from napari_restore.metrics.noise_level import NoiseLevel, describe
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all, without_filling
+from napari_restore.sources.planes import planes_of_all
 
 _LEAST = 16
 _CORRELATED = 0.15
@@ -98,6 +98,9 @@ class Posterior(Denoiser):
     }
     learning_rate: ClassVar[float] = 2e-3
     noisy_targets: ClassVar[bool] = True
+    # One image of 512 x 512 is seen a hundred times a minute, and its noise is learned by heart: two W2S frames of 17
+    # and 19 dB ended at 33.48 and 31.96 dB with 1e-4, at 33.92 and 32.41 with this; the 8 benchmark images lost 0.06.
+    weight_decay: ClassVar[float] = 1.0
     config: PosteriorConfig
 
     def build(self) -> nn.Module:
@@ -124,7 +127,7 @@ class Posterior(Denoiser):
         channels = images[0].geometry.length("C")
         planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
         normalisation = constants(planes, images[0].name)
-        levels = [estimate([without_filling(p) for p in each]) for each in planes]
+        levels = noise_levels(images)
         known = config.noise != "auto"
         said = () if known else tuple(Note(describe(level), "info") for level in levels)
         combine = config.combine

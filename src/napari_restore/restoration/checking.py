@@ -14,12 +14,12 @@ from napari_restore.core.region import Region
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
 from napari_restore.methods.imaging import Imaging
+from napari_restore.methods.measuring import noise_levels
 from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
-from napari_restore.metrics.noise_level import NoiseLevel, estimate
+from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.sources import Image, open_image
-from napari_restore.sources.planes import planes_of_all, without_filling
 from napari_restore.store.model import Model
 
 _DEPTH = 8
@@ -122,11 +122,7 @@ def _middle(image: Image, *, depth: int, size: int) -> Region:
 
 def _error(denoise: Any, pixels: NDArray[np.float32], image: Image, *, seed: int) -> EstimatedError | None:
     """SURE with the noise of each channel; None where that is not known or not white."""
-    count = image.geometry.length("C")
-    levels = [
-        estimate([without_filling(p) for p in planes_of_all([image], channel=c if count > 1 else None)])
-        for c in range(count)
-    ]
+    levels = noise_levels([image])
     if not all(level.reliable and level.sigma > 0 and abs(level.correlation) < _CORRELATED for level in levels):
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]

@@ -6,11 +6,13 @@ however fast the disk is.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice, product
+from itertools import chain, islice
 from math import prod
+from typing import overload
 
 import numpy as np
 import torch
@@ -65,18 +67,47 @@ class _Places:
     swap: Tensor | None
 
 
+class Blocks(Sequence[Block]):
+    """Blocks that cover images, made when asked for: 95 000 of them, as of 50 GB, would take seconds to list."""
+
+    def __init__(self, covers: Sequence[tuple[Image, Image | None, Sequence[int]]]) -> None:
+        self._covers = [(image, partner, shape, _starts(image.shape, shape)) for image, partner, shape in covers]
+        self._ends = np.cumsum([prod(map(len, starts)) for *_, starts in self._covers]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Block: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Block]: ...
+    def __getitem__(self, index: int | slice) -> Block | list[Block]:
+        """A block by its number, or several as a list."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number = int(index) % len(self)
+        which = bisect_right(self._ends, number)
+        image, partner, shape, starts = self._covers[which]
+        place = np.unravel_index(number - (self._ends[which - 1] if which else 0), [len(s) for s in starts])
+        corner = tuple(s[i] for s, i in zip(starts, place, strict=True))
+        return Block(number, image, Region(corner, tuple(a + b for a, b in zip(corner, shape, strict=True))), partner)
+
+
 def cut_blocks(
     images: Sequence[Image], *, spatial: str, patch: Sequence[int], partners: Sequence[Image] | None = None
-) -> list[Block]:
+) -> Blocks:
     """Equal blocks that cover all images: whole chunks where possible, and several patches wide."""
     shapes = [_block_shape(image, spatial=spatial, patch=patch) for image in images]
     along = {a: min(s[image.axes.index(a)] for s, image in zip(shapes, images, strict=True)) for a in spatial}
-    regions = []
     mates: Sequence[Image | None] = partners or [None] * len(images)
-    for image, partner in zip(images, mates, strict=True):
-        shape = [along.get(a, n if a == "C" else 1) for a, n in zip(image.axes, image.shape, strict=True)]
-        regions += [(image, region, partner) for region in _cover(image.shape, shape)]
-    return [Block(number, *each) for number, each in enumerate(regions)]
+    return Blocks(
+        [
+            (image, mate, [along.get(a, n if a == "C" else 1) for a, n in zip(image.axes, image.shape, strict=True)])
+            for image, mate in zip(images, mates, strict=True)
+        ]
+    )
 
 
 def _block_shape(image: Image, *, spatial: str, patch: Sequence[int]) -> list[int]:
@@ -94,11 +125,9 @@ def _block_shape(image: Image, *, spatial: str, patch: Sequence[int]) -> list[in
     return shape
 
 
-def _cover(shape: Sequence[int], block: Sequence[int]) -> Iterator[Region]:
-    """Boxes of exactly ``block`` that cover ``shape``; the last along an axis ends where the image does."""
-    starts = [[*range(0, n - b, b), n - b] for n, b in zip(shape, block, strict=True)]
-    for corner in product(*starts):
-        yield Region(corner, tuple(a + b for a, b in zip(corner, block, strict=True)))
+def _starts(shape: Sequence[int], block: Sequence[int]) -> list[list[int]]:
+    """Along each axis, where boxes of exactly ``block`` start; the last one ends where the image does."""
+    return [[*range(0, n - b, b), n - b] for n, b in zip(shape, block, strict=True)]
 
 
 def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArray[np.bool_]:
@@ -147,7 +176,7 @@ class PatchPool:
         rate: Sequence[int] = (),
     ) -> None:
         self._rate = tuple(rate) or (1,) * len(spatial)
-        self._blocks, self._spatial, self._seed, self._device = list(blocks), spatial, seed, device
+        self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
         rng = np.random.default_rng([seed, 1])
         self._order = self._endless(rng)
         start = self._read(next(self._order))
@@ -187,7 +216,7 @@ class PatchPool:
     @property
     def learnable(self) -> bool:
         """Whether any pixel is a target. Waits for the device."""
-        return bool((self._role != NEVER).any())
+        return bool((self._role[: self._filled] != NEVER).any())
 
     @property
     def block_shape(self) -> tuple[int, ...]:
@@ -285,7 +314,7 @@ class PatchPool:
     def _endless(self, rng: np.random.Generator) -> Iterator[Block]:
         while True:
             for number in rng.permutation(len(self._blocks)):
-                yield self._blocks[number]
+                yield self._blocks[int(number)]
 
     def _request(self, block: Block) -> tuple[Block, Future[Sample]]:
         return block, self._reader.submit(self._read, block)

@@ -41,7 +41,7 @@ class TrainingState:
             method.parameters(),
             lr=settings.learning_rate or method.learning_rate,
             betas=(0.9, 0.99),
-            weight_decay=1e-4,
+            weight_decay=method.weight_decay,
             fused=True,
         )
         self.method = method.train()
