@@ -28,7 +28,8 @@ def test_every_command_points_at_something_callable(manifest):
 def test_every_command_referred_to_exists(manifest):
     known = {command.id for command in manifest.contributions.commands}
     given = manifest.contributions
-    used = [one.command for kind in (given.readers, given.widgets, given.sample_data) for one in kind]
+    kinds = (given.readers, given.writers, given.widgets, given.sample_data)
+    used = [one.command for kind in kinds for one in kind]
     used += [item.command for items in given.menus.values() for item in items]
     assert set(used) == known
 

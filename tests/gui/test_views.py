@@ -109,6 +109,12 @@ def test_views_in_a_window(qtbot):
     assert pane.grab().toImage().pixelColor(pane.after.geometry().center()).red() > 0
     plot.add([Measured(1, 0.1, 2.0, 1.5, 1e-3, 0.1, None), Measured(2, 0.2, float("nan"), None, 1e-3, 0.2, None)])
     assert plot.traces["training"].steps == [1] and plot.traces["held out"].values == [1.5]
+    assert not plot.floor.isVisible()
+    plot.show_floor(0.25)
+    plot.add([Measured(3, 0.3, 1.0, 1.0, 1e-3, 0.3, None)])
+    assert plot.floor.value() == 0.25 and plot.getViewBox().viewRange()[1][0] < 0.25, "the floor is in sight"
+    plot.clear_traces()
+    assert not plot.floor.isVisible()
     messages.say("a <b> & c", "error")
     assert "a <b> & c" in messages.toPlainText()
     pane.clear()

@@ -53,7 +53,7 @@ def sensible_range(values: Iterable[float]) -> tuple[float, float] | None:
 
 
 class LossPlot(pg.PlotWidget):  # type: ignore[misc]
-    """Two curves: the training loss, thin, and the held-out loss, bold."""
+    """Two curves: the training loss, thin, and the held-out loss, bold; and a line where noise alone would end."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,6 +66,8 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.hideButtons()
         self.showGrid(x=False, y=True, alpha=0.2)
         self._curves = {name: self.plot() for name in _INERTIA}
+        self.floor = pg.InfiniteLine(angle=0)
+        self.addItem(self.floor, ignoreBounds=True)
         self.setToolTip(VERBS["denoise"].loss)
         self.clear_traces()
 
@@ -74,6 +76,12 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.traces = {name: Trace(inertia=inertia) for name, inertia in _INERTIA.items()}
         for curve in self._curves.values():
             curve.setData([], [])
+        self.show_floor(None)
+
+    def show_floor(self, loss: float | None) -> None:
+        """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
+        self.floor.setVisible(loss is not None)
+        self.floor.setValue(loss if loss is not None else 0.0)
 
     def add(self, measured: Iterable[Measured]) -> None:
         """Draw what was measured since the last call, all at once."""
@@ -83,7 +91,8 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
                 self.traces["held out"].add(one.step, one.validation)
         for name, curve in self._curves.items():
             curve.setData(self.traces[name].steps, self.traces[name].values)
-        span = sensible_range(v for trace in self.traces.values() for v in trace.values)
+        floor = [self.floor.value()] if self.floor.isVisible() else []
+        span = sensible_range([*(v for trace in self.traces.values() for v in trace.values), *floor])
         if span is not None:
             self.setYRange(*span, padding=0)
 
@@ -93,6 +102,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         faint = QColor(text)
         faint.setAlpha(110)
         self._curves["training"].setPen(pg.mkPen(faint, width=1))
+        self.floor.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
         self._curves["held out"].setPen(pg.mkPen(accent, width=2.5))
         self._curves["held out"].setSymbol("o")
         self._curves["held out"].setSymbolSize(4)
@@ -104,6 +114,6 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             self.getAxis(side).enableAutoSIPrefix(False)
         self.setLabel("bottom", "step", color=text)
         self.setLabel("left", "error", color=text)
-        key = f"<span>─ training</span> &nbsp; <span style='color:{accent}'><b>━ held out</b></span>"
+        key = f"<span>─ training</span> &nbsp; <span style='color:{accent}'><b>━ held out</b></span> &nbsp; ┄ noise"
         self.setTitle(key, color=text, size="9pt")
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -65,6 +65,8 @@ class Session(QObject):  # type: ignore[misc]
         Signal: what can be done is different now.
     said
         Signal: words for the user and their level, ``info``, ``warning`` or ``error``.
+    floored
+        Signal: the held-out loss that noise alone makes, or None.
     judged
         Signal: numbers that compare the result with simpler ways.
     finished
@@ -76,6 +78,7 @@ class Session(QObject):  # type: ignore[misc]
     said = Signal(str, str)
     status = Signal(object)
     measured = Signal(list)
+    floored = Signal(object)
     compared = Signal(object)
     judged = Signal(object)
     finished = Signal()
@@ -196,6 +199,7 @@ class Session(QObject):  # type: ignore[misc]
                 size = " × ".join(str(n) for n in patch)
                 text = f"Training {parameters:,} weights on {device}, {batch} patches of {size} at a time."
                 self.said.emit(text, "info")
+                self.floored.emit(event.floor)
             case Trained(step=step, seconds=seconds):
                 self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
             case Framed() if self._run is not None:

@@ -456,6 +456,7 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.session.said.connect(self.messages.say)
         self.session.status.connect(self.buttons.show_status)
         self.session.measured.connect(self.plot.add)
+        self.session.floored.connect(self.plot.show_floor)
         self.session.compared.connect(self._compare)
         self.session.judged.connect(self.comparison.show_rows)
         self.session.finished.connect(self._offer_baselines)

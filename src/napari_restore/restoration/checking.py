@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
@@ -80,9 +81,10 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     Returns
     -------
     Checked or None
-        None where the method undoes an operator, which ``judge`` is for, or the part has less than 4096 pixels.
+        None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or the part has less
+        than 4096 pixels.
     """
-    if isinstance(model.method, Imaging):
+    if isinstance(model.method, Imaging) or max(model.method.rate) > 1:
         return None
     region = _middle(image, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
     pixels = np.asarray(image.read(region), np.float32)
@@ -122,7 +124,10 @@ def _middle(image: Image, *, depth: int, size: int) -> Region:
 
 def _error(denoise: Any, pixels: NDArray[np.float32], image: Image, *, seed: int) -> EstimatedError | None:
     """SURE with the noise of each channel; None where that is not known or not white."""
-    levels = noise_levels([image])
+    try:
+        levels = noise_levels([image])
+    except ImageError:  # no block of finite pixels
+        return None
     if not all(level.reliable and level.sigma > 0 and abs(level.correlation) < _CORRELATED for level in levels):
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]

@@ -76,3 +76,11 @@ def test_images_too_small_to_judge_by_are_not_judged():
     assert check(open_image(noisy), model) is None
     with pytest.raises(RestoreError, match="too small"):
         evaluate(noisy, model=model)
+
+
+def test_an_image_whose_noise_cannot_be_measured_is_restored_and_judged_without_it():
+    noisy = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
+    noisy[..., ::5] = np.nan
+    result = denoise(noisy, method="noise2void", steps=1)
+    assert result.complete
+    assert result.report["checked"]["psnr"] is None
