@@ -186,15 +186,16 @@ def test_killed_at_random_moments(
             with contextlib.suppress(ProcessLookupError):  # it may have ended by then
                 os.kill(pid, signal.SIGKILL)
         code = children.wait()
-        if code == 0:
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+        # Killed while the finished result was being judged, it is as whole as that of a run that ended by itself.
+        if code == 0 or (path.exists() and not output.journal_path(path).exists()):
             finished += 1
             assert content(path) == expected
             assert not [p.name for p in folder.iterdir() if p.name.startswith("killed.zarr.")]
             shutil.rmtree(path)
             tiles = set()
         else:
-            assert code == -signal.SIGKILL
-            kills += 1
             tiles = check_remains(path, expected, tiles)
 
 
