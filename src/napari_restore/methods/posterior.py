@@ -15,6 +15,7 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.methods.denoiser import Denoiser, shortest_side
 from napari_restore.methods.measuring import constants, noise_levels
@@ -127,7 +128,7 @@ class Posterior(Denoiser):
         channels = images[0].geometry.length("C")
         planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
         normalisation = constants(planes, images[0].name)
-        levels = noise_levels(images)
+        levels = _measured(images)
         known = config.noise != "auto"
         said = () if known else tuple(Note(describe(level), "info") for level in levels)
         combine = config.combine
@@ -258,6 +259,15 @@ def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> t
     slopes = [0.0, *(g for g in ((y[:, None] - y) / (x[:, None] - x + np.eye(len(x)))).ravel() if g > 0)]
     lines = [(float((y - g * x).min()), float(g)) for g in slopes]
     return max(lines, key=lambda line: line[0] + line[1] * x.mean())
+
+
+def _measured(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
+    """The noise of each channel; nothing sure where no part of the images is finite and large enough to tell."""
+    try:
+        return noise_levels(images)
+    except ImageError:
+        unknown = NoiseLevel(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reliable=False)
+        return (unknown,) * images[0].geometry.length("C")
 
 
 def _trusted(level: NoiseLevel) -> bool:

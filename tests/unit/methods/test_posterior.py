@@ -164,6 +164,14 @@ def test_noise_that_is_measured_settles_the_config():
     assert (fit.config.sigma, fit.config.gain, fit.config.combine) == ((8.0,), (0.0,), "yes")
 
 
+def test_where_the_noise_cannot_be_measured_the_pixel_is_left_out():
+    image = np.random.default_rng(0).normal(size=(64, 72)).astype(np.float32)
+    image[:, ::5] = np.nan
+    fit = Posterior.fit_to(PosteriorConfig(), [open_image(image)])
+    assert (fit.config.combine, fit.config.sigma) == ("no", (0.0,))
+    assert train(image, "posterior", steps=2).name == "posterior"
+
+
 def test_where_the_noise_is_correlated_the_pixel_is_left_out():
     rng = np.random.default_rng(1)
     lines = (100 + 20 * gaussian_filter(rng.normal(size=(96, 120)), (0, 1.5))).astype(np.float32)
