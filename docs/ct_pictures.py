@@ -5,7 +5,6 @@ xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/ct_pictures.p
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -25,17 +24,14 @@ from first_stack_pictures import (
     scroll,
     shoot,
 )
-from pictures import IMAGES, wait
+from pictures import folder_asked_for, wait
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=IMAGES)
-    given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
+    output = folder_asked_for(__doc__)
     viewer = opened_viewer()
     with tempfile.TemporaryDirectory() as folder:
-        walk(viewer, given.output, Path(folder) / "finer.tif")
+        walk(viewer, output, Path(folder) / "finer.tif")
     viewer.close()
 
 

@@ -5,7 +5,6 @@ xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/deblur_walk_p
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import napari
@@ -20,19 +19,16 @@ from first_stack_pictures import (
     scroll,
     shoot,
 )
-from pictures import IMAGES, pump, wait
+from pictures import folder_asked_for, pump, wait
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractSpinBox
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=IMAGES)
-    given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
+    output = folder_asked_for(__doc__)
     viewer = opened_viewer()
-    walk(viewer, given.output)
+    walk(viewer, output)
     viewer.close()
 
 

@@ -5,7 +5,6 @@ xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/first_stack_p
 
 from __future__ import annotations
 
-import argparse
 import io
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import napari
 import numpy as np
 import tifffile
-from pictures import IMAGES, pump, wait
+from pictures import folder_asked_for, pump, wait
 from PIL import Image
 from qtpy.QtCore import QBuffer, QIODevice, QPoint, QPointF, QRect, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
@@ -30,13 +29,10 @@ COLOURS = 128
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=IMAGES)
-    given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
+    output = folder_asked_for(__doc__)
     viewer = opened_viewer()
     with tempfile.TemporaryDirectory() as folder:
-        walk(viewer, given.output, Path(folder) / "denoised.tif")
+        walk(viewer, output, Path(folder) / "denoised.tif")
     viewer.close()
 
 

@@ -5,22 +5,18 @@ xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/imaging_widge
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import napari
-from pictures import IMAGES, WINDOW, pump, shoot, wait
+from pictures import WINDOW, folder_asked_for, pump, shoot, wait
 
 from napari_restore.gui.widget import RestoreWidget
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=IMAGES)
-    given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
-    finer_slices(given.output)
-    blurred_cells(given.output)
+    output = folder_asked_for(__doc__)
+    finer_slices(output)
+    blurred_cells(output)
 
 
 def opened(sample: str, name: str) -> tuple[napari.Viewer, RestoreWidget]:

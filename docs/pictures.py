@@ -28,6 +28,15 @@ SHOWN = 90
 """Pixels of the image along a side of the picture of both layers: few, so that noise can be seen."""
 
 
+def folder_asked_for(doc: str) -> Path:
+    """Where a script puts its pictures: ``--output``, or those of the documentation."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=IMAGES)
+    output: Path = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    return output
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=Path)

@@ -27,7 +27,7 @@ from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.prepare import name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
-from napari_restore.sources.planes import planes_of_all, without_filling
+from napari_restore.sources.planes import planes_of_all, planes_of_channels, without_filling
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.model import load_model as _load_model
@@ -653,9 +653,7 @@ def _take_weights(built: Any, begun: Model) -> None:
 
 def _matched(model: Model, image: Image) -> tuple[Model, Note]:
     """A model that takes an image's own mean and deviation for those it was trained on."""
-    channels = image.geometry.length("C")
-    planes = [planes_of_all([image], channel=c if channels > 1 else None) for c in range(channels)]
-    own, was = constants(planes, image.name), model.normalisation
+    own, was = constants(planes_of_channels([image]), image.name), model.normalisation
 
     def listed(normalisation: Normalisation) -> str:
         pairs = zip(normalisation.mean, normalisation.std, strict=True)

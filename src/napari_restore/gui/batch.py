@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, QRect, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt, QTimer, Signal
 from qtpy.QtGui import QBrush, QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -32,6 +32,7 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped, TileDone
 from napari_restore.gui.choices import let_shrink
+from napari_restore.gui.docked import Docked
 from napari_restore.gui.links import Links
 from napari_restore.gui.readers import LayerData, read_layers
 from napari_restore.gui.runner import Ended, Runner, Start
@@ -272,7 +273,7 @@ class ModelChoice(QComboBox):  # type: ignore[misc]
             self.changed.emit()
 
 
-class BatchWidget(QWidget):  # type: ignore[misc]
+class BatchWidget(Docked, QWidget):  # type: ignore[misc]
     """Restores each image of a folder with one model; pressed again, what is not done yet.
 
     Hiding it lets work go on; closing it, or the viewer, stops it.
@@ -292,7 +293,6 @@ class BatchWidget(QWidget):  # type: ignore[misc]
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._engine = engine or package_engine()
         self._links = Links()
-        self._docked = False
         self._suggested = ""
         self.folder = PathLine(
             "The images: each file and each Zarr in this folder is restored by itself.", title="A folder with images"
@@ -520,24 +520,6 @@ class BatchWidget(QWidget):  # type: ignore[misc]
             f"QProgressBar {{ background-color: {trough}; border: 0px; border-radius: 4px; }}"
             f"QProgressBar::chunk {{ background-color: {accent}; border-radius: 4px; }}"
         )
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Narrow enough for a laptop's screen beside the canvas."""
-        return QSize(400, 700)
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Taken out of its dock for good: the user has closed it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self.leave()
-                self.deleteLater()
-            self._docked = self.parent() is not None
-
-    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Closed as a window of its own."""
-        self.leave()
-        super().closeEvent(event)
 
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""

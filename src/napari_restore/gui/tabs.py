@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qtpy.QtCore import QEvent, QSize
 from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_restore.gui.batch import BatchWidget
 from napari_restore.gui.compare import CompareWidget
+from napari_restore.gui.docked import Docked
 from napari_restore.gui.verbs import VerbName
 from napari_restore.gui.widget import RestoreWidget
 from napari_restore.gui.work import Engine, package_engine
@@ -97,7 +97,7 @@ class Preferences:
         return cls(given.device, Path(folder).expanduser() if folder else None, given.preview_interval)
 
 
-class MainWidget(QTabWidget):  # type: ignore[misc]
+class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
     """Everything the plugin does with a viewer, a tab each.
 
     Parameters
@@ -114,7 +114,6 @@ class MainWidget(QTabWidget):  # type: ignore[misc]
         self, napari_viewer: Any, *, engine: Engine | None = None, preferences: Preferences | None = None
     ) -> None:
         super().__init__()
-        self._docked = False
         preferences = preferences or Preferences.read()
         engine = engine or package_engine(device=preferences.device)
         self.pages: dict[PageName, Any] = {}
@@ -154,24 +153,6 @@ class MainWidget(QTabWidget):  # type: ignore[misc]
         if verb is not None and not self.restore.session.runner.running:
             self.restore.verb.choose(verb)
         return page
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Narrow enough for a laptop's screen beside the canvas."""
-        return QSize(400, 700)
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Taken out of its dock for good: the user has closed it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self.leave()
-                self.deleteLater()
-            self._docked = self.parent() is not None
-
-    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Closed as a window of its own."""
-        self.leave()
-        super().closeEvent(event)
 
     def leave(self) -> None:
         """Stop the work, and give the viewer back as it was."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
@@ -35,6 +35,7 @@ from napari_restore.gui.choices import (
 )
 from napari_restore.gui.comparing import Baselines, ComparePane
 from napari_restore.gui.describe import Status, describe_image, for_widget
+from napari_restore.gui.docked import Docked
 from napari_restore.gui.extent import ExtentChoice
 from napari_restore.gui.links import Links
 from napari_restore.gui.messages import Level, Messages
@@ -59,7 +60,7 @@ _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 """The bold curve, on dark and on light: orange, told apart from grey by everybody."""
 
 
-class RestoreWidget(QWidget):  # type: ignore[misc]
+class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     """Denoise, super-resolve or deblur the selected image with a network trained on that image alone.
 
     Hiding the dock lets work go on; closing it, or the viewer, stops it.
@@ -78,7 +79,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self._engine = engine or package_engine()
         self._links = Links()
         self._described = Links()
-        self._docked = False
         self._typed = ""
         self._shown = ""
         self._image: Image | None = None
@@ -376,10 +376,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.setMinimumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Narrow enough for a laptop's screen beside the canvas."""
-        return QSize(400, 700)
-
     def _content(self) -> QWidget:
         content = QWidget()
         column = QVBoxLayout(content)
@@ -493,20 +489,6 @@ class RestoreWidget(QWidget):  # type: ignore[misc]
         self.badge.setStyleSheet(
             f"background-color: {theme.foreground.as_hex('long')}; border-radius: 8px; padding: 2px 8px;"
         )
-
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Taken out of its dock for good: the user has closed it."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ParentChange:
-            if self._docked and self.parent() is None:
-                self.leave()
-                self.deleteLater()
-            self._docked = self.parent() is not None
-
-    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Closed as a window of its own."""
-        self.leave()
-        super().closeEvent(event)
 
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""

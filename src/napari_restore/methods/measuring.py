@@ -23,7 +23,7 @@ from napari_restore.operators.inverse import wiener
 from napari_restore.operators.noise import flat_covariance
 from napari_restore.operators.operator import interior
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all, without_filling
+from napari_restore.sources.planes import planes_of_all, planes_of_channels, without_filling
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
 
@@ -74,11 +74,8 @@ def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: st
     ImageError
         If no pixel looked at is finite.
     """
-    channels = images[0].geometry.length("C")
-    planes = [
-        [p.astype(np.float32) for p in planes_of_all(images, channel=c if channels > 1 else None)]
-        for c in range(channels)
-    ]
+    planes = [[p.astype(np.float32) for p in each] for each in planes_of_channels(images)]
+    channels = len(planes)
     normalisation = constants(planes, images[0].name)
     planes = [[without_filling(p) for p in each] for each in planes]
     levels = [estimate(each) for each in planes]
@@ -160,9 +157,7 @@ def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
 @lru_cache(maxsize=4)
 def _levels_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
     images = [image for reference in references if (image := reference()) is not None]
-    channels = images[0].geometry.length("C")
-    planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
-    return tuple(estimate([without_filling(p) for p in each]) for each in planes)
+    return tuple(estimate([without_filling(p) for p in each]) for each in planes_of_channels(images))
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:

@@ -22,7 +22,7 @@ from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Effort, Fit
 from napari_restore.metrics.noise_level import NoiseLevel, describe
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all
+from napari_restore.sources.planes import planes_of_channels
 
 _LEAST = 16
 _CORRELATED = 0.15
@@ -125,9 +125,7 @@ class Posterior(Denoiser):
         """Settle axes, depth, constants, and the noise of each channel."""
         shortest = shortest_side(cls, images, least=_LEAST)
         spatial = cls.axes_for(config.dimensions, images)
-        channels = images[0].geometry.length("C")
-        planes = [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
-        normalisation = constants(planes, images[0].name)
+        normalisation = constants(planes_of_channels(images), images[0].name)
         levels = _measured(images)
         known = config.noise != "auto"
         said = () if known else tuple(Note(describe(level), "info") for level in levels)

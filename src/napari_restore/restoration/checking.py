@@ -90,7 +90,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     pixels = np.asarray(image.read(region), np.float32)
     if np.isfinite(pixels).sum() < _LEAST_PIXELS:
         return None
-    method, place = model.method.for_restoring().to(find_device(device)), find_device(device)
+    place = find_device(device)
+    method = model.method.for_restoring().to(place)
 
     def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
         part = open_image(y.astype(np.float32), axes=image.axes)

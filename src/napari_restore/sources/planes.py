@@ -65,3 +65,9 @@ def planes_of_all(
     chosen = [images[int(i)] for i in np.unique(np.linspace(0, len(images) - 1, min(len(images), most)).astype(int))]
     each = max(1, min(len(SPREAD), most // len(chosen)))
     return [p for image in chosen for p in middle_planes(image, parts=SPREAD[:each], size=size, channel=channel)]
+
+
+def planes_of_channels(images: Sequence[Image]) -> list[list[NDArray[Any]]]:
+    """``planes_of_all`` for each channel by itself; one list where there is no axis of channels."""
+    channels = images[0].geometry.length("C")
+    return [planes_of_all(images, channel=c if channels > 1 else None) for c in range(channels)]
