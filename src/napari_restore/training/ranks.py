@@ -107,8 +107,11 @@ class Ranks:
         return int(np.random.SeedSequence([seed, self.index, step]).generate_state(1)[0])
 
     def share(self, items: Sequence[Value]) -> Sequence[Value]:
-        """Every ``count``-th item, from ``index`` on; all of them where there are too few for each rank to have one."""
-        return items[self.index :: self.count] if len(items) >= self.count else items
+        """Every ``count``-th item, from ``index`` on; all of them where there are too few for each rank to have one.
+
+        A process alone gets back what it gave: blocks that are made when asked for stay so.
+        """
+        return items[self.index :: self.count] if not self.alone and len(items) >= self.count else items
 
     def broadcast(self, value: Value) -> Value:
         """The value that rank 0 gave; what the others gave is not looked at."""
