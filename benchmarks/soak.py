@@ -55,8 +55,8 @@ def restore_in_child(folder: Path, name: str, tile: int) -> None:
     log = os.open(folder / "computed", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     compute = engine.run_batch
 
-    def counted(job: Any, indices: Any, samples: Any) -> Any:
-        tiles = compute(job, indices, samples)
+    def counted(job: Any, indices: Any, samples: Any, **through: Any) -> Any:
+        tiles = compute(job, indices, samples, **through)
         os.write(log, b"." * len(tiles))
         return tiles
 

@@ -107,6 +107,7 @@ def denoise_events(
     resume: bool = True,
     overwrite: bool = False,
     version: Version = "0.5",
+    memory_share: float = 0.8,
     stop: threading.Event | None = None,
     preview: PreviewRequest | None = None,
     suffix: str = "denoised",
@@ -144,6 +145,9 @@ def denoise_events(
         What to do where ``output`` is there already: go on with an unfinished one (its training too), replace it.
     version
         Of OME-Zarr, ``"0.5"`` or ``"0.4"``.
+    memory_share
+        Of the memory that is free, of this machine and of its graphics card, that restoring may use: over 0, at most
+        1. Where whole tiles do not fit, they go through the network in pieces, with the same result.
     stop
         Set it to stop. The result is then None while it trains, or not ``complete``; with ``resume`` the same call
         goes on from there.
@@ -193,7 +197,7 @@ def denoise_events(
             yield Saved(str(model.save(save_model)), "model")
     restored = yield from restore_events(
         opened, model, output=destination, tile=tile, device=device, resume=resume, overwrite=overwrite,
-        version=version, stop=stop,
+        version=version, memory_share=memory_share, stop=stop,
     )  # fmt: skip
     if restored.complete:
         kept.unlink(missing_ok=True)
@@ -407,6 +411,7 @@ def restore_events(
     match_intensity: bool = False,
     client: Any = None,
     unreadable: Literal["fail", "fill"] = "fail",
+    memory_share: float = 0.8,
     stop: threading.Event | None = None,
 ) -> Events[Restored]:
     """Restore an image with a trained model, as a generator of events.
@@ -426,7 +431,7 @@ def restore_events(
     unreadable
         What becomes of a chunk of the image that cannot be read, after it was tried again: ``"fail"`` ends the run,
         which can be resumed; ``"fill"`` takes 0 for its pixels and says so.
-    image, output, tile, batch, device, precision, resume, overwrite, axes, pixel_size, channel, stop
+    image, output, tile, batch, device, precision, resume, overwrite, memory_share, axes, pixel_size, channel, stop
         As for ``denoise_events``.
     """
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
@@ -454,6 +459,7 @@ def restore_events(
         stop=stop,
         runner=runner,
         unreadable=unreadable,
+        memory_share=memory_share,
     )
     checked = (yield from check_events(opened, loaded, device=device)) if restored.complete else None
     return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})

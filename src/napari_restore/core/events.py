@@ -94,6 +94,8 @@ class RestorationStarted:
     ``tile`` and ``halo`` are in image pixels. ``rate`` and ``centred`` say how the output's pixels lie in those of the
     image, as in ``Geometry.refined``. All four have one entry an axis, in the order of the image's axes; an empty
     ``rate`` stands for the image's own pixels. ``suffix`` is what the result is called after the image's name.
+    ``memory`` is what this process will hold at its highest, ``device_memory`` what the run takes on a graphics card,
+    in bytes; None where other processes do the work.
     """
 
     path: str
@@ -109,6 +111,8 @@ class RestorationStarted:
     rate: tuple[int, ...] = ()
     centred: tuple[bool, ...] = ()
     suffix: str = "denoised"
+    memory: int | None = None
+    device_memory: int | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import queue
 import secrets
@@ -36,6 +37,7 @@ from napari_restore.core.region import Region
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import find_device, find_precision, kept_buffers
 from napari_restore.restoration.engine import Place, Progress, wants_bfloat16, written_tiles
+from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.prepare import probe
 from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
 from napari_restore.sources import Image, open_image
@@ -43,6 +45,8 @@ from napari_restore.store import ome_zarr
 from napari_restore.store.files import disk_errors
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.output import OutputWriter
+
+_log = logging.getLogger(__name__)
 
 TASK_SECONDS = 10.0
 """A task takes at least so long where there is enough to do: the scheduler needs some milliseconds for each."""
@@ -169,42 +173,48 @@ class Station(distributed.WorkerPlugin):  # type: ignore[misc]
         self.stopping = False
         self._dropped: set[str] = set()
         self._lock = threading.Lock()
-        self._job: TileJob | None = None
+        self._begun: tuple[TileJob, Fitting] | None = None
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """A task that nobody waits for any more ends at its next batch."""
         if finish in ("cancelled", "released", "forgotten") and key in self.running:
             self._dropped.add(key)
 
-    def job(self) -> TileJob:
-        """The image and the network, from the first task on."""
+    def job(self) -> tuple[TileJob, Fitting]:
+        """The image and the network, and how much of it goes through that at once, from the first task on."""
         with self._lock:
-            if self._job is None:
-                self._job = self.recipe.job()
-            return self._job
+            if self._begun is None:
+                job = self.recipe.job()
+                self._begun = job, Fitting(job)
+            return self._begun
 
     def seconds_a_batch(self) -> float:
         """How long a batch takes on this worker, from reading to cropping, the second time."""
-        job = self._prepared()
+        job, fitting = self._prepared()
         for _ in range(2):
             began = time.perf_counter()
-            run_batch(job, [0], [read_tile(job, 0)])
+            run_batch(job, [0], [read_tile(job, 0)], through=fitting.restore)
         return time.perf_counter() - began
 
     def restore(self, key: str, indices: Sequence[int]) -> list[tuple[int, int]]:
         """Tiles that are on the disk now, each with its count of pixels that are not finite: all, unless stopped."""
         self.running.add(key)
         try:
-            job = self._prepared()
-            write = self._writer()
+            job, fitting = self._prepared()
+            write, done = self._writer(), []
             with kept_buffers():
-                tiles = written_tiles(job, indices, write, stopping=lambda: self.stopping or key in self._dropped)
-                return [(tile.index, unusable) for tile, unusable in tiles]
+                for tile, unusable in written_tiles(
+                    job, indices, write, fitting=fitting, stopping=lambda: self.stopping or key in self._dropped
+                ):
+                    done.append((tile.index, unusable))
+                    for text in fitting.news():
+                        _log.warning("%s: %s", _here(), text)
+            return done
         finally:
             self.running.discard(key)
             self._dropped.discard(key)
 
-    def _prepared(self) -> TileJob:
+    def _prepared(self) -> tuple[TileJob, Fitting]:
         torch.set_num_threads(self.recipe.threads)  # holds for the thread that calls it
         return self.job()
 
@@ -259,6 +269,9 @@ class Workers:
             yield Note(f"workers have torch {', '.join(crew.torch)}, this process {torch.__version__}", "warning")
         self._model, self._crew = model, crew
         return Place(torch.device(crew.device), bits, crew.name)
+
+    def plan(self, job: TileJob, *, share: float) -> None:
+        """Nothing of it is held here; a worker whose memory runs out takes less through the network at once."""
 
     def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
         """Restore every tile that is not in the journal; True when a stop was asked for first."""

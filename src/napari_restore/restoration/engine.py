@@ -24,6 +24,8 @@ from napari_restore.core.job import Events
 from napari_restore.core.region import Region
 from napari_restore.methods.apply import Precision, per_axis
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.restoration.fitting import Fitting
+from napari_restore.restoration.memory import AHEAD, READERS, MemoryPlan
 from napari_restore.restoration.prepare import (
     check_fit,
     choose_dtype,
@@ -41,10 +43,6 @@ from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
 from napari_restore.store.ome_zarr import Version
 from napari_restore.store.output import OutputWriter
-
-_READERS = 2
-_AHEAD = 2
-"""Batches that are read, and tiles that wait to be written, at most."""
 
 
 @dataclass
@@ -80,12 +78,24 @@ class Runner(Protocol):
     def settle(self, model: Model, *, device: str, precision: str, stop: threading.Event | None) -> Events[Place]:
         """Choose a place before anything is written."""
 
+    def plan(self, job: TileJob, *, share: float) -> MemoryPlan | None:
+        """What this process will hold, before it is begun; None where others do the work.
+
+        Raises
+        ------
+        RestoreError
+            If that is more than there is.
+        """
+
     def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
         """Restore every tile that is not in the journal; True when a stop was asked for first."""
 
 
 class Here:
     """Tiles in this process: the next ones are read, and the last ones written, meanwhile."""
+
+    def __init__(self) -> None:
+        self._fitting: Fitting | None = None
 
     def settle(self, model: Model, *, device: str, precision: str, **_: object) -> Events[Place]:
         """Choose the device of this machine."""
@@ -94,17 +104,25 @@ class Here:
         bits = find_precision(place) if wants_bfloat16(model, precision) else "float32"
         return Place(place, bits, describe(place))
 
+    def plan(self, job: TileJob, *, share: float) -> MemoryPlan:
+        """What this process will hold; the network sees less at once where memory is short."""
+        job.method.to(job.device)
+        self._fitting = Fitting(job)
+        with kept_buffers():
+            return self._fitting.plan(job, share=share)
+
     def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
         """Restore every tile that is not in the journal; True when a stop was asked for first."""
         todo = [i for i in range(len(job.plan)) if i not in out.done]
-        job.method.to(job.device)
+        fitting = self._fitting or Fitting(job)
 
         def write(tile: Tile) -> None:
             out.write(tile.index, tile.region, tile.pixels)
 
         with kept_buffers():
             stopping = stop.is_set if stop is not None else lambda: False
-            for tile, unusable in written_tiles(job, todo, write, stopping=stopping):
+            for tile, unusable in written_tiles(job, todo, write, fitting=fitting, stopping=stopping):
+                yield from (Note(text, "warning") for text in fitting.news())
                 yield progress.count(tile.index, tile.region, unusable)
         return progress.done < progress.tiles
 
@@ -129,6 +147,7 @@ def restore_events(
     stop: threading.Event | None = None,
     runner: Runner | None = None,
     unreadable: Unreadable = "fail",
+    memory_share: float = 0.8,
 ) -> Events[Restored]:
     """Restore an image tile by tile into a file; yields what happens, returns the result.
 
@@ -158,6 +177,9 @@ def restore_events(
     unreadable
         What becomes of a chunk of the image that cannot be read, after it was tried again: ``"fail"`` ends the run,
         which can be resumed; ``"fill"`` takes 0 for its pixels and says so.
+    memory_share
+        Of the memory that is free now, of this machine and of its graphics card, that may be used: over 0, at most 1.
+        Where whole tiles do not fit, they go through the network in pieces.
 
     Yields
     ------
@@ -167,7 +189,8 @@ def restore_events(
     Raises
     ------
     RestoreError
-        If model and image do not fit, the image cannot be read or changes meanwhile, or the output cannot be written.
+        If model and image do not fit, the image cannot be read or changes meanwhile, the output cannot be written, or
+        memory does not suffice.
     """
     check_fit(image, model)
     if unreadable == "fill" and runner is not None:
@@ -184,8 +207,11 @@ def restore_events(
     if resume and not overwrite and outputs.tidy(output, fingerprint=marks):
         yield Saved(str(output), "image")
         return _result(output, job, model, {"output_dtype": why, "precision": job.precision}, complete=True)
+    memory = runner.plan(job, share=memory_share)
+    if memory is not None:
+        yield Note(f"restoring takes {memory}")
     with _open_output(job, model, output, marks, resume=resume, overwrite=overwrite, version=version) as out:
-        yield _started(job, out, place)
+        yield _started(job, out, place, memory)
         progress = Progress(done=len(out.done), tiles=len(job.plan))
         stopped = yield from runner.run(job, out, progress, stop)
         unusable = math.ceil(progress.unusable / math.prod(job.plan.rate))
@@ -265,7 +291,7 @@ def _open_output(
     )
 
 
-def _started(job: TileJob, out: OutputWriter, place: Place) -> RestorationStarted:
+def _started(job: TileJob, out: OutputWriter, place: Place, memory: MemoryPlan | None) -> RestorationStarted:
     return RestorationStarted(
         path=str(out.array_path.parent),
         array=out.array_path.name,
@@ -280,11 +306,18 @@ def _started(job: TileJob, out: OutputWriter, place: Place) -> RestorationStarte
         rate=job.plan.rate,
         centred=per_axis(job.image.axes, job.method.spatial, job.method.centred, default=True),
         suffix=name_suffix(job.method),
+        memory=memory.host if memory is not None else None,
+        device_memory=memory.device if memory is not None else None,
     )
 
 
 def written_tiles(
-    job: TileJob, indices: Sequence[int], write: Callable[[Tile], None], *, stopping: Callable[[], bool]
+    job: TileJob,
+    indices: Sequence[int],
+    write: Callable[[Tile], None],
+    *,
+    fitting: Fitting,
+    stopping: Callable[[], bool],
 ) -> Iterator[tuple[Tile, int]]:
     """Restore tiles, and give each once it is written, with how many of its pixels are not finite.
 
@@ -293,15 +326,15 @@ def written_tiles(
     groups = deque(list(indices[i : i + job.batch]) for i in range(0, len(indices), job.batch))
     writing: deque[tuple[Tile, Future[int]]] = deque()
     with ExitStack() as stack:
-        reader = stack.enter_context(ThreadPoolExecutor(_READERS, thread_name_prefix="napari-restore read"))
+        reader = stack.enter_context(ThreadPoolExecutor(READERS, thread_name_prefix="napari-restore read"))
         writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="napari-restore write"))
         stack.callback(lambda: reader.shutdown(wait=False, cancel_futures=True))
         for group, samples in _read_ahead(job, groups, reader):
             if stopping():
                 break
-            for tile in run_batch(job, group, samples):
+            for tile in run_batch(job, group, samples, through=fitting.restore):
                 writing.append((tile, writer.submit(_written, tile, write)))
-            yield from _on_disk(writing, most=_AHEAD * job.batch)
+            yield from _on_disk(writing, most=AHEAD * job.batch)
         yield from _on_disk(writing, most=0)
 
 
@@ -311,7 +344,7 @@ def _read_ahead(
     """Batches of tiles with their pixels; the next ones are read meanwhile."""
     coming: deque[tuple[list[int], list[Future[NDArray[np.float32]]]]] = deque()
     while groups or coming:
-        while groups and len(coming) <= _AHEAD:
+        while groups and len(coming) <= AHEAD:
             group = groups.popleft()
             coming.append((group, [reader.submit(read_tile, job, index) for index in group]))
         group, futures = coming.popleft()

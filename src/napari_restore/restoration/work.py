@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,18 +60,32 @@ def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
     return to_samples(pixels, job.image.axes, job.method.spatial)
 
 
-def run_batch(job: TileJob, indices: Sequence[int], samples: Sequence[NDArray[np.float32]]) -> list[Tile]:
-    """Restore tiles that have been read. Fewer than ``job.batch`` are filled up, so that the size never varies."""
+def run_batch(
+    job: TileJob,
+    indices: Sequence[int],
+    samples: Sequence[NDArray[np.float32]],
+    *,
+    through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+) -> list[Tile]:
+    """Restore tiles that have been read. Fewer than ``job.batch`` are filled up, so that the size never varies.
+
+    ``through`` takes samples through the network, such as ``Fitting.restore``; all at once where it is not given.
+    """
     missing = [samples[-1]] * (job.batch - len(samples))
     together = np.concatenate([*samples, *missing])
-    restored = restore_samples(
-        job.method, together, normalisation=job.normalisation, device=job.device, precision=job.precision
-    )
+    restored = through(together) if through is not None else restore_together(job, together)
     each = len(samples[0])
     return [
         _finish(job, index, read, restored[i * each : (i + 1) * each])
         for i, (index, read) in enumerate(zip(indices, samples, strict=True))
     ]
+
+
+def restore_together(job: TileJob, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Samples through the network, all at once."""
+    return restore_samples(
+        job.method, samples, normalisation=job.normalisation, device=job.device, precision=job.precision
+    )
 
 
 def run_tile(job: TileJob, index: int) -> Tile:

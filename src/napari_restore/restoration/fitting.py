@@ -1,0 +1,195 @@
+"""How much goes through the network at once: as much as memory holds, and less after each time that it did not."""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from collections.abc import Iterator
+from itertools import product
+from math import ceil
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.plan import round_up
+from napari_restore.methods.apply import restore_samples
+from napari_restore.methods.device import find_precision
+from napari_restore.restoration.memory import MemoryPlan, appetite, plan_memory
+from napari_restore.restoration.work import TileJob
+
+_SHORTEST = 32
+_LARGEST_PIECE = 1024
+"""Along Y and X, on a processor: larger ones leave its caches, and take half as much time again for a pixel."""
+
+
+class Fitting:
+    """Takes batches through the network, whole or in parts, with the same result but for rounding.
+
+    A batch that does not fit is taken sample by sample, then in pieces of tiles (each with its halo, on the grid of the
+    network), and at last on the processor instead of the graphics card. What has once been needed stays.
+
+    Parameters
+    ----------
+    job
+        Whose batches come.
+
+    Attributes
+    ----------
+    together
+        Samples in the network at once.
+    pieces
+        How many a tile is cut into along each of the method's spatial axes.
+    """
+
+    def __init__(self, job: TileJob) -> None:
+        self._method, self._device, self._precision = job.method, job.device, job.precision
+        self._normalisation = job.normalisation
+        index = [job.image.axes.index(a) for a in job.method.spatial]
+        self._tile = tuple(job.plan.tile[i] for i in index)
+        self._halo = tuple(job.plan.halo[i] for i in index)
+        self._grid, self._rate = job.method.grid, job.method.rate
+        self.together = job.batch if job.device.type != "cpu" else 1
+        self.pieces = tuple(
+            ceil(n / _LARGEST_PIECE) if a in "YX" and job.device.type == "cpu" else 1
+            for n, a in zip(self._tile, job.method.spatial, strict=True)
+        )
+        self._said: deque[str] = deque()
+
+    def news(self) -> Iterator[str]:
+        """What has changed, in words; each once."""
+        while self._said:
+            yield self._said.popleft()
+
+    def plan(self, job: TileJob, *, share: float) -> MemoryPlan:
+        """Choose how much goes through at once by what memory is free, and say what that will take.
+
+        Parameters
+        ----------
+        share
+            Of the free memory that may be used, over 0 and at most 1.
+
+        Raises
+        ------
+        RestoreError
+            If the least does not fit either.
+        """
+        if not 0 < share <= 1:
+            raise RestoreError(f"memory share {share:g}: give a part of the free memory, over 0 and at most 1.")
+        network = appetite(job)
+
+        def planned() -> MemoryPlan:
+            return plan_memory(job, network, together=self.together, pieces=self.pieces, share=share)
+
+        plan = first = planned()
+        while not plan.fits and self._less():
+            plan = planned()
+        if not plan.fits:
+            raise RestoreError(
+                f"restoring takes {plan}, with as little in the network at once as can be: close other programs, or "
+                f"give a tile smaller than {' x '.join(map(str, self._tile))}."
+            )
+        if plan is not first:
+            self._said.append(f"whole batches would take {first}: {self._words()}")
+        return plan
+
+    def restore(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Restore samples ``(N, C, *S)`` of whole tiles with their halos.
+
+        Of the result ``(N, C, *(S * rate))`` what belongs to the halo may be left at 0.
+
+        Raises
+        ------
+        RestoreError
+            If memory does not even hold one small piece.
+        """
+        while True:
+            try:
+                return self._restored(samples)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0]
+            # Here, not above: until the error is gone, its frames hold what filled the memory.
+            gc.collect()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            if not self._less() and not self._to_processor():
+                sides = " x ".join(str(n) for n in self._piece)
+                raise RestoreError(
+                    f"memory ran out restoring a single piece of {sides} pixels ({reason}): close other programs, or "
+                    "use a smaller network. What is done is kept: the same call goes on from there."
+                )
+            self._said.append(f"memory ran out: {self._words()}, with the same result")
+
+    @property
+    def _piece(self) -> tuple[int, ...]:
+        """Image pixels a piece owns along each spatial axis."""
+        return tuple(round_up(ceil(n / p), g) for n, p, g in zip(self._tile, self.pieces, self._grid, strict=True))
+
+    def _less(self) -> bool:
+        """Half as many samples at once, or else pieces of half the size; False where they are as small as can be."""
+        if self.together > 1:
+            self.together //= 2
+            return True
+        longest = max(range(len(self._piece)), key=lambda i: self._piece[i])
+        if self._piece[longest] < 2 * max(_SHORTEST, self._grid[longest]):
+            return False
+        self.pieces = tuple(p * 2 if i == longest else p for i, p in enumerate(self.pieces))
+        return True
+
+    def _to_processor(self) -> bool:
+        if self._device.type == "cpu":
+            return False
+        self._device = torch.device("cpu")
+        self._method = self._method.to(self._device)
+        if self._precision == "bfloat16":
+            self._precision = find_precision(self._device)
+        return True
+
+    def _words(self) -> str:
+        cut = f"in pieces of {' x '.join(map(str, self._piece))} pixels" if max(self.pieces) > 1 else "whole"
+        return f"tiles go through the network {self.together} at a time, {cut}, on {self._device}"
+
+    def _restored(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.together >= len(samples) and max(self.pieces) == 1:
+            return self._run(samples)
+        sides = tuple(n * r for n, r in zip(samples.shape[2:], self._rate, strict=True))
+        result = np.zeros((*samples.shape[:2], *sides), np.float32)
+        for first in range(0, len(samples), self.together):
+            some = slice(first, first + self.together)
+            for read, own, kept in self._cuts():
+                restored = self._run(np.ascontiguousarray(samples[(some, slice(None), *read)]))
+                result[(some, slice(None), *own)] = restored[(slice(None), slice(None), *kept)]
+        return result
+
+    def _run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return restore_samples(
+            self._method, samples, normalisation=self._normalisation, device=self._device, precision=self._precision
+        )
+
+    def _cuts(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]]:
+        """For each piece: what it reads of a sample, what it owns of the result, and where that lies in its own."""
+        along = []
+        for tile, size, halo, rate in zip(self._tile, self._piece, self._halo, self._rate, strict=True):
+            starts = range(0, tile, size)
+            along.append(
+                [
+                    (
+                        slice(a, min(a + size, tile) + 2 * halo),
+                        slice((a + halo) * rate, (min(a + size, tile) + halo) * rate),
+                        slice(halo * rate, (halo + min(a + size, tile) - a) * rate),
+                    )
+                    for a in starts
+                ]
+            )
+        return [tuple(zip(*cut, strict=True)) for cut in product(*along)]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, of the machine or of a graphics card."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "out of memory" in said or "can't allocate" in said
+    )

@@ -1,0 +1,213 @@
+"""How much memory a restoration will take, before it starts: measured on two small tiles, told, and kept to."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from napari_restore.core.plan import round_up
+from napari_restore.methods.apply import restore_samples
+from napari_restore.restoration.work import TileJob
+
+AHEAD = 2
+"""Batches that are read ahead, and batches that wait to be written, at most."""
+
+READERS = 2
+"""Threads that read."""
+
+_SIDES = {2: (64, 192), 3: (16, 32)}
+_HEAP = 1.5
+"""What a processor's heap takes for what a network holds: freed buffers are kept, and their gaps are not all filled.
+
+Measured 1.0 to 1.7 (float32 and bfloat16, 4 to 32 channels, tiles of 512 to 2048 pixels); see ``kept_buffers``.
+"""
+_GIB = 2**30
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What a run will hold at most, and what there is. All in bytes.
+
+    Attributes
+    ----------
+    host
+        Resident memory of this process at its highest, with what it holds already.
+    host_limit
+        What it may grow to: what it holds, and the share of the free memory that it may take.
+    device
+        On a graphics card, of this run alone; 0 without one.
+    device_limit
+        What it may take there; 0 without one.
+    """
+
+    host: int
+    host_limit: int
+    device: int = 0
+    device_limit: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether both stay within their limits."""
+        return self.host <= self.host_limit and self.device <= self.device_limit
+
+    def __str__(self) -> str:
+        said = f"about {_gib(self.host)} of memory, of {_gib(self.host_limit)} that may be used"
+        if self.device:
+            said += f", and {_gib(self.device)} of {_gib(self.device_limit)} on the graphics card"
+        return said
+
+
+@dataclass(frozen=True)
+class Appetite:
+    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel."""
+
+    base: float
+    each: float
+
+    def of(self, voxels: int) -> int:
+        """For so many voxels at once."""
+        return ceil(self.base + self.each * voxels)
+
+
+def appetite(job: TileJob) -> Appetite:
+    """Measure the network on two small tiles: what it allocates is a line over their voxels."""
+    grid, most = job.method.grid, [n for a, n in zip(job.image.axes, job.plan.read_shape, strict=True)]
+    spatial = [job.image.axes.index(a) for a in job.method.spatial]
+    found = []
+    for side in _SIDES[len(grid)]:
+        shape = tuple(min(round_up(side, g), most[i]) for g, i in zip(grid, spatial, strict=True))
+        found.append((prod(shape), _allocated(job, shape)))
+    (few, small), (many, large) = found
+    each = max(0.0, (large - small) / (many - few)) if many > few else small / few
+    return Appetite(max(0.0, small - each * few), each)
+
+
+def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float) -> MemoryPlan:
+    """What restoring takes when ``together`` samples, each cut into ``pieces``, are in the network at once.
+
+    Read ahead are two batches, with one in the network and the one it came from; each of the readers holds the pixels
+    as they are stored besides. What waits to be written are two batches, with one more that is being written: as they
+    are and as bytes. A result is there once as float32 and, while it is rounded to integers, once as float64.
+    """
+    read, result = prod(job.plan.read_shape), prod(job.plan.restored_shape)
+    written = prod(job.plan.output_tile) * job.dtype.itemsize
+    reading = (AHEAD + 2) * job.batch * 4 * read + READERS * read * (job.image.dtype.itemsize + 4)
+    voxels = _voxels(job, pieces) * together
+    card = job.device.type != "cpu"
+    batch = job.batch * read * 4 * 2 + job.batch * result * 4 * 2
+    rounding = (8 + 8) * prod(job.plan.output_tile) if job.dtype.kind != "f" else 4 * prod(job.plan.output_tile)
+    writing = (AHEAD + 1) * job.batch * written + 2 * written
+    inside = network.of(voxels)
+    now = held()
+    host = now + reading + batch + max(rounding, 0 if card else int(_HEAP * inside)) + writing
+    limit = now + int(share * free_memory())
+    return MemoryPlan(host, limit, inside, int(share * _free_on(job.device))) if card else MemoryPlan(host, limit)
+
+
+def held() -> int:
+    """Bytes of memory that this process has now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_memory() -> int:
+    """Bytes this process can still have: what the machine has free, or less where its control group is limited."""
+    free = int(psutil.virtual_memory().available)
+    for limit, used in _CGROUPS:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return max(free, 0)
+
+
+def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
+    """Of one sample in one piece, with its halo."""
+    index = [job.image.axes.index(a) for a in job.method.spatial]
+    sides = [
+        round_up(ceil(job.plan.tile[i] / n), g) + 2 * job.plan.halo[i]
+        for i, n, g in zip(index, pieces, job.method.grid, strict=True)
+    ]
+    return prod(sides)
+
+
+def _free_on(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(torch.mps.recommended_max_memory()) if device.type == "mps" else 0
+
+
+def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
+    """Bytes that are allocated at the highest while one sample of this shape is restored."""
+    samples = np.zeros((1, job.method.channels, *shape), np.float32)
+
+    def restore() -> Any:
+        return restore_samples(
+            job.method, samples, normalisation=job.normalisation, device=job.device, precision=job.precision
+        )
+
+    if job.device.type != "cuda":
+        return peak_of(restore)
+    torch.cuda.reset_peak_memory_stats(job.device)
+    before = torch.cuda.memory_allocated(job.device)
+    restore()
+    return int(torch.cuda.max_memory_allocated(job.device)) - before
+
+
+def peak_of(work: Callable[[], Any]) -> int:
+    """Bytes of the tensors that exist at once, at the most, while ``work`` runs, besides those that were there."""
+    with _Counting() as counting:
+        work()
+    peak: int = counting.peak
+    return peak
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the storages that operators make, and takes off those that are gone."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._seen: dict[int, weakref.ref[Any]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch loads its compiler for this: a second and 60 MB
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in given:
+                self._count(tensor.untyped_storage())
+        return result
+
+    def _count(self, storage: Any) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._seen:
+            return
+
+        def gone(_: Any) -> None:
+            self.now -= size
+            del self._seen[key]
+
+        self._seen[key] = weakref.ref(storage, gone)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{size / 2**20:.0f} MiB"

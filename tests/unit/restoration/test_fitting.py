@@ -1,0 +1,206 @@
+"""Less at once through the network gives the same result; what does not fit is refused with numbers."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.events import Note, RestorationStarted
+from napari_restore.core.job import drain
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.restoration import engine, fitting, memory
+from napari_restore.restoration.fitting import Fitting
+from napari_restore.restoration.memory import Appetite, appetite, peak_of, plan_memory
+from napari_restore.restoration.prepare import plan_image
+from napari_restore.restoration.work import TileJob, read_tile, restore_together
+from napari_restore.sources import open_image
+from napari_restore.store.model import Model, build_method
+
+MIB = 2**20
+CLOSE = 1e-5 * 20  # of the deviation of the image
+
+
+def model(*, dimensions: str = "2", name: str = "noise2void", **config: object) -> Model:
+    torch.manual_seed(0)
+    settled = {"width": 4, "depth": 1, "dimensions": dimensions, **config}
+    spatial = "ZYX" if dimensions == "3" else "YX"
+    method = build_method(name, settled if name == "noise2void" else config, spatial=spatial, channels=1)
+    return Model(name, method.eval(), Normalisation((100.0,), (20.0,)))
+
+
+def job_of(shape: tuple[int, ...], tile: tuple[int, ...], made: Model, *, batch: int = 1) -> TileJob:
+    pixels = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
+    image = open_image(pixels, axes="ZYX"[-len(shape) :])
+    return TileJob(
+        image=image,
+        method=made.method.for_restoring(),
+        normalisation=made.normalisation,
+        plan=plan_image(image, made.method, tile),
+        batch=batch,
+        dtype=np.dtype(np.float32),
+        device=torch.device("cpu"),
+        precision="float32",
+    )
+
+
+def inside(job: TileJob, restored: np.ndarray) -> np.ndarray:
+    """What a restored read owns."""
+    index = [job.image.axes.index(a) for a in job.method.spatial]
+    own = [
+        slice(job.plan.halo[i] * r, (job.plan.halo[i] + job.plan.tile[i]) * r)
+        for i, r in zip(index, job.method.rate, strict=True)
+    ]
+    return restored[(..., *own)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(9, 90), st.integers(9, 90), st.integers(1, 4), st.integers(1, 3))
+def test_pieces_of_a_tile_are_the_tile(height: int, width: int, down: int, across: int) -> None:
+    job = job_of((height, width), (height, width), model())
+    samples = read_tile(job, 0)
+    cut = Fitting(job)
+    cut.pieces = (down, across)
+    whole = inside(job, restore_together(job, samples))
+    np.testing.assert_allclose(inside(job, cut.restore(samples)), whole, rtol=0, atol=CLOSE)
+
+
+def test_pieces_of_a_block_and_of_a_finer_result() -> None:
+    finer = model(name="scale_equivariant", factor=2, noise=5.0, width=8)
+    for job, pieces in (
+        (job_of((20, 33, 17), (20, 33, 17), model(dimensions="3")), (2, 3, 1)),
+        (job_of((61, 47), (61, 47), finer), (2, 3)),
+    ):
+        samples = read_tile(job, 0)
+        cut = Fitting(job)
+        cut.pieces = pieces
+        whole = inside(job, restore_together(job, samples))
+        found = inside(job, cut.restore(samples))
+        assert found.shape == whole.shape
+        np.testing.assert_allclose(found, whole, rtol=0, atol=CLOSE)
+
+
+def hungry(job: TileJob, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let memory run out over so many voxels at once; what goes through is kept."""
+    through: list[int] = []
+    real = fitting.restore_samples
+
+    def restore(method: object, samples: np.ndarray, **options: object) -> np.ndarray:
+        if samples.size > most:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.size} bytes")
+        through.append(samples.size)
+        return real(method, samples, **options)
+
+    monkeypatch.setattr(fitting, "restore_samples", restore)
+    return through
+
+
+def test_when_memory_runs_out_first_the_batch_then_the_tile_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of((4, 96, 96), (96, 96), model(), batch=4)
+    samples = np.concatenate([read_tile(job, i) for i in range(4)])
+    whole = inside(job, restore_together(job, samples))
+    cut = Fitting(job)
+    cut.together = 4
+    through = hungry(job, 70 * 70, monkeypatch)
+    found = inside(job, cut.restore(samples))
+    np.testing.assert_allclose(found, whole, rtol=0, atol=CLOSE)
+    words = list(cut.news())
+    assert [word.split(", in pieces of")[0].split("network ")[1][:1] for word in words] == ["2", "1", "1", "1"]
+    assert "pieces" not in words[1] and "48 x 96" in words[2] and "48 x 48" in words[3]
+    assert not list(cut.news()), "said once"
+    cut.restore(samples)
+    assert not list(cut.news()), "what was needed once is kept"
+    assert max(through) <= 70 * 70
+
+
+def test_when_not_even_the_least_fits_it_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of((64, 64), (64, 64), model())
+    hungry(job, 10, monkeypatch)
+    with pytest.raises(RestoreError, match=r"single piece of 32 x 32 pixels .*out of memory"):
+        Fitting(job).restore(read_tile(job, 0))
+
+
+def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of((64, 64), (64, 64), model())
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(fitting, "restore_samples", broken)
+    with pytest.raises(RuntimeError, match="no such operator"):
+        Fitting(job).restore(read_tile(job, 0))
+
+
+def test_tensors_that_exist_at_once_are_counted() -> None:
+    def work() -> None:
+        a = torch.zeros(1000)
+        b = a + 1
+        del a
+        c = b * 2
+        c[:10].add_(1)
+
+    assert peak_of(work) == 2 * 4000
+
+
+def test_the_appetite_of_a_network_is_a_line_over_its_voxels() -> None:
+    job = job_of((512, 512), (512, 512), model(width=8))
+    line = appetite(job)
+    samples = read_tile(job, 0)
+    measured = peak_of(lambda: restore_together(job, samples))
+    assert measured == pytest.approx(line.of(samples.size), rel=0.05)
+
+
+def planned(job: TileJob, **options: object) -> int:
+    return plan_memory(job, Appetite(0, 400), together=1, pieces=(1, 1), share=1, **options).host
+
+
+def test_a_larger_tile_is_planned_with_more_memory_and_a_larger_image_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "held", lambda: 0)
+    small, large = job_of((512, 512), (128, 128), model()), job_of((1024, 1024), (128, 128), model())
+    assert planned(small) == planned(large)
+    assert planned(job_of((512, 512), (512, 512), model())) > 8 * planned(small)
+
+
+def test_a_run_says_what_it_takes_before_it_begins(tmp_path: object) -> None:
+    seen: list[object] = []
+    pixels = np.random.default_rng(0).normal(100, 20, (96, 96)).astype(np.float32)
+    drain(engine.restore_events(open_image(pixels), model(), output=tmp_path / "o.zarr"), seen.append)  # type: ignore[operator]
+    started = next(e for e in seen if isinstance(e, RestorationStarted))
+    said = [e.text for e in seen[: seen.index(started)] if isinstance(e, Note)]
+    assert any("restoring takes about" in text and "MiB" in text for text in said)
+    assert started.memory is not None and started.memory > 50 * MIB and started.device_memory == 0
+
+
+def test_with_little_memory_tiles_are_cut_and_with_less_the_run_is_refused(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).normal(100, 20, (512, 512)).astype(np.float32)
+    image, wide, options = open_image(pixels), model(width=16), {"tile": (512, 512), "precision": "float32"}
+    whole = drain(engine.restore_events(image, wide, output=tmp_path / "whole.zarr", **options))  # type: ignore[operator]
+    seen: list[object] = []
+    monkeypatch.setattr(memory, "free_memory", lambda: 60 * MIB)
+    cut = drain(engine.restore_events(image, wide, output=tmp_path / "cut.zarr", **options), seen.append)  # type: ignore[operator]
+    assert any("in pieces of" in e.text for e in seen if isinstance(e, Note))
+    np.testing.assert_allclose(np.asarray(cut), np.asarray(whole), rtol=0, atol=CLOSE)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2 * MIB)
+    with pytest.raises(RestoreError, match=r"MiB of memory, of .* MiB that may be used.*tile smaller than 512 x 512"):
+        drain(engine.restore_events(image, wide, output=tmp_path / "none.zarr", **options))  # type: ignore[operator]
+    assert not list(tmp_path.glob("none*")), "nothing is left behind"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    job = job_of((64, 64), (64, 64), model())
+    with pytest.raises(RestoreError, match="over 0 and at most 1"):
+        Fitting(job).plan(job, share=share)
+
+
+def test_the_limit_of_a_control_group_counts(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit, used = tmp_path / "max", tmp_path / "current"  # type: ignore[operator]
+    limit.write_text(f"{100 * MIB}\n")
+    used.write_text(f"{70 * MIB}\n")
+    monkeypatch.setattr(memory, "_CGROUPS", ((str(limit), str(used)),))
+    assert memory.free_memory() == 30 * MIB
+    limit.write_text("max\n")
+    assert memory.free_memory() > 30 * MIB
