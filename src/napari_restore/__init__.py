@@ -27,6 +27,7 @@ _HOME = {
     "super_resolve_events": "napari_restore.api",
     "deblur": "napari_restore.api",
     "deblur_events": "napari_restore.api",
+    "estimate_cost": "napari_restore.api",
     "estimate_noise": "napari_restore.api",
 }
 
@@ -36,6 +37,7 @@ __all__ = [
     "deblur_events",
     "denoise",
     "denoise_events",
+    "estimate_cost",
     "estimate_noise",
     "evaluate",
     "list_methods",
@@ -58,6 +60,7 @@ if typing.TYPE_CHECKING:
         deblur_events,
         denoise,
         denoise_events,
+        estimate_cost,
         estimate_noise,
         evaluate,
         list_methods,

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 
 from napari_restore import methods, metrics
+from napari_restore.core.cost import Cost
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
-from napari_restore.restoration import engine
+from napari_restore.restoration import engine, memory
 from napari_restore.restoration.batch import restore_folder_events
 from napari_restore.restoration.checking import check, check_events
 from napari_restore.restoration.judging import judge_events
@@ -33,6 +37,7 @@ from napari_restore.store.model import Model, build_method
 from napari_restore.store.model import load_model as _load_model
 from napari_restore.store.ome_zarr import Version
 from napari_restore.training import loop
+from napari_restore.training.cost import pool_bytes, step_bytes
 from napari_restore.training.ranks import find_ranks
 from napari_restore.training.settings import Budget, TrainingSettings
 
@@ -43,6 +48,7 @@ __all__ = [
     "deblur_events",
     "denoise",
     "denoise_events",
+    "estimate_cost",
     "estimate_noise",
     "evaluate",
     "list_methods",
@@ -59,6 +65,9 @@ __all__ = [
 ]
 
 EffortName = Literal["quick", "normal", "thorough"]
+
+_BUILDING = threading.Lock()
+"""Fresh weights come from torch's one generator, seeded for them: threads that build at once would share it."""
 
 
 def denoise(image: Any, **options: Any) -> Restored:
@@ -354,8 +363,9 @@ def train_events(
         raise RestoreError(f"{kind.label} needs {kind.needs[0]}: give one.")
     fit = kind.fit_to(settled, opened)
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
-    torch.manual_seed(seed)
-    built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
+    with _BUILDING:
+        torch.manual_seed(seed)
+        built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
     if begun is not None:
         _take_weights(built, begun)
     yield from fit.notes
@@ -463,6 +473,52 @@ def restore_events(
     )
     checked = (yield from check_events(opened, loaded, device=device)) if restored.complete else None
     return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
+
+
+def estimate_cost(
+    image: Any,
+    method: str = "auto",
+    *,
+    effort: EffortName = "normal",
+    device: str = "auto",
+    axes: str | None = None,
+    channel: int | str | None = None,
+    memory_share: float = 0.8,
+    **config: Any,
+) -> Cost:
+    """Estimate what training on an image and restoring it will take, in seconds and in memory, without doing it.
+
+    Builds the network, takes one step with it and restores a small tile: a second or two.
+
+    Parameters
+    ----------
+    image, method, effort, device, axes, channel, memory_share, **config
+        As for ``denoise_events``. ``seconds`` and ``steps`` are taken as its budget.
+
+    Raises
+    ------
+    RestoreError
+        If something given cannot be used, or the memory does not suffice.
+    """
+    opened = open_image(image, axes=axes, channel=channel)
+    steps, seconds = config.pop("steps", None), config.pop("seconds", None)
+    if method == "auto":
+        choice = choose([opened])
+        method, config = choice.method, {**choice.config, **config}
+    kind, level = methods.find(method), methods.find(method).efforts[effort]
+    fit = kind.fit_to(methods.configure(method, {**level.config, **config}), [opened])
+    with _BUILDING:
+        built = build_method(method, fit.config, spatial=fit.spatial, channels=opened.geometry.length("C"))
+    model = Model(method, built.eval(), fit.normalisation or constants(planes_of_channels([opened]), opened.name))
+    learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [opened]))
+    learning += pool_bytes([opened], images_apiece=1 + bool(kind.needs))
+    restoring, plan = engine.foresee(opened, model, device=device, memory_share=memory_share)
+    budget = None if steps is not None and seconds is None else seconds if seconds is not None else level.seconds
+    if plan.device:
+        return Cost(
+            method, budget, restoring, plan.host, plan.host_limit, max(plan.device, learning), plan.device_limit
+        )
+    return Cost(method, budget, restoring, max(plan.host, memory.held() + learning), plan.host_limit)
 
 
 def restore_folder(

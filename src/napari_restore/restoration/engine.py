@@ -37,12 +37,15 @@ from napari_restore.restoration.prepare import (
 )
 from napari_restore.restoration.reading import Filled, Unreadable, files_state, steady
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
+from napari_restore.restoration.work import Tile, TileJob, read_tile, restore_together, run_batch
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
 from napari_restore.store.ome_zarr import Version
 from napari_restore.store.output import OutputWriter
+
+_SMALL = 128
+"""Along each axis, of the tile that computing is timed on, at most."""
 
 
 @dataclass
@@ -233,6 +236,28 @@ def restore_events(
         out.finish()
     yield Saved(str(output), "image")
     return _result(output, job, model, report, complete=True)
+
+
+def foresee(image: Image, model: Model, *, device: str = "auto", memory_share: float = 0.8) -> tuple[float, MemoryPlan]:
+    """Seconds of computing, from one small tile, and memory that restoring an image would take.
+
+    Raises
+    ------
+    RestoreError
+        If the memory does not suffice.
+    """
+    place = find_device(device)
+    bits = find_precision(place) if wants_bfloat16(model, "auto") else "float32"
+    job = _job(image, model, tile=None, batch=None, place=Place(place, bits, ""), dtype=image.dtype)
+    plan = Here().plan(job, share=memory_share)
+    sides = tuple(min(n, _SMALL // g * g) for n, g in zip(job.method.patch, job.method.grid, strict=True))
+    samples = np.zeros((1, job.method.channels, *sides), np.float32)
+    for _ in range(2):  # the first one warms up
+        began = time.perf_counter()
+        restore_together(job, samples)
+        seconds = time.perf_counter() - began
+    voxels = len(job.plan) * math.prod(n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a != "C")
+    return seconds * voxels / math.prod(sides), plan
 
 
 def _job(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from napari_restore.core.plan import round_up
+from napari_restore.methods.allocated import HEAP, peak_of
 from napari_restore.methods.apply import restore_samples
 from napari_restore.restoration.work import TileJob
 
@@ -26,11 +24,6 @@ READERS = 2
 """Threads that read."""
 
 _SIDES = {2: (64, 192), 3: (16, 32)}
-_HEAP = 1.5
-"""What a processor's heap takes for what a network holds: freed buffers are kept, and their gaps are not all filled.
-
-Measured 1.0 to 1.7 (float32 and bfloat16, 4 to 32 channels, tiles of 512 to 2048 pixels); see ``kept_buffers``.
-"""
 _GIB = 2**30
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -113,7 +106,7 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     writing = (AHEAD + 1) * job.batch * written + 2 * written
     inside = network.of(voxels)
     now = held()
-    host = now + reading + batch + max(rounding, 0 if card else int(_HEAP * inside)) + writing
+    host = now + reading + batch + max(rounding, 0 if card else int(HEAP * inside)) + writing
     limit = now + int(share * free_memory())
     return MemoryPlan(host, limit, inside, int(share * _free_on(job.device))) if card else MemoryPlan(host, limit)
 
@@ -165,48 +158,6 @@ def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
     before = torch.cuda.memory_allocated(job.device)
     restore()
     return int(torch.cuda.max_memory_allocated(job.device)) - before
-
-
-def peak_of(work: Callable[[], Any]) -> int:
-    """Bytes of the tensors that exist at once, at the most, while ``work`` runs, besides those that were there."""
-    with _Counting() as counting:
-        work()
-    peak: int = counting.peak
-    return peak
-
-
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages that operators make, and takes off those that are gone."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.peak = 0
-        self._seen: dict[int, weakref.ref[Any]] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch loads its compiler for this: a second and 60 MB
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in given:
-                self._count(tensor.untyped_storage())
-        return result
-
-    def _count(self, storage: Any) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._seen:
-            return
-
-        def gone(_: Any) -> None:
-            self.now -= size
-            del self._seen[key]
-
-        self._seen[key] = weakref.ref(storage, gone)
-        self.now += size
-        self.peak = max(self.peak, self.now)
 
 
 def _gib(size: int) -> str:

@@ -10,9 +10,10 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note, RestorationStarted
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods.allocated import peak_of
 from napari_restore.restoration import engine, fitting, memory
 from napari_restore.restoration.fitting import Fitting
-from napari_restore.restoration.memory import Appetite, appetite, peak_of, plan_memory
+from napari_restore.restoration.memory import Appetite, appetite, plan_memory
 from napari_restore.restoration.prepare import plan_image
 from napari_restore.restoration.work import TileJob, read_tile, restore_together
 from napari_restore.sources import open_image

@@ -1,0 +1,45 @@
+"""What a run will take is said before it starts, for every method."""
+
+import numpy as np
+import pytest
+
+from napari_restore import estimate_cost, methods
+from napari_restore.core.errors import RestoreError
+from napari_restore.restoration import memory
+
+RNG = np.random.default_rng(0)
+STACK = RNG.normal(100, 10, (6, 96, 96)).astype(np.float32)
+SMALL = {"width": 4}
+
+
+def settings(name: str) -> dict[str, object]:
+    if name == "finer_planes":
+        return {"factor": {"Z": 2}}
+    fields = methods.find(name).Config.__dataclass_fields__
+    return ({"factor": 2, "noise": 10.0} if "factor" in fields else {}) | (SMALL if "width" in fields else {})
+
+
+@pytest.mark.parametrize("name", ["auto", *methods.METHODS])
+def test_every_method_can_be_estimated(name: str) -> None:
+    cost = estimate_cost(STACK, name, axes="ZYX", **(SMALL if name == "auto" else settings(name)))
+    assert cost.method in methods.METHODS and name in ("auto", cost.method)
+    assert cost.fits and memory.held() / 2 < cost.memory < cost.memory_limit
+    assert cost.restoring_seconds > 0 and cost.training_seconds
+
+
+def test_more_pixels_take_longer_and_at_most_the_pool_more() -> None:
+    large = np.broadcast_to(RNG.normal(100, 10, (1, 256, 256)).astype(np.float32), (2000, 256, 256))
+    few, many = (estimate_cost(x, "noise2void", axes="ZYX", **SMALL) for x in (large[:10], large))
+    assert many.restoring_seconds > 20 * few.restoring_seconds
+    assert many.memory - few.memory < 1.1 * 2**30
+
+
+def test_a_budget_in_steps_has_no_time() -> None:
+    assert estimate_cost(STACK, "noise2void", axes="ZYX", steps=10, **SMALL).training_seconds is None
+    assert estimate_cost(STACK, "noise2void", axes="ZYX", seconds=7, **SMALL).training_seconds == 7
+
+
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**18)
+    with pytest.raises(RestoreError, match="of memory, of"):
+        estimate_cost(STACK, "noise2void", axes="ZYX", **SMALL)
