@@ -1,4 +1,4 @@
-"""Make the pictures of the documentation in a real viewer: the widget while it trains, raw beside restored.
+"""Make the picture of the README in a real viewer: the widget while it trains.
 
 xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/pictures.py IMAGE
 """
@@ -25,7 +25,7 @@ from napari_restore.gui.work import Engine, package_engine
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (1400, 860)
 SHOWN = 90
-"""Pixels of the image along a side of the picture of both layers: few, so that noise can be seen."""
+"""Pixels of the image along a side of the picture: few, so that noise can be seen."""
 
 
 def folder_asked_for(doc: str) -> Path:
@@ -50,13 +50,13 @@ def main() -> None:
 
 
 def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> None:
-    """Both pictures, from one run."""
+    """The picture, and what the run said."""
     viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
     viewer.window.resize(*WINDOW)
     [(data, kwargs, _)] = read_layers(str(path))
     raw = viewer.add_image(data, **{**kwargs, "name": name})
     widget = RestoreWidget(viewer, engine=budgeted(seconds, folder))
-    dock = viewer.window.add_dock_widget(widget, name="Restore")
+    viewer.window.add_dock_widget(widget, name="Restore")
     look_at_structure(viewer, raw)
     wait(lambda: widget.badge.text() != "…", 60)
     widget.run()
@@ -64,9 +64,6 @@ def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> N
     shoot(viewer, output / "widget.png")
     wait(lambda: not widget.session.runner.running, 1800)
     print(widget.messages.toPlainText())
-    viewer.window.remove_dock_widget(dock)
-    show_side_by_side(viewer, raw)
-    shoot(viewer, output / "layers.png")
     viewer.close()
 
 
@@ -95,7 +92,7 @@ def look_at_structure(viewer: napari.Viewer, raw: Any) -> None:
     raw.colormap = "inferno"
     for axis, index in enumerate(np.unravel_index(best, raw.data.shape[:-2])):
         viewer.dims.set_current_step(axis, int(index))
-    frame(viewer, raw, middle(smooth[best]), 1)
+    frame(viewer, raw, middle(smooth[best]))
 
 
 def middle(plane: np.ndarray) -> tuple[int, int]:
@@ -105,32 +102,16 @@ def middle(plane: np.ndarray) -> tuple[int, int]:
     return round(row), round(column)
 
 
-def frame(viewer: napari.Viewer, layer: Any, centre: tuple[int, int], columns: int) -> None:
-    """Zoom so that ``SHOWN`` pixels around ``centre`` fill the canvas, or each of its columns, and nothing beyond."""
+def frame(viewer: napari.Viewer, layer: Any, centre: tuple[int, int]) -> None:
+    """Zoom so that ``SHOWN`` pixels around ``centre`` fill the canvas, and nothing beyond."""
     pump(0.5)
     size = np.asarray(layer.scale[-2:])
-    canvas = np.asarray(viewer.window._qt_viewer.canvas.size) / (1, columns)
+    canvas = np.asarray(viewer.window._qt_viewer.canvas.size)
     viewer.scene.camera.zoom = min(canvas) / (SHOWN * float(size.max()))
     half = canvas / viewer.scene.camera.zoom / size / 2
     last = np.maximum(np.asarray(layer.data.shape[-2:]) - half, half)
     viewer.scene.camera.center = tuple(layer.translate[-2:] + np.clip(centre, np.minimum(half, last), last) * size)
     pump(0.5)
-
-
-def show_side_by_side(viewer: napari.Viewer, raw: Any) -> None:
-    """Raw and restored in a grid, the same part of the same plane."""
-    position = viewer.scene.camera.center[-2:]
-    centre = tuple((np.asarray(position) - raw.translate[-2:]) / raw.scale[-2:])
-    viewer.layers.selection = {viewer.layers[-1]}
-    viewer.grid.enabled = True
-    viewer.grid.shape = (1, 2)
-    viewer.grid.spacing = 4
-    for layer in viewer.layers:
-        layer.name_overlay.visible = True
-        layer.name_overlay.font_size = 14
-    viewer.scale_bar.visible = True
-    pump(1)
-    frame(viewer, raw, (int(centre[0]), int(centre[1])), 2)
 
 
 def shoot(viewer: napari.Viewer, path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The pages say what is there: links that lead somewhere, pictures that are shown, a section for every method."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from napari_restore.methods import METHODS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+
+LINK = re.compile(r"(?<!\\)\]\(\s*([^)\s]+)[^)]*\)")
+ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+
+
+def prose(page: Path) -> str:
+    """A page without its code: in that, brackets are indices."""
+    return re.sub(r"^(```|~~~).*?^\1|`[^`]*`", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def links(text: str) -> Iterator[str]:
+    """Where a text points to within the repository."""
+    return (target for target in LINK.findall(text) if not ELSEWHERE.match(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, by GitHub's rule."""
+    text = re.sub(r"^(```|~~~).*?^\1", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *#*$", text, flags=re.MULTILINE):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+        name = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        found.add(name if name not in found else f"{name}-{sum(n.startswith(name) for n in found)}")
+    return found
+
+
+def broken(page: Path) -> list[str]:
+    """Links of a page that lead to no file, or to no heading of one."""
+    wrong = []
+    for target in links(prose(page)):
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name) if name else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            wrong.append(target)
+    return wrong
+
+
+def test_what_is_broken_is_found(tmp_path):
+    (tmp_path / "b.md").write_text("# One *word*, `two`!\n\n## [Linked](x.md) again\n\n```\n# no heading\n```\n")
+    page = tmp_path / "a.md"
+    page.write_text(
+        "[1](b.md) [2](b.md#one-word-two) ![3\nlines](b.md#linked-again) [out](https://x.org/none) `x[0](y)`\n"
+        "[4](b.md#no-heading) [5](none.md) [6](#nowhere)\n\n```python\nx[0](z)\n```\n"
+    )
+    assert broken(page) == ["b.md#no-heading", "none.md", "#nowhere"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(page):
+    assert broken(page) == []
+
+
+def test_every_picture_is_shown():
+    shown = {(page.parent / target).resolve() for page in PAGES for target in links(prose(page))}
+    pictures = {path.resolve() for path in (ROOT / "docs" / "images").iterdir()}
+    assert pictures, "there are some"
+    assert sorted(path.name for path in pictures - shown) == []
+
+
+def test_every_method_has_a_section():
+    page = (ROOT / "docs" / "methods.md").read_text("utf-8")
+    headings = " ".join(re.findall(r"^### (.+)$", page, flags=re.MULTILINE)).split()
+    assert sorted(set(METHODS) - set(headings)) == []
+
+
+def test_a_package_index_is_given_whole_addresses():
+    """What the build makes of the README: there, nothing lies beside it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    text = (ROOT / "README.md").read_text("utf-8")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert pictures and not any(ELSEWHERE.match(target) for target in pictures)
+    for change in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(change["pattern"], change["replacement"], text)
+    assert [target for target in links(text) if not target.startswith("#")] == []
+    source = project["project"]["urls"]["Source"].removeprefix("https://github.com/")
+    raw = [f"https://raw.githubusercontent.com/{source}/main/{target}" for target in pictures]
+    assert re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text) == raw
+    assert f"](https://github.com/{source}/blob/main/docs/denoising.md#how-good)" in text
