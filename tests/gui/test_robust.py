@@ -333,7 +333,7 @@ def no_space(*_, **__):
 
 
 def test_a_full_disk_while_the_result_is_written(qtbot, viewer, real, monkeypatch):
-    monkeypatch.setattr(ome_zarr, "write_chunks", no_space)
+    monkeypatch.setattr(ome_zarr, "write_blocks", no_space)
     real.run()
     wait(qtbot, real)
     assert real.buttons.words.text() == "Failed" and "No space left" in said(real) and "Free space there" in said(real)

@@ -293,7 +293,7 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
     stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path, short_tasks: None, monkeypatch: Any
 ) -> None:
     output = tmp_path / "o.zarr"
-    write, broken = clusters.ome_zarr.write_chunks, threading.Event()
+    write, broken = clusters.ome_zarr.write_blocks, threading.Event()
 
     def full(array: Any, path: Path, region: Any, pixels: Any) -> None:
         if region.start[0] == 2:
@@ -303,7 +303,7 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
 
     with workers_in_threads({}, {}) as cluster, Client(cluster) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(clusters.ome_zarr, "write_chunks", full)
+            patched.setattr(clusters.ome_zarr, "write_blocks", full)
             with pytest.raises(RestoreError, match="No space left on device"):
                 restore(stack, model, output=output, tile=TILE, client=client)
         assert broken.is_set() and not any(client.processing().values())

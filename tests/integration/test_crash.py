@@ -24,7 +24,8 @@ import tifffile
 from napari_restore import restore, restore_events
 from napari_restore.cli import main
 from napari_restore.core.errors import OutputError
-from napari_restore.core.events import TileDone
+from napari_restore.core.events import Event, Saved, TileDone
+from napari_restore.core.job import drain
 from napari_restore.store import journal, output
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL, which Windows lacks")
@@ -199,10 +200,15 @@ def test_killed_at_random_moments(
             tiles = check_remains(path, expected, tiles)
 
 
+@pytest.mark.parametrize("name", ["renamed.zarr", "renamed.tif"])
 def test_killed_between_the_new_name_and_the_end_of_the_journal(
-    folder: Path, given: dict[str, Path], whole: tuple[dict[str, bytes], float], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    given: dict[str, Path],
+    whole: tuple[dict[str, bytes], float],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
-    path = folder / "renamed.zarr"
+    path = folder / name
 
     def killed(gone: Path) -> None:
         if gone == output.journal_path(path) and path.exists():
@@ -215,10 +221,15 @@ def test_killed_between_the_new_name_and_the_end_of_the_journal(
         with pytest.raises(KeyboardInterrupt):
             restore(given["image"], given["model"], output=path, **OPTIONS)
     assert output.journal_path(path).exists()
-    again = restore(given["image"], given["model"], output=path, **OPTIONS)
+    kept = path.stat()
+    seen: list[Event] = []
+    again = drain(restore_events(given["image"], given["model"], output=path, **OPTIONS), seen.append)
     assert again.complete
-    assert content(path) == whole[0]
-    assert not [p.name for p in folder.iterdir() if p.name.startswith("renamed.zarr.")]
+    assert Saved(str(path), "image") in seen and not any(isinstance(event, TileDone) for event in seen)
+    assert path.stat().st_mtime_ns == kept.st_mtime_ns, "it is not written again"
+    if path.is_dir():
+        assert content(path) == whole[0]
+    assert not [p.name for p in folder.iterdir() if p.name.startswith(f"{name}.")]
     with pytest.raises(OutputError, match="exists already"):  # it is a result like any other from now on
         restore(given["image"], given["model"], output=path, **OPTIONS)
 

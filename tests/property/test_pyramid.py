@@ -43,26 +43,40 @@ def test_mean_pool(shape, bits, dtype):
         np.testing.assert_allclose(pooled, expected, rtol=2e-3 if dtype == "float16" else 1e-6, atol=1e-5)
 
 
-@given(shape=st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(1, 60)), chunk=st.integers(11, 30))
-@settings(max_examples=8, deadline=None)
-def test_chunk_by_chunk_is_level_by_level(shape, chunk):
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(1, 60)),
+    block=st.integers(11, 30),
+    most=st.sampled_from([7, 512]),
+)
+@settings(max_examples=16, deadline=None)
+def test_block_by_block_is_level_by_level(shape, block, most):
     geometry = Geometry.of("ZYX", shape)
-    pixels = np.random.default_rng(chunk).random(shape, dtype="f4")
+    pixels = np.random.default_rng(block).random(shape, dtype="f4")
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ome_zarr, "COARSEST", 16)
+        patch.setattr(ome_zarr, "_CHUNK", dict.fromkeys("TCZYX", most))
         patch.setattr("os.fsync", lambda _: None)
         folder = Path(name)
         array = ome_zarr.create_level(
-            folder, 0, geometry, dtype=pixels.dtype, chunks=(2, chunk, chunk + 1), version="0.5"
+            folder, 0, geometry, dtype=pixels.dtype, blocks=(2, block, block + 1), version="0.5"
         )
-        for region in split(shape, array.chunks):
-            ome_zarr.write_chunks(array, folder / "0", region, pixels[region.slices])
+        for region in split(shape, ome_zarr.block_of(array)):
+            ome_zarr.write_blocks(array, folder / "0", region, pixels[region.slices])
         pyramid = ome_zarr.build_pyramid(folder, geometry, dtype=pixels.dtype, version="0.5")
         for level, (here, after) in enumerate(pairwise([*pyramid, pyramid[-1]])):
             stored = ome_zarr.open_level(folder, level, mode="r")[:]
             assert stored.shape == here.shape
             np.testing.assert_array_equal(stored, pixels)
             pixels = mean_pool(pixels, [1 if n == m else 2 for n, m in zip(here.shape, after.shape, strict=True)])
+
+
+@given(block=st.tuples(st.integers(1, 200), st.integers(1, 5000), st.integers(1, 5000)))
+def test_a_block_is_cut_into_equal_chunks_neither_large_nor_many(block):
+    chunks = ome_zarr.chunks_of(block, "ZYX")
+    for whole, part, most in zip(block, chunks, (8, 512, 512), strict=True):
+        assert whole % part == 0
+        assert part <= most or part == whole
+        assert whole // part <= 2 * -(-whole // most)
 
 
 @given(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorstore
 import tifffile
 import zarr
 from ome_zarr.io import parse_url
@@ -21,11 +22,13 @@ def _no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
-def save(path, geometry, *, dtype="uint16", **words):
+def save(path, geometry, *, dtype="uint16", block=256, **words):
     rng = np.random.default_rng(0)
     pixels = (rng.random(geometry.shape) * 1000).astype(dtype)
-    chunks = (*(1,) * (len(geometry.shape) - 2), 256, 256)
-    writer = output.create(path, geometry=geometry, dtype=dtype, chunks=chunks, fingerprint={}, name="cells", **words)
+    chunks = (*(1,) * (len(geometry.shape) - 2), block, block)
+    writer = output.create(
+        path, geometry=geometry, dtype=dtype, chunks=chunks, fingerprint={}, name="cells", **{"provenance": {}, **words}
+    )
     with writer:
         for index, region in enumerate(split(geometry.shape, chunks)):
             writer.write(index, region, pixels[region.slices])
@@ -125,3 +128,33 @@ def test_large_tiffs_become_bigtiff(tmp_path, monkeypatch):
     with tifffile.TiffFile(tmp_path / "small.tif") as small, tifffile.TiffFile(tmp_path / "big.tif") as big:
         assert (small.is_bigtiff, big.is_bigtiff) == (False, True)
         np.testing.assert_array_equal(big.asarray(), pixels)
+
+
+@pytest.mark.parametrize(("version", "driver"), [("0.5", "zarr3"), ("0.4", "zarr")])
+@pytest.mark.parametrize("block", [256, 1024])
+def test_tensorstore_reads_every_level(tmp_path, version, driver, block):
+    geometry = Geometry.of("ZYX", (2, 1100, 700))
+    pixels = save(tmp_path / "x.zarr", geometry, version=version, block=block)
+    group = zarr.open_group(tmp_path / "x.zarr", mode="r")
+    assert (group["0"].shards is not None) == (version == "0.5" and block == 1024)
+    for level in sorted(group.array_keys()):
+        spec = {"driver": driver, "kvstore": {"driver": "file", "path": str(tmp_path / "x.zarr" / level)}}
+        found = tensorstore.open(spec, read=True).result().read().result()
+        np.testing.assert_array_equal(found, pixels if level == "0" else group[level][:])
+
+
+def test_ome_zarr_py_reads_shards(tmp_path):
+    geometry = Geometry.of("ZYX", (2, 1100, 700), pixel_size=SIZE, units=UNITS)
+    pixels = save(tmp_path / "x.zarr", geometry, block=1024)
+    node = next(iter(Reader(parse_url(tmp_path / "x.zarr"))()))
+    np.testing.assert_array_equal(np.asarray(node.data[0]), pixels)
+
+
+def test_a_flipped_bit_in_a_shard_is_found(tmp_path):
+    save(tmp_path / "x.zarr", Geometry.of("YX", (1024, 1024)), block=1024)
+    shard = tmp_path / "x.zarr" / "0" / "c" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 3] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ValueError, match="checksum"):
+        zarr.open_group(tmp_path / "x.zarr", mode="r")["0"][:]

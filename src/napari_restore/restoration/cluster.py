@@ -229,7 +229,7 @@ class Station(distributed.WorkerPlugin):  # type: ignore[misc]
 
         def write(tile: Tile) -> None:
             with disk_errors(folder):
-                ome_zarr.write_chunks(array, folder / "0", tile.region, tile.pixels)
+                ome_zarr.write_blocks(array, folder / "0", tile.region, tile.pixels)
 
         return write
 

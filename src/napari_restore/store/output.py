@@ -23,12 +23,13 @@ from napari_restore.core.geometry import Geometry, canonical
 from napari_restore.core.region import Region
 from napari_restore.store import journal as journals
 from napari_restore.store import ome_zarr, tiff
-from napari_restore.store.files import disk_errors, occupied, remove, sync_folder
+from napari_restore.store.files import atomic_write, disk_errors, occupied, remove, sync_folder
 from napari_restore.store.journal import Journal
 from napari_restore.store.lock import Lock
 from napari_restore.store.ome_zarr import Version
 
 _LONGEST_VALUE = 60
+_FILE_MARK = "finished.json"
 
 
 def partial_path(path: Path) -> Path:
@@ -63,11 +64,11 @@ def lock_path(path: Path) -> Path:
 
 def resumable(path: Path) -> bool:
     """Whether an unfinished output lies there that ``reopen`` can go on with."""
-    return journal_path(path).is_file() and (partial_path(path) / "0").is_dir()
+    return journal_path(path).is_file() and (partial_path(path) / "0").is_dir() and not _published(path)
 
 
 def tidy(path: Path, *, fingerprint: Mapping[str, Any]) -> bool:
-    """Whether a complete result of the same run lies there that was killed before its journal was gone; removes that.
+    """Whether a complete result of the same run lies there, killed before what it was made from was gone; removes that.
 
     Raises
     ------
@@ -78,15 +79,43 @@ def tidy(path: Path, *, fingerprint: Mapping[str, Any]) -> bool:
         return False
     with _locked(path) as lock:
         _check_fingerprint(path, then=_planned(path).fingerprint, now=_through_json(fingerprint))
-        remove(_replaced_path(path))
-        remove(journal_path(path))
+        with disk_errors(path):
+            _remove_remains(path)
         lock.release()
     return True
 
 
 def _published(path: Path) -> bool:
-    """Whether a folder has got its final name and the run that made it ended before it could tidy up."""
-    return occupied(path) and journal_path(path).is_file() and not occupied(partial_path(path))
+    """Whether a result has got its final name and the run that made it ended before it could tidy up."""
+    if not (occupied(path) and journal_path(path).is_file()):
+        return False
+    return not occupied(partial_path(path)) or _is_file_of(path, partial_path(path))
+
+
+def _mark_file(file: Path, folder: Path) -> None:
+    """Note in the folder of the pixels which file they have become, so that it is known under its final name, too."""
+    facts = file.stat()
+    atomic_write(folder / _FILE_MARK, json.dumps([facts.st_size, facts.st_mtime_ns]).encode())
+
+
+def _is_file_of(path: Path, folder: Path) -> bool:
+    """Whether a file is the one that ``_mark_file`` noted: a rename changes neither its size nor its time."""
+    mark = folder / _FILE_MARK
+    if not (path.is_file() and mark.is_file()):
+        return False
+    facts = path.stat()
+    return mark.read_bytes() == json.dumps([facts.st_size, facts.st_mtime_ns]).encode()
+
+
+def _remove_remains(path: Path) -> None:
+    """What a published result was made from: the journal last, and it never speaks of pixels that are half gone."""
+    old, folder = _replaced_path(path), partial_path(path)
+    remove(old)
+    if occupied(folder):
+        folder.rename(old)
+        sync_folder(path.parent)
+        remove(old)
+    remove(journal_path(path))
 
 
 @dataclass(frozen=True)
@@ -153,6 +182,10 @@ def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
         return
     if resume and _published(path):
         return
+    if _published(path):
+        raise OutputError(
+            f"{path} is whole, but was killed before it could tidy up: --resume does that, --overwrite starts again."
+        )
     unfinished = resumable(path)
     if unfinished and not resume:
         raise OutputError(
@@ -211,7 +244,7 @@ def create(
         folder = partial_path(path)
         ome_zarr.create_group(folder, version=plan.version)
         ome_zarr.create_level(
-            folder, 0, plan.geometry, dtype=np.dtype(plan.dtype), chunks=plan.chunks, version=plan.version
+            folder, 0, plan.geometry, dtype=np.dtype(plan.dtype), blocks=plan.chunks, version=plan.version
         )
         journal = Journal.create(journal_path(path), asdict(plan))
         return OutputWriter(path, plan, journal=journal, lock=lock)
@@ -274,11 +307,11 @@ class OutputWriter:
         ``region`` and ``pixels`` have their axes in the order of TCZYX. May be called from several threads.
         """
         with disk_errors(self.path):
-            ome_zarr.write_chunks(self._array, self.array_path, region, pixels)
+            ome_zarr.write_blocks(self._array, self.array_path, region, pixels)
             self._journal.record(index, pixels=region.size)
 
     def record(self, index: int, region: Region) -> None:
-        """Note a tile as done that a worker has written with ``ome_zarr.write_chunks``."""
+        """Note a tile as done that a worker has written with ``ome_zarr.write_blocks``."""
         with disk_errors(self.path):
             self._journal.record(index, pixels=region.size)
 
@@ -322,17 +355,17 @@ class OutputWriter:
         pyramid = ome_zarr.build_pyramid(folder, plan.geometry, dtype=np.dtype(plan.dtype), version=plan.version)
         ome_zarr.write_metadata(folder, pyramid, name=plan.name, provenance=plan.provenance, version=plan.version)
         self._publish(folder)
-        remove(journal_path(self.path))
+        _remove_remains(self.path)
 
     def _finish_tiff(self) -> None:
         temporary = _temporary_path(self.path)
         try:
             tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self.plan.provenance)
+            _mark_file(temporary, partial_path(self.path))
             self._publish(temporary)
         finally:
             remove(temporary)
-        remove(journal_path(self.path))
-        remove(partial_path(self.path))
+        _remove_remains(self.path)
 
     def _publish(self, finished: Path) -> None:
         """Give the finished file or folder its final name, in the place of an old one if that was asked."""

@@ -42,6 +42,42 @@ def fill(writer, tiles=TILES, pixels=PIXELS):
             writer.write(index, region, pixels[region.slices])
 
 
+def kill_at(patch, path, moment):
+    """End the process at a moment after the result got its name, as far as an exception can."""
+    remove, rename = output.remove, type(path).rename
+    published, seen = False, 0
+
+    def step():
+        nonlocal seen
+        if published and seen == moment:
+            raise KeyboardInterrupt
+        seen += published
+
+    def publish(self, finished):
+        nonlocal published
+        real_publish(self, finished)
+        published = True
+
+    def removed(gone):
+        if not os.path.lexists(gone):
+            return
+        step()
+        if gone.is_dir() and published and seen == moment:
+            for file in sorted(p for p in gone.rglob("*") if p.is_file())[::2]:
+                file.unlink()
+        step()
+        remove(gone)
+
+    def renamed(self, target):
+        step()
+        return rename(self, target)
+
+    real_publish = output.OutputWriter._publish
+    patch.setattr(output.OutputWriter, "_publish", publish)
+    patch.setattr(output, "remove", removed)
+    patch.setattr(type(path), "rename", renamed)
+
+
 def one_line(error):
     return "\n" not in str(error.value)
 
@@ -95,7 +131,7 @@ class TestLife:
     def test_half_a_chunk_is_refused(self, path):
         with begin(path) as writer:
             region = TILES[0][1].shift((0, 1, 0))
-            with pytest.raises(ValueError, match="not a box of whole chunks"):
+            with pytest.raises(ValueError, match="not a box of whole blocks"):
                 writer.write(0, region, PIXELS[region.slices])
             with pytest.raises(ValueError, match=r"needs \(1, 32, 32\) uint16"):
                 writer.write(0, TILES[0][1], np.zeros((1, 32, 32), "f4"))
@@ -164,6 +200,59 @@ class TestResume:
             assert len(writer.done) == len(TILES)
             writer.finish()
         assert "ome" in zarr.open_group(path, mode="r").attrs
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    @pytest.mark.parametrize("name", ["out.zarr", "out.tif"])
+    def test_killed_at_any_moment_after_it_got_its_name(self, tmp_path, monkeypatch, name, overwrite):
+        path = tmp_path / name
+        if overwrite:
+            with begin(path) as writer:
+                fill(writer, pixels=PIXELS + 1)
+                writer.finish()
+        moments = 0
+        while True:  # before each call that removes or lays aside something, and within each that removes a folder
+            with begin(path, overwrite=overwrite) as writer, monkeypatch.context() as patch:
+                fill(writer)
+                kill_at(patch, path, moments)
+                try:
+                    writer.finish()
+                except KeyboardInterrupt:
+                    moments += 1
+                else:
+                    break
+            whole = path.read_bytes() if path.is_file() else None
+            with pytest.raises(OutputError, match=r"is whole, but .* --resume"):
+                output.check_destination(path, overwrite=False, resume=False)
+            assert not output.resumable(path), "nothing is left to do"
+            output.check_destination(path, overwrite=False, resume=True)
+            with pytest.raises(OutputError, match="begun with model"):
+                output.tidy(path, fingerprint={**FINGERPRINT, "model": "xyz"})
+            assert output.tidy(path, fingerprint=FINGERPRINT)
+            assert [p.name for p in tmp_path.iterdir()] == [name]
+            assert not output.tidy(path, fingerprint=FINGERPRINT), "it is a result like any other from now on"
+            if whole is not None:
+                assert path.read_bytes() == whole
+            if not overwrite:
+                output.remove(path)
+        assert moments == (2 if name.endswith("zarr") else 5)
+
+    def test_another_file_of_that_name_is_not_taken_for_the_result(self, tmp_path, monkeypatch):
+        path = tmp_path / "out.tif"
+        with begin(path) as writer, monkeypatch.context() as patch:
+            fill(writer)
+            kill_at(patch, path, 0)
+            with pytest.raises(KeyboardInterrupt):
+                writer.finish()
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        os.utime(path, ns=(0, 0))
+        assert not output.tidy(path, fingerprint=FINGERPRINT)
+        with pytest.raises(OutputError, match="exists already"):
+            output.check_destination(path, overwrite=False, resume=True)
+        path.unlink()
+        with output.reopen(path, fingerprint=FINGERPRINT) as writer:
+            assert len(writer.done) == len(TILES), "the pixels are still there"
+            writer.finish()
+        assert [p.name for p in tmp_path.iterdir()] == ["out.tif"]
 
     def test_the_plan_survives_json(self, path):
         with begin(path, version="0.4") as writer:
