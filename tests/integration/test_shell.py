@@ -134,6 +134,42 @@ def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(
         assert {p.name for p in tmp_path.iterdir()} == before, words
 
 
+def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from napari_restore.core.normalisation import Normalisation
+    from napari_restore.store.model import Model, build_method
+
+    torch.manual_seed(0)
+    method = build_method("noise2void", {"width": 4, "depth": 1}, spatial="YX", channels=1)
+    Model("noise2void", method.eval(), Normalisation((1000.0,), (50.0,))).save(tmp_path / "m.safetensors")
+    pixels = np.random.default_rng(0).integers(900, 1100, (3, 90, 70)).astype(np.uint16)
+    zarr.create_array(tmp_path / "raw.zarr", data=pixels, chunks=(1, 64, 64))
+    chunk = tmp_path / "raw.zarr" / "c" / "1" / "0" / "0"  # of the plane that the result is judged by
+    data = chunk.read_bytes()
+    chunk.write_bytes(bytes(len(data) // 2) + data[len(data) // 2 :])
+    monkeypatch.setattr("napari_restore.restoration.reading.time.sleep", lambda _: None)
+
+    def restored(name: str, *more: str) -> tuple[int, str]:
+        words = ("restore", str(tmp_path / "raw.zarr"), "--model", str(tmp_path / "m.safetensors"), "-o", name)
+        monkeypatch.setattr(sys, "argv", ["napari-restore", *words, "--axes", "ZYX", "--device", "cpu", *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), capsys.readouterr().err
+
+    code, said = restored(str(tmp_path / "failed.zarr"))
+    assert code == 2 and "chunk [1, 0, 0]" in said and not (tmp_path / "failed.zarr").exists()
+    assert restored(str(tmp_path / "failed.zarr"), "--unreadable", "fail", "--resume")[0] == 2
+    code, said = restored(str(tmp_path / "filled.zarr"), "--unreadable", "fill")
+    assert code == 0, said
+    assert "1 chunks could not be read and were taken as 0: [1, 0, 0]" in said
+    assert zarr.open_group(tmp_path / "filled.zarr", mode="r")["0"].shape == (3, 90, 70)
+    code, said = restored(str(tmp_path / "none.zarr"), "--unreadable", "skip")
+    assert code == 2 and "skip" in said and "fill" in said
+
+
 def test_bad_input_shows_no_traceback(tmp_path: Path) -> None:
     done = shell("denoise", "missing.tif", "-o", "o.zarr", cwd=tmp_path)
     assert done.returncode == 2

@@ -263,6 +263,10 @@ def restore(
     match_intensity: Annotated[
         bool, typer.Option("--match-intensity", help="Bring IMAGE to the mean and deviation the model was trained on.")
     ] = False,
+    unreadable: Annotated[
+        Literal["fail", "fill"],
+        typer.Option(help="Where a chunk of IMAGE cannot be read: end there, resumable, or take 0 for its pixels."),
+    ] = "fail",
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, or its scheduler file: its workers do it.")
     ] = None,
@@ -281,7 +285,8 @@ def restore(
         _show(
             restore_events(
                 image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
-                axes=axes, channel=channel, version=version, match_intensity=match_intensity, client=client, stop=stop,
+                axes=axes, channel=channel, version=version, match_intensity=match_intensity, client=client,
+                unreadable=unreadable, stop=stop,
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip

@@ -159,12 +159,15 @@ class Baseline:
         The further arguments of ``restore`` that it would choose for an image itself, so that they can be held fixed.
     label, citation
         For people.
+    needs_psf
+        Whether it undoes a blur and nothing else: without one it is an interpolation, which has a row.
     """
 
     restore: Callable[..., Pixels]
     settle: Callable[..., dict[str, Any]]
     label: str
     citation: str
+    needs_psf: bool = False
 
 
 BASELINES: Mapping[str, Baseline] = {
@@ -187,6 +190,7 @@ BASELINES: Mapping[str, Baseline] = {
         "Richardson-Lucy",
         "Richardson WH (1972). Bayesian-based iterative method of image restoration. Journal of the Optical Society of "
         "America 62:55. doi:10.1364/JOSA.62.000055",
+        needs_psf=True,
     ),
     "total_variation": Baseline(
         total_variation,
@@ -196,6 +200,11 @@ BASELINES: Mapping[str, Baseline] = {
         "60:259. doi:10.1016/0167-2789(92)90242-F",
     ),
 }
+
+
+def baselines_for(psf: object) -> dict[str, Baseline]:
+    """The rows of ``BASELINES`` that say something of their own; ``psf`` is what blurs, empty or None where nothing."""
+    return {name: baseline for name, baseline in BASELINES.items() if psf or not baseline.needs_psf}
 
 
 def forward(operator: Operator, x: Pixels) -> Pixels:

@@ -82,12 +82,15 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     -------
     Checked or None
         None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or the part has less
-        than 4096 pixels.
+        than 4096 pixels or cannot be read: its result may be there all the same, with 0 for those pixels.
     """
     if isinstance(model.method, Imaging) or max(model.method.rate) > 1:
         return None
     region = _middle(image, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
-    pixels = np.asarray(image.read(region), np.float32)
+    try:
+        pixels = np.asarray(image.read(region), np.float32)
+    except ImageError:
+        return None
     if np.isfinite(pixels).sum() < _LEAST_PIXELS:
         return None
     place = find_device(device)
@@ -98,9 +101,16 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         whole = Region.of_shape(y.shape)
         return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
 
-    restored = denoise(np.where(np.isfinite(pixels), pixels, pixels[np.isfinite(pixels)].mean()))
+    filled = np.where(
+        np.isfinite(pixels), pixels, pixels[np.isfinite(pixels)].mean(dtype=np.float64).astype(np.float32)
+    )
+    restored = denoise(filled)
+
+    def denoise_once(y: NDArray[Any]) -> NDArray[np.float32]:
+        return restored if np.array_equal(y.astype(np.float32), filled) else denoise(y)
+
     order = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
-    error = _error(denoise, pixels, image, seed=seed)
+    error = _error(denoise_once, pixels, image, seed=seed)
     residual = (pixels - restored).transpose(order)
     found = summary(structure_map(residual, restored.transpose(order)))
     better = error is None or error.better

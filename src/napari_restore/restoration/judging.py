@@ -25,7 +25,7 @@ from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.methods.apply import per_axis, restore_samples
-from napari_restore.methods.baselines import BASELINES, Baseline, Pixels, forward
+from napari_restore.methods.baselines import Baseline, Pixels, baselines_for, forward
 from napari_restore.methods.device import find_device
 from napari_restore.methods.imaging import Imaging, ImagingConfig
 from napari_restore.metrics.whiteness import whiteness
@@ -58,7 +58,7 @@ class Judged:
     Attributes
     ----------
     name, label
-        ``"learned"`` or a name of ``BASELINES``; for people.
+        ``"learned"`` or a name of ``methods.baselines.BASELINES``; for people.
     sure
         Estimated error of ``A x``, root mean square in units of the image; 0 where the estimate is below 0.
     whiteness
@@ -149,7 +149,7 @@ def judge_events(image: Image, model: Model, **options: Any) -> Events[Judgement
 
 
 def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device: str = "auto") -> Judgement | None:
-    """Restore the middle of the image by the model and by every baseline, and compare them.
+    """Restore the middle of the image by the model and by every baseline there is for its operator, and compare them.
 
     Parameters
     ----------
@@ -174,9 +174,10 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     operator = _on_cpu(method.operator)
     near = part.narrowed(_context(operator))
     seen = {LEARNED: _see(_learned(model, device), part, operator, method)}
-    for name, baseline in BASELINES.items():
+    classical = baselines_for(method.config.psf)
+    for name, baseline in classical.items():
         seen[name] = _see(_settled(baseline, near.pixels, near.variance, method, operator), near, operator, method)
-    labels = {LEARNED: method.label, **{name: b.label for name, b in BASELINES.items()}}
+    labels = {LEARNED: method.label, **{name: b.label for name, b in classical.items()}}
     sigma = math.sqrt(counted.mean())
     rows = tuple(_judged(name, labels[name], each, sigma) for name, each in seen.items())
     return _verdict(rows, seen, variance=counted, white=not method.config.covariance)
@@ -209,7 +210,7 @@ def baseline_layers(image: Image, model: Model, region: Region | None = None) ->
     shape = tuple(n * r for n, r in zip(read.shape, rate, strict=True))
     return {
         b.label: from_samples(_of_samples(b, samples, method, operator), shape, image.axes, method.spatial)[inner]
-        for b in BASELINES.values()
+        for b in baselines_for(method.config.psf).values()
     }
 
 

@@ -79,7 +79,7 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
                     raise ImageError(
                         f"{image.name}: chunk {list(chunk)}, pixels {part.start} to {part.stop}, cannot be read after "
                         f"{len(waits) + 1} attempts. Repair it and start again, or ask for unreadable chunks to be "
-                        f"filled with 0. {error}"
+                        f"filled with 0 (unreadable: fill). {error}"
                     ) from error
         with filled.lock:
             filled.chunks.add(chunk)

@@ -9,6 +9,7 @@ from skimage.restoration import richardson_lucy as skimage_richardson_lucy
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods.baselines import (
     BASELINES,
+    baselines_for,
     discrepancy,
     forward,
     interpolated,
@@ -214,6 +215,20 @@ def test_what_cannot_be_restored_is_refused_in_words():
         weight_by_discrepancy(y, Identity(2), sigma=-1)
     with pytest.raises(RestoreError, match="not finite: fill them first"):
         wiener(np.full((8, 8), np.nan, np.float32), Identity(2), sigma=1)
+
+
+def test_richardson_lucy_without_a_blur_is_an_interpolation_and_has_no_row(truth):
+    operator = Downsample((2, 2))
+    y = measured(operator, truth)
+    chosen = BASELINES["richardson_lucy"].settle(y, operator, sigma=SIGMA)
+    interpolation, updated = (
+        psnr(inner(x), inner(truth), data_range=255)
+        for x in (interpolated(y, operator), richardson_lucy(y, operator, sigma=SIGMA, **chosen))
+    )
+    assert abs(updated - interpolation) < 0.05
+    assert list(baselines_for("gaussian:2")) == list(BASELINES)
+    for nothing in ("", None):
+        assert list(baselines_for(nothing)) == [name for name in BASELINES if name != "richardson_lucy"]
 
 
 def test_every_baseline_names_its_source():

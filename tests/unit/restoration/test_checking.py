@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_restore import denoise, evaluate, train
 from napari_restore.core.errors import RestoreError
+from napari_restore.restoration import checking
 from napari_restore.restoration.checking import check
 from napari_restore.sources import open_image
 
@@ -68,6 +69,26 @@ def test_axes_in_any_order(axes):
     assert checked.psnr > checked.psnr_before
     values = evaluate(noisy, model=model, axes=axes)
     assert values["estimated_psnr"] == pytest.approx(checked.psnr, abs=1e-6)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_the_part_is_restored_twice_and_not_more(pair, monkeypatch, hole):
+    noisy = pair[1].copy()
+    if hole:
+        noisy[90:94, 80:97] = np.nan
+    model = train(pair[1], "noise2void2", steps=2, precision="float32")
+    seen = []
+
+    def counted(method, part, *args, **options):
+        seen.append(part.read())
+        return real(method, part, *args, **options)
+
+    real = checking.restore_region
+    monkeypatch.setattr(checking, "restore_region", counted)
+    checked = check(open_image(noisy), model)
+    assert checked.psnr is not None
+    assert len(seen) == 2, "as it is, and with a little noise added"
+    assert not np.array_equal(*seen)
 
 
 def test_images_too_small_to_judge_by_are_not_judged():

@@ -152,6 +152,7 @@ def test_coarse_images_are_judged_on_the_grid_they_were_measured_on(truth):
     y = noisy(forward(operator, truth))
     judgement = judge(open_image(y), model_for(y, psf="", factor=2), device="cpu")
     rows = rows_of(judgement)
+    assert list(rows) == ["learned", *(name for name in BASELINES if name != "richardson_lucy")]
     assert rows["learned"].sure == pytest.approx(rows["bicubic"].sure, rel=1e-3)
     assert 0 < rows["total_variation"].sure < rows["bicubic"].sure
 
@@ -217,7 +218,7 @@ def test_layers_lie_on_the_grid_of_the_result(truth):
     y = noisy(np.stack([forward(operator, truth)] * 2))
     image, model = open_image(y, axes="TYX"), model_for(y, psf="", factor=2)
     whole = baseline_layers(image, model)
-    assert set(whole) == {b.label for b in BASELINES.values()}
+    assert set(whole) == {b.label for b in BASELINES.values() if b.label != "Richardson-Lucy"}, "there is no blur"
     assert all(x.shape == (2, *truth.shape) for x in whole.values())
     region = Region((1, 20, 30), (2, 50, 70))
     part = baseline_layers(image, model, region)
