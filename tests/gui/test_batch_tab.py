@@ -33,8 +33,9 @@ class PretendFolderEngine:
         self.closed = 0
         self.raises: Exception | None = None
 
-    def restore_folder_events(self, folder, model, *, output, pattern, stop):
-        self.calls.append({"folder": folder, "model": model, "output": output, "pattern": pattern})
+    def restore_folder_events(self, folder, model, *, output, pattern, overwrite, stop):
+        asked = {"folder": folder, "model": model, "output": output, "pattern": pattern, "overwrite": overwrite}
+        self.calls.append(asked)
         self.threads.append(threading.current_thread())
         if self.raises is not None:
             raise self.raises
@@ -148,12 +149,31 @@ def test_a_run_shows_the_state_of_every_file(qtbot, ready, folder, engine):
     assert not ready.run_button.isEnabled() and ready.cancel_button.isEnabled() and not ready.folder.isEnabled()
     wait(qtbot, ready)
     asked = {"folder": folder, "model": str(folder.parent / "m.safetensors"), "output": folder / "restored"}
-    assert engine.calls == [{**asked, "pattern": "*.tif"}] and threading.main_thread() not in engine.threads
+    assert (
+        engine.calls == [{**asked, "pattern": "*.tif", "overwrite": False}]
+        and threading.main_thread() not in engine.threads
+    )
     assert cells(ready) == ["done", "failed: it is an empty file.", "done before", "done"]
     tips = cells(ready, role=Qt.ItemDataRole.ToolTipRole)
     assert "it is an empty file." in tips[1] and "Double click" in tips[0] and "Double click" not in tips[1]
     assert ready.words.text() == "2 done, 1 done before, 1 failed" and ready.bar.value() == 1000
     assert ready.run_button.isEnabled() and not ready.cancel_button.isEnabled() and engine.closed == 1
+
+
+def test_nothing_is_overwritten_unless_asked(qtbot, ready, engine):
+    assert not ready.overwrite.isChecked()
+    ready.overwrite.click()
+    engine.step.clear()
+    ready.run_button.click()
+    qtbot.waitUntil(lambda: bool(engine.threads), timeout=5000)
+    assert not ready.overwrite.isEnabled(), "what runs was asked for before"
+    engine.step.set()
+    wait(qtbot, ready)
+    assert ready.overwrite.isEnabled() and ready.overwrite.isChecked()
+    ready.overwrite.click()
+    ready.run_button.click()
+    wait(qtbot, ready)
+    assert [call["overwrite"] for call in engine.calls] == [True, False]
 
 
 def test_progress_is_that_of_the_file_and_of_all(qtbot, ready, engine):
@@ -251,26 +271,51 @@ def test_everything_is_in_sight_in_a_small_dock(qtbot, viewer, engine, folder):
     with qtbot.waitExposed(widget):
         widget.show()
     assert (widget.width(), widget.height()) == (400, 700), "nothing makes it larger"
-    for part in (widget.folder, widget.model, widget.results, widget.table, widget.run_button, widget.cancel_button):
+    inputs = (widget.folder, widget.model, widget.results, widget.overwrite)
+    for part in (*inputs, widget.table, widget.run_button, widget.cancel_button):
         assert widget.rect().contains(part.geometry()) and part.isVisible(), part
     assert widget.table.height() > 300
     widget.leave()
 
 
 def test_every_control_says_what_it_is_for(ready):
-    lines = [w for w in ready.findChildren(QWidget) if type(w).__name__ in ("QLineEdit", "QPushButton", "ModelChoice")]
-    assert len(lines) >= 7
+    kinds = ("QLineEdit", "QPushButton", "QCheckBox", "ModelChoice")
+    lines = [w for w in ready.findChildren(QWidget) if type(w).__name__ in kinds]
+    assert len(lines) >= 8
     assert all(w.toolTip() for w in lines)
 
 
-def test_the_real_engine_restores_a_folder(qtbot, viewer, folder, tmp_path):
+def save_model(path, *, seed):
     torch = pytest.importorskip("torch")
     from napari_restore.core.normalisation import Normalisation
     from napari_restore.store.model import Model, build_method
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
-    Model("noise2void", method.eval(), Normalisation((1.0,), (1.0,))).save(tmp_path / "m.safetensors")
+    Model("noise2void", method.eval(), Normalisation((1.0,), (1.0,))).save(path)
+
+
+def test_the_real_engine_replaces_what_another_model_made_if_asked(qtbot, viewer, folder, tmp_path):
+    widget = BatchWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Batch")
+    widget.folder.line.setText(str(folder))
+    widget.pattern.setText("a.tif")
+    said = []
+    for name in ("first", "second"):
+        save_model(tmp_path / f"{name}.safetensors", seed=len(said))
+        widget.model.use(tmp_path / f"{name}.safetensors")
+        widget.run_button.click()
+        wait(qtbot, widget)
+        said += cells(widget)
+    assert said[0] == "done" and "another model" in said[1] and "overwrite" in said[1]
+    widget.overwrite.click()
+    widget.run_button.click()
+    wait(qtbot, widget)
+    assert cells(widget) == ["done"]
+
+
+def test_the_real_engine_restores_a_folder(qtbot, viewer, folder, tmp_path):
+    save_model(tmp_path / "m.safetensors", seed=0)
     (folder / "d.tif").write_bytes(b"")
     widget = BatchWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Batch")

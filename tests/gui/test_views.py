@@ -96,6 +96,26 @@ def test_the_first_steps_do_not_flatten_the_rest():
     assert low < 3 < high
 
 
+def test_the_legend_names_what_is_drawn(qtbot):
+    plot = LossPlot()
+    qtbot.addWidget(plot)
+    plot.set_colours(background="#000000", text="#ffffff", accent="#ff0000")
+
+    def legend():
+        return plot.plotItem.titleLabel.text
+
+    assert "training" in legend() and "held out" in legend() and "noise" not in legend()
+    plot.show_floor(0.25)
+    assert "training" in legend() and "noise" in legend() and "#ff0000" in legend()
+    plot.set_colours(background="#ffffff", text="#000000", accent="#0000ff")
+    assert "noise" in legend() and "#0000ff" in legend()
+    plot.show_floor(None)
+    assert "noise" not in legend()
+    plot.show_floor(0.25)
+    plot.clear_traces()
+    assert "noise" not in legend(), "the next run may have none"
+
+
 def test_views_in_a_window(qtbot):
     pane, plot, messages = PreviewPane(), LossPlot(), Messages()
     for widget in (pane, plot, messages):

@@ -14,6 +14,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QRect, Qt, QTimer, Sig
 from qtpy.QtGui import QBrush, QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QGridLayout,
@@ -304,6 +305,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
             "missing. An image is never written over.",
             title="A folder for the results",
         )
+        self.overwrite = QCheckBox("Overwrite")
         self.rows = Rows()
         self.table = QTableView()
         self.words = QLabel()
@@ -332,7 +334,14 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
             return
         self._later.stop()
         self.rows.show_files([])
-        work = restoring_folder(self._engine, folder, model, output=results, pattern=self._pattern)
+        work = restoring_folder(
+            self._engine,
+            folder,
+            model,
+            output=results,
+            pattern=self._pattern,
+            overwrite=self.overwrite.isChecked(),
+        )
         self.runner.start(work)
         self._say("Getting ready", None)
         self._show_state()
@@ -366,7 +375,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _show_state(self) -> None:
         running = self.runner.running
-        for widget in (self.folder, self.pattern, self.model, self.results):
+        for widget in (self.folder, self.pattern, self.model, self.results, self.overwrite):
             widget.setEnabled(not running)
         missing = self._missing
         self.run_button.setEnabled(not running and not missing)
@@ -446,6 +455,10 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
     def _lay_out(self) -> None:
         """The table scrolls; the buttons stay in sight below it."""
         self.pattern.setToolTip("Which files of the folder, as in *.tif or cell?_*. Empty or *: all images.")
+        self.overwrite.setToolTip(
+            "Replace what is there already, made with another model or from another state of the image, or not by\n"
+            "this plugin. A result of this model and this image is kept either way, and an image is never replaced."
+        )
         self.words.setWordWrap(True)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
@@ -459,6 +472,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         for number, (name, widget) in enumerate(names.items()):
             form.addWidget(QLabel(name), number, 0)
             form.addWidget(widget, number, 1)
+        form.addWidget(self.overwrite, len(names), 1)
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
@@ -529,9 +543,13 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
             runner.abandon()
 
 
-def restoring_folder(engine: Engine, folder: Path, model: Any, *, output: Path, pattern: str) -> Start:
+def restoring_folder(
+    engine: Engine, folder: Path, model: Any, *, output: Path, pattern: str, overwrite: bool = False
+) -> Start:
     """Restore the images of a folder, in a thread."""
-    return lambda stop: engine.restore_folder_events(folder, model, output=output, pattern=pattern, stop=stop)
+    return lambda stop: engine.restore_folder_events(
+        folder, model, output=output, pattern=pattern, overwrite=overwrite, stop=stop
+    )
 
 
 def listing(folder: Path, pattern: str, output: Path | None) -> Start:

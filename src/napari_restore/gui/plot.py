@@ -69,6 +69,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.floor = pg.InfiniteLine(angle=0)
         self.addItem(self.floor, ignoreBounds=True)
         self.setToolTip(VERBS["denoise"].loss)
+        self._text = self._accent = "#808080"  # until the viewer's colours are known
         self.clear_traces()
 
     def clear_traces(self) -> None:
@@ -81,6 +82,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
     def show_floor(self, loss: float | None) -> None:
         """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
         self.floor.setVisible(loss is not None)
+        self._name_curves()
         self.floor.setValue(loss if loss is not None else 0.0)
 
     def add(self, measured: Iterable[Measured]) -> None:
@@ -98,6 +100,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def set_colours(self, *, background: str, text: str, accent: str) -> None:
         """Colours of the viewer's theme."""
+        self._text, self._accent = text, accent
         self.setBackground(background)
         faint = QColor(text)
         faint.setAlpha(110)
@@ -114,6 +117,11 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             self.getAxis(side).enableAutoSIPrefix(False)
         self.setLabel("bottom", "step", color=text)
         self.setLabel("left", "error", color=text)
-        key = f"<span>─ training</span> &nbsp; <span style='color:{accent}'><b>━ held out</b></span> &nbsp; ┄ noise"
-        self.setTitle(key, color=text, size="9pt")
+        self._name_curves()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def _name_curves(self) -> None:
+        """What is drawn and nothing else: the line of the noise is there for some methods only."""
+        names = ["<span>─ training</span>", f"<span style='color:{self._accent}'><b>━ held out</b></span>"]
+        names += ["┄ noise"] if self.floor.isVisible() else []
+        self.setTitle(" &nbsp; ".join(names), color=self._text, size="9pt")
