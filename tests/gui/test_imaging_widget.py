@@ -101,6 +101,33 @@ def test_deblur_calls_the_verb(qtbot, viewer, widget, engine, tmp_path, monkeypa
     assert asked["output"] == tmp_path / "raw_deblurred.ome.zarr" and "raw_deblurred" in viewer.layers
 
 
+def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, engine):
+    widget.verb.choose("super_resolve")
+    section = widget.advanced
+    section.fold.setChecked(True)
+    qtbot.waitUntil(lambda: "weight" in section.editors, timeout=60_000)
+    assert not {"psf", "factor", "noise", "sigma", "covariance"} & set(section.editors), "set elsewhere, or measured"
+    section.editors["weight"].setValue(1.5)
+    widget.verb.choose("deblur")
+    assert section.options == {"weight": 1.5}, "the same method"
+    section.editors["factors"].setText("0.5, abc")
+    assert not widget.buttons.run_button.isEnabled() and "factors '0.5, abc'" in widget.buttons.run_button.toolTip()
+    section.editors["factors"].setText("0.5, 0.8")
+    choose_psf(widget, "gaussian").boxes["std"].setValue(2)
+    widget.run()
+    wait(qtbot, widget)
+    asked = {"psf": "gaussian:2", "noise": "auto", "effort": "normal", "output": None}
+    assert engine.calls == [("deblur", {**asked, "weight": 1.5, "factors": (0.5, 0.8)})], said(widget)
+    widget.verb.choose("super_resolve")
+    widget.psf.kind.setCurrentIndex(widget.psf.kind.findData("none"))
+    widget.factor.box.setCurrentIndex(widget.factor.box.findText("Z only"))
+    assert section.options == {}, "planes become finer by a method of its own"
+    qtbot.waitUntil(lambda: "trust" in section.editors, timeout=60_000)
+    assert "weight" not in section.editors
+    choose_psf(widget, "gaussian")
+    assert "weight" in section.editors, "along Z, with a PSF"
+
+
 def test_only_stacks_can_be_finer_along_z(viewer, widget, engine, stack):
     widget.verb.choose("super_resolve")
     box = widget.factor.box

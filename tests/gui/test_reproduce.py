@@ -103,7 +103,7 @@ OPTIONS = [
     ("super_resolve", {"factor": {"Z": 4}, "psf": None, "noise": "auto", "effort": "normal"}),
     ("deblur", {"psf": "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515", "noise": "auto"}),
     ("deblur", {"psf": "motion:7,-30", "noise": 1e-05, "resume": False, "target": "-clean.tif"}),
-    ("restore", {"model": "m's.safetensors", "device": "cpu"}),
+    ("restore", {"model": "m's.safetensors", "device": "cpu", "unreadable": "fill"}),
 ]
 
 
@@ -130,7 +130,7 @@ def test_script_and_command_ask_for_the_same(verb: Any, options: Any, monkeypatc
     assert (name, str(args[0])) == (verb, "a.tif")
     assert {key: plain(given[key]) for key in options} == {key: plain(value) for key, value in options.items()}
     left = {key: value for key, value in given.items() if key not in (*options, "output", "stop")}
-    left = {key: value for key, value in left.items() if value not in (None, "auto", False, 0, "0.5", "normal")}
+    left = {key: value for key, value in left.items() if value not in (None, "auto", False, 0, "0.5", "normal", "fail")}
     assert left == {}, "nothing is asked for that was not said"
 
 
@@ -203,6 +203,7 @@ def wishes() -> dict[str, Wish]:
     beads = Beads(open_image(bead, axes="YX"), 0)
     return {
         "denoise": Wish("denoise", "thorough"),
+        "options": Wish("denoise", options={"seconds": 9.5, "seed": 3, "masked": 0.05}),
         "finer": Wish("super_resolve", "quick", 3, PsfRequest("gaussian:0.8"), 12.5),
         "planes": Wish("super_resolve", "normal", {"Z": 4}, None, "auto"),
         "deblur": Wish("deblur", "normal", 1, PsfRequest("motion:7,30", 3), "auto"),

@@ -151,6 +151,18 @@ def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, eng
     assert widget.layers.layer.name == "raw_denoised" and idle(widget)
 
 
+def test_advanced_options_are_for_training_alone(qtbot, viewer, widget, engine):
+    widget.advanced.fold.setChecked(True)
+    widget.advanced.editors["seed"].setValue(5)
+    widget.advanced.editors["steps"].setValue(50)
+    widget.train()
+    wait(qtbot, widget)
+    widget.restore()
+    wait(qtbot, widget)
+    assert engine.calls[0] == ("train", {"effort": "normal", "seed": 5, "steps": 50})
+    assert set(engine.calls[1][1]) == {"model", "output"}
+
+
 def test_two_clicks_start_one_run(qtbot, widget, engine):
     widget.run()
     widget.run()

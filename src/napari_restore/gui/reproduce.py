@@ -33,7 +33,7 @@ _TRAINING = {
 }  # fmt: skip
 _IMAGING = {"psf": "--psf", "noise": "--noise"}
 _OPTIONS: Mapping[Verb, Mapping[str, str]] = {
-    "restore": _COMMON,
+    "restore": {**_COMMON, "unreadable": "--unreadable"},
     "denoise": {**_COMMON, **_TRAINING},
     "super_resolve": {**_COMMON, **_TRAINING, **_IMAGING, "factor": "--factor"},
     "deblur": {**_COMMON, **_TRAINING, **_IMAGING},
@@ -164,8 +164,11 @@ def _option(verb: Verb, name: str, value: Any) -> list[str]:
         return [_SWITCHES[name]] if value else []
     if name in _IN_PYTHON_ONLY:
         raise RestoreError(f"the shell has no option for {name}: copy as script.")
-    text = _text(value)
-    return [_OPTIONS[verb][name], text] if name in _OPTIONS[verb] else ["--set", f"{name}={text}"]
+    if name in _OPTIONS[verb]:
+        return [_OPTIONS[verb][name], _text(value)]
+    if isinstance(value, list | tuple | Mapping):
+        raise RestoreError(f"the shell cannot set {name}, which is several values: copy as script.")
+    return ["--set", f"{name}={_text(value)}"]
 
 
 def _text(value: Any) -> str:

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.job import PreviewRequest
 from napari_restore.gui.actions import Actions, State
+from napari_restore.gui.advanced import Advanced
 from napari_restore.gui.choices import (
     EffortChoice,
     FactorChoice,
@@ -48,13 +49,26 @@ from napari_restore.gui.reproduce import Words, copying, file_of
 from napari_restore.gui.runner import Ended, Runner
 from napari_restore.gui.session import Session, camera_of
 from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import Engine, Pair, Partner, Task, Wish, finding_device, loading, package_engine
+from napari_restore.gui.work import (
+    Engine,
+    Pair,
+    Partner,
+    Task,
+    Wish,
+    finding_device,
+    imaging_method,
+    loading,
+    package_engine,
+)
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
 _MODEL_FILES = "Models (*.safetensors)"
 _WRONG = object()
 """Stands for a part that cannot be restored."""
+
+_IN_SIGHT = ("factor", "psf", "noise")
+"""Settings of the methods for blurred and coarse images that have rows of their own."""
 
 _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 """The bold curve, on dark and on light: orange, told apart from grey by everybody."""
@@ -92,6 +106,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.noise = NoiseChoice(self._engine)
         self.method = MethodChoice(self._viewer, self._links)
         self.effort = EffortChoice()
+        self.advanced = Advanced()
         self.extent = ExtentChoice(self._viewer, self._links, lambda: self.layers.layer)
         self.place = PlaceChoice()
         self.badge = QLabel("…")
@@ -203,10 +218,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         """What the user wants done, or None, and the reason is said."""
         verb, effort = self.verb.verb, self.effort.effort
         try:
+            options = self.advanced.options
             if verb == "denoise":
-                return Wish(verb, effort, method=self.method.method, partner=self._partner())
+                return Wish(verb, effort, method=self.method.method, partner=self._partner(), options=options)
             factor = self.factor.factor if verb == "super_resolve" else 1
-            return Wish(verb, effort, factor, self.psf.request, self.noise.noise)
+            return Wish(verb, effort, factor, self.psf.request, self.noise.noise, options=options)
         except RestoreError as error:
             self._say_in_sight(str(error), "error")
             return None
@@ -236,6 +252,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _wrong(self) -> str:
         """What is known to be wrong with the settings in sight, in words."""
         try:
+            _ = self.advanced.options
             if self.verb.verb == "denoise":
                 self.method.partner(self.layers.layer)
                 return ""
@@ -257,13 +274,24 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.plot.setToolTip(VERBS[chosen].loss)
         self.buttons.show_verb(chosen)
         self._suit_image()
+        self._offer_options()
         self._show_state()
 
     def _take_method(self) -> None:
         """Another method to denoise with, or another image that it learns from."""
         self.method.suit(self.layers.layer)
         self.effort.show_verb(self.verb.verb, self.method.method)
+        self._offer_options()
         self._show_state()
+
+    def _offer_options(self) -> None:
+        """Let the folded options be those of the method that will work."""
+        if self.verb.verb == "denoise":
+            self.advanced.show_method(self.method.method)
+        else:
+            factor = self.factor.factor if self.verb.verb == "super_resolve" else 1
+            method = imaging_method(factor, psf=self.psf.kind.currentData() != "none")
+            self.advanced.show_method(method, elsewhere=_IN_SIGHT)
 
     def _suit_image(self) -> None:
         """Let the settings know the image, and how fine its pixels are to become."""
@@ -317,6 +345,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
         for widget in (self.verb, self.layers, *(row[1] for row in self._rows.values())):
             widget.setEnabled(state == "idle")
+        self.advanced.allow(state == "idle")
         self.axes.setEnabled(state == "idle" and self.layers.layer is not None)
         has_layer, has_model = self.layers.layer is not None, self.session.model is not None
         self.buttons.show_model(self.session.model_name)
@@ -412,8 +441,9 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._add_row(form, 6, "Noise", self.noise)
         self._add_row(form, 7, "Method", self.method)
         self._add_row(form, 8, "Effort", self.effort)
-        self._add_row(form, 9, "What", self.extent)
-        self._add_row(form, 10, "Result", self.place)
+        form.addWidget(self.advanced, 9, 0, 1, 4)
+        self._add_row(form, 10, "What", self.extent)
+        self._add_row(form, 11, "Result", self.place)
         return form
 
     def _add_row(self, form: QGridLayout, row: int, name: str, widget: QWidget) -> None:
@@ -430,10 +460,13 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.verb.chosen.connect(self._take_verb)
         self.layers.chosen.connect(self._take_layer)
         self.factor.changed.connect(self._suit_image)
+        self.factor.changed.connect(self._offer_options)
         self.psf.changed.connect(self._show_state)
+        self.psf.changed.connect(self._offer_options)
         self.noise.changed.connect(self._show_state)
         self.noise.wanted.connect(self._estimate)
         self.method.changed.connect(self._take_method)
+        self.advanced.changed.connect(self._show_state)
         self.extent.said.connect(self._say_in_sight)
         self.axes.editingFinished.connect(self._take_axes)
         self.buttons.run.connect(self.run)
@@ -493,7 +526,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self._described, self.session.runner.flag)
-        for part in (self.session, self.psf, self.noise, self.baselines, self._device, self._copier, self._loader):
+        rooms = (self.session, self.psf, self.noise, self.advanced, self.baselines)
+        for part in (*rooms, self._device, self._copier, self._loader):
             part.abandon()
 
 

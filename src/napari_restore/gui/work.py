@@ -115,6 +115,8 @@ class Wish:
         As ``super_resolve`` and ``deblur`` take them.
     psf
         Not read yet: that may take its time, and is done in the thread.
+    options
+        What else the user has changed, as the verbs take it: of the training, and of the method's config.
     """
 
     verb: VerbName = "denoise"
@@ -124,6 +126,7 @@ class Wish:
     noise: float | Literal["auto"] = "auto"
     method: str = "auto"
     partner: Partner | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,22 +187,27 @@ def asked(wish: Wish) -> dict[str, Any]:
     if wish.verb == "denoise":
         method = {"method": wish.method} if wish.method != "auto" else {}
         other: dict[str, Any] = {wish.partner.kind: wish.partner.place} if wish.partner is not None else {}
-        return {**method, **other, "effort": wish.effort}
-    given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort}
+        return {**method, **other, "effort": wish.effort, **wish.options}
+    given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort, **wish.options}
     return {**given, "factor": wish.factor} if wish.verb == "super_resolve" else given
+
+
+def imaging_method(factor: int | Mapping[str, int], *, psf: bool) -> str:
+    """The method that super-resolves or deblurs, with a PSF or without: planes between planes have one of their own."""
+    return _IMAGING_METHOD if psf or isinstance(factor, int) else _PLANES_METHOD
 
 
 def _train(task: Task, stop: threading.Event) -> Events[Any]:
     wish = task.wish
-    common: dict[str, Any] = {"effort": wish.effort, "preview": task.preview, "stop": stop}
+    common: dict[str, Any] = {"effort": wish.effort, "preview": task.preview, "stop": stop, **wish.options}
     if wish.verb == "denoise":
         method = [wish.method] if wish.method != "auto" else []
         other: dict[str, Any] = {wish.partner.kind: [wish.partner.image]} if wish.partner is not None else {}
         return (yield from task.engine.train_events([task.image], *method, **common, **other))
+    imaging = imaging_method(wish.factor, psf=wish.psf is not None)
     config: dict[str, Any] = {"factor": wish.factor, "noise": wish.noise}
-    if isinstance(wish.factor, int) or wish.psf is not None:
+    if imaging == _IMAGING_METHOD:
         config["psf"] = for_method(wish.psf)
-    imaging = _IMAGING_METHOD if "psf" in config else _PLANES_METHOD
     return (yield from task.engine.train_events([task.image], imaging, **common, **config))
 
 
