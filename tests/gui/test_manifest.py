@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import npe2
+import numpy as np
 import pytest
 from napari._app_model.constants import MenuId
 
@@ -68,6 +69,34 @@ def test_every_preference_has_a_description_and_a_valid_default(manifest):
             assert isinstance(given.default, given.python_type)
             assert given.enum is None or given.default in given.enum
             assert (given.minimum or 0) <= given.default if given.type == "number" else True
+
+
+SAMPLES = {
+    "microscopy": ("microscopy sample", (24, 256, 256), "zyx", "micrometer"),
+    "ct": ("ct sample", (8, 256, 256), "zyx", "millimeter"),
+    "tissue": ("tissue z-stack", (24, 192, 192), "zyx", "micrometer"),
+    "blurred": ("blurred cells, PSF gaussian 2 px", (256, 256), "yx", "micrometer"),
+    "movie": ("vesicle movie", (24, 192, 192), "tyx", "micrometer"),
+}
+
+
+def test_every_sample_is_looked_at_here(manifest):
+    assert [sample.key for sample in manifest.contributions.sample_data] == list(SAMPLES)
+    assert len({sample.display_name for sample in manifest.contributions.sample_data}) == len(SAMPLES)
+
+
+@pytest.mark.parametrize("key", SAMPLES)
+def test_a_sample_opens_in_the_viewer(make_napari_viewer_proxy, key):
+    name, shape, axes, unit = SAMPLES[key]
+    viewer = make_napari_viewer_proxy()
+    viewer.open_sample("napari-restore", key)
+    (layer,) = viewer.layers
+    assert (layer.name, layer.data.shape, layer.axis_labels) == (name, shape, tuple(axes))
+    assert [str(one) for one in layer.units[-2:]] == [unit] * 2
+    assert all(step > 0 for step in layer.scale)
+    low, high = layer.contrast_limits
+    plane = np.asarray(layer.data[(shape[0] // 2,) if len(shape) > 2 else ...])
+    assert np.mean((plane > low) & (plane < high)) > 0.9
 
 
 def test_manifest_is_in_sight_at_the_top_level():

@@ -14,3 +14,18 @@ def open_microscopy() -> list[LayerData]:
 def open_ct() -> list[LayerData]:
     """Noisy slices as from a CT scanner."""
     return [layer_of(sample_image("ct"))]
+
+
+def open_tissue() -> list[LayerData]:
+    """A dim stack of cells that touch, to denoise."""
+    return [layer_of(sample_image("tissue"))]
+
+
+def open_blurred() -> list[LayerData]:
+    """Cells out of focus, to deblur: the layer's name tells the PSF."""
+    return [layer_of(sample_image("blurred"))]
+
+
+def open_movie() -> list[LayerData]:
+    """A noisy movie of vesicles, to denoise."""
+    return [layer_of(sample_image("movie"))]

@@ -1,15 +1,18 @@
-"""Two images made by formulas, for demos and tests: a fluorescence stack and CT slices, clean and noisy.
+"""Images made by formulas, for demos and tests, clean and noisy: fluorescence in 2-D, in 3-D and in time, and CT.
 
 They need no download and no licence. Nothing in them is measured; the physics is that of textbooks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
@@ -21,25 +24,27 @@ _READ_NOISE = 9.0
 _PEAK_PHOTONS = 60.0
 _BACKGROUND_PHOTONS = 6.0
 _CT_NOISE = 50.0
+BLUR = 2.0
+"""Standard deviation in pixels of the Gaussian that ``blurred_cells`` is blurred with."""
+BLURRED_NOISE = 8.0
+"""Standard deviation in counts of the white noise of ``blurred_cells``."""
 
 Floats = NDArray[np.float32]
+SampleName = Literal["microscopy", "ct", "tissue", "blurred", "movie"]
 
 
-def sample_image(name: Literal["microscopy", "ct"]) -> Image:
+def sample_image(name: SampleName) -> Image:
     """The noisy sample as an ``Image`` with pixel size and units."""
-    if name == "microscopy":
-        pixels: NDArray[Any] = microscopy_stack()[1]
-        size, unit = {"Z": 0.3, "Y": 0.108, "X": 0.108}, "micrometer"
-    else:
-        pixels = ct_slices()[1]
-        size, unit = {"Z": 2.0, "Y": 0.7, "X": 0.7}, "millimeter"
-    geometry = Geometry.of("ZYX", pixels.shape, pixel_size=size, units=dict.fromkeys("ZYX", unit))
-    chunks = (1, *pixels.shape[1:])
+    sample = _SAMPLES[name]
+    pixels: NDArray[Any] = sample.make()[1]
+    geometry = Geometry.of(sample.axes, pixels.shape, pixel_size=sample.pixel_size, units=sample.units)
+    chunks = (*[1] * (pixels.ndim - 2), *pixels.shape[-2:])
 
     def read(region: Region) -> NDArray[Any]:
         return pixels[region.slices]
 
-    return Image(f"{name} sample", geometry, pixels.dtype, chunks, read, notes=("made by a formula, not measured",))
+    notes = ("made by a formula, not measured", *sample.notes)
+    return Image(sample.title or f"{name} sample", geometry, pixels.dtype, chunks, read, notes=notes)
 
 
 def microscopy_stack(
@@ -77,6 +82,113 @@ def ct_slices(
     body = _chest(shape, rng)
     clean = ndimage.gaussian_filter(body, (0, 0.8, 0.8)).astype(np.float32)
     return clean, np.rint(clean + rng.normal(0, _CT_NOISE, shape)).astype(np.int16)
+
+
+def tissue_stack(
+    *, shape: tuple[int, int, int] = (24, 192, 192), seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """A dim 3-D stack of a tissue: membranes of cells that touch, and bright vesicles, darker with depth.
+
+    Returns
+    -------
+    clean, noisy
+        Both in camera counts: ``offset 100 + gain 2 x photons``, about 20 photons on a membrane of the first planes
+        and half as many in the last; the noisy one with the Poisson noise of the photons and 6 counts of Gaussian read
+        noise, so that the variance is ``2 (clean - 100) + 36``.
+    """
+    rng = np.random.default_rng(seed)
+    points = 0.9 * _membranes(shape, rng) + 2.5 * _puncta(shape, rng)
+    blurred = ndimage.gaussian_filter(points, (0.9, 1.1, 1.1)) + 0.2 * ndimage.gaussian_filter(points, (3, 6, 6))
+    depth = np.exp(-0.7 * np.linspace(0, 1, shape[0], dtype=np.float32))[:, None, None]
+    photons = 3 + 18 * depth * np.minimum(blurred / np.percentile(blurred, 98), 2.5)
+    clean = (_OFFSET + _GAIN * photons).astype(np.float32)
+    return clean, _counted(photons, read_noise=6.0, rng=rng)
+
+
+def blurred_cells(
+    *, shape: tuple[int, int] = (256, 256), seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Nuclei, a network and vesicles in one plane, out of focus by a known amount.
+
+    Returns
+    -------
+    sharp, blurred
+        Both in camera counts; the blurred one is the sharp one convolved with a Gaussian of ``BLUR`` pixels standard
+        deviation, mirrored at the borders, with white Gaussian noise of ``BLURRED_NOISE`` counts.
+    """
+    rng = np.random.default_rng(seed)
+    thick = (5, *shape)
+    structure = (_nuclei(thick, rng) + _network(thick, rng) + _puncta(thick, rng)).sum(0)
+    fine = ndimage.gaussian_filter(structure, 0.8)
+    sharp = (_OFFSET + 50 + 1500 * np.minimum(fine / np.percentile(fine, 99.8), 1)).astype(np.float32)
+    counts = ndimage.gaussian_filter(sharp, BLUR) + rng.normal(0, BLURRED_NOISE, shape)
+    return sharp, np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+
+
+def particle_movie(
+    *, shape: tuple[int, int, int] = (24, 192, 192), seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """A short movie of a cell: vesicles that drift and tremble in front of a haze with a dark nucleus.
+
+    Returns
+    -------
+    clean, noisy
+        Both in camera counts: ``offset 100 + gain 2 x photons``; the noisy one with the Poisson noise of the photons
+        and 6 counts of Gaussian read noise.
+    """
+    rng = np.random.default_rng(seed)
+    cell = _cell(shape[1:], rng)
+    photons = 3 + 9 * cell + 28 * _particles(shape, cell, rng)
+    clean = (_OFFSET + _GAIN * photons).astype(np.float32)
+    return clean, _counted(photons, read_noise=6.0, rng=rng)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """How a sample is made, and what is told of it. Without a title it is called after its name."""
+
+    make: Callable[[], tuple[NDArray[Any], NDArray[Any]]]
+    axes: str
+    pixel_size: Mapping[str, float]
+    units: Mapping[str, str]
+    title: str = ""
+    notes: tuple[str, ...] = ()
+
+
+_SAMPLES: Mapping[SampleName, _Sample] = {
+    "microscopy": _Sample(
+        microscopy_stack, "ZYX", {"Z": 0.3, "Y": 0.108, "X": 0.108}, dict.fromkeys("ZYX", "micrometer")
+    ),
+    "ct": _Sample(ct_slices, "ZYX", {"Z": 2.0, "Y": 0.7, "X": 0.7}, dict.fromkeys("ZYX", "millimeter")),
+    "tissue": _Sample(
+        tissue_stack,
+        "ZYX",
+        {"Z": 0.5, "Y": 0.13, "X": 0.13},
+        dict.fromkeys("ZYX", "micrometer"),
+        title="tissue z-stack",
+    ),
+    "blurred": _Sample(
+        blurred_cells,
+        "YX",
+        {"Y": 0.1, "X": 0.1},
+        dict.fromkeys("YX", "micrometer"),
+        title=f"blurred cells, PSF gaussian {BLUR:g} px",
+        notes=(f"PSF: gaussian:{BLUR:g}", f"white noise of {BLURRED_NOISE:g} counts"),
+    ),
+    "movie": _Sample(
+        particle_movie,
+        "TYX",
+        {"T": 0.5, "Y": 0.11, "X": 0.11},
+        {"T": "second", "Y": "micrometer", "X": "micrometer"},
+        title="vesicle movie",
+    ),
+}
+
+
+def _counted(photons: NDArray[Any], *, read_noise: float, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """What a camera says of so many photons a pixel."""
+    counts = _OFFSET + _GAIN * rng.poisson(photons) + rng.normal(0, read_noise, photons.shape)
+    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
 
 
 def _texture(shape: tuple[int, ...], scale: tuple[float, ...], rng: np.random.Generator) -> Floats:
@@ -188,3 +300,45 @@ def _vessels(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
     fine = _texture(shape, (1.5, 1.4, 1.4), rng) > 2.05
     coarse = _texture(shape, (2.5, 3.0, 3.0), rng) > 1.95
     return (fine | coarse).astype(np.float32)
+
+
+def _membranes(shape: tuple[int, int, int], rng: np.random.Generator) -> Floats:
+    """Walls between cells: where the two nearest of some points are equally far away, in a space that is bent."""
+    flatness = 3.0  # pixels along Z are longer
+    size = np.array([flatness * shape[0], *shape[1:]], float)
+    centres = rng.uniform(-0.1, 1.1, (max(8, int(np.prod(size)) // 42_000), 3)) * size
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).astype(np.float32)
+    grid *= (flatness, 1, 1)
+    for axis, amount in enumerate((2.0, 3.0, 3.0)):
+        grid[..., axis] += amount * _texture(shape, (2, 8, 8), rng)
+    near, next_to = np.moveaxis(cKDTree(centres).query(grid, k=2)[0], -1, 0)
+    uneven = np.clip(1 + 0.35 * _texture(shape, (1, 4, 4), rng), 0.2, None)
+    walls: Floats = (np.exp(-(((next_to - near) / 2.0) ** 2)) * uneven).astype(np.float32)
+    return walls
+
+
+def _cell(shape: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """The haze of a flat cell, 0 outside it, about 1 inside, less in its nucleus."""
+    y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    bent = 0.35 * _texture(shape, (18, 18), rng)
+    body = np.clip(6 * (1 - (y / 0.8) ** 2 - (x / 0.9) ** 2 + bent), 0, 1)
+    nucleus = np.clip(8 * (1 - ((y - 0.1) / 0.26) ** 2 - ((x + 0.15) / 0.33) ** 2), 0, 1)
+    mottled = 1 + 0.25 * _texture(shape, (4, 4), rng)
+    cell: Floats = np.clip(body * mottled * (1 - 0.75 * nucleus), 0, None).astype(np.float32)
+    return cell
+
+
+def _particles(shape: tuple[int, int, int], cell: Floats, rng: np.random.Generator) -> Floats:
+    """Vesicles at places between pixels, 1 for a bright one: each with its own drift, and trembling."""
+    times, rows, columns = shape
+    starts = np.argwhere(cell > 0.5)
+    starts = starts[rng.integers(0, len(starts), max(6, rows * columns // 600))]
+    drift = rng.normal(0, 0.5, (len(starts), 2))
+    steps = drift + rng.normal(0, 0.35, (times, len(starts), 2))
+    places = starts + np.cumsum(steps, 0)
+    bright = rng.gamma(3.0, 0.33, len(starts))
+    along_y, along_x = (
+        np.exp(-(((np.arange(n) - places[..., axis, None]) / 1.3) ** 2) / 2) for axis, n in enumerate((rows, columns))
+    )
+    movie: Floats = np.einsum("n,tny,tnx->tyx", bright, along_y, along_x, optimize=True).astype(np.float32)
+    return movie
