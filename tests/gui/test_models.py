@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import struct
+from base64 import b64decode, b64encode
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
-from qtpy.QtCore import QSettings
+from qtpy.QtCore import QSettings, QSize
 from qtpy.QtWidgets import QFileDialog
 
 import napari_restore
-from napari_restore.gui.models import Recent, card_of, get_model_reader, trained_on
+from napari_restore.gui.actions import Actions
+from napari_restore.gui.models import Known, Recent, card_of, get_model_reader, picture_of, trained_on
 from napari_restore.gui.tabs import MainWidget, Preferences
 
 
@@ -19,6 +23,25 @@ def write_model(path, card) -> None:
     """As much of a model file as the widget reads: a header that carries a card."""
     header = json.dumps({"__metadata__": {"napari_restore": json.dumps(card)}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+def png(height=64, width=64, value=200) -> bytes:
+    return bytes(imagecodecs.png_encode(np.full((height, width), value, np.uint8)))
+
+
+def pictured(content: bytes) -> dict:
+    return {**card(), "thumbnail": b64encode(content).decode()}
+
+
+BROKEN = {
+    "no text": {"thumbnail": 7},
+    "null": {"thumbnail": None},
+    "no base64": {"thumbnail": "not base64!"},
+    "no PNG": {"thumbnail": b64encode(b"GIF89a" + bytes(40)).decode()},
+    "cut off": {"thumbnail": b64encode(png()[:20]).decode()},
+    "no pixels": {"thumbnail": b64encode(png()[:40]).decode()},
+    "huge": {"thumbnail": b64encode(png(4096, 4096)).decode()},
+}
 
 
 def card(name="cells", method="noise2void2"):
@@ -156,3 +179,54 @@ def test_a_damaged_model_is_said(qtbot, viewer, widget, engine, tmp_path, monkey
     widget.use_model(tmp_path / "bad.safetensors")
     wait(qtbot, widget)
     assert "is damaged" in widget.messages.toPlainText() and recent_of(widget) == []
+
+
+def test_the_picture_of_a_saved_model_is_read_without_its_weights(tmp_path):
+    image = np.random.default_rng(0).poisson(50, (40, 40)).astype(np.uint16)
+    model = napari_restore.train(image, "zero_shot", steps=1, device="cpu")
+    path = model.save(tmp_path / "m.safetensors")
+    assert picture_of(card_of(path)) == model.thumbnail
+    assert max(imagecodecs.png_decode(model.thumbnail).shape) <= 64
+
+
+def test_recent_models_have_their_pictures(tmp_path):
+    recent = Recent(QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat))
+    write_model(tmp_path / "new.safetensors", pictured(png()))
+    write_model(tmp_path / "old.safetensors", card())
+    added = [recent.add(tmp_path / f"{name}.safetensors") for name in ("old", "new")]
+    assert [one.picture for one in added] == [None, png()]
+    assert recent.models() == added[::-1]
+    write_model(tmp_path / "new.safetensors", pictured(png(value=3)))
+    assert recent.models()[0].picture == png(value=3), "the file is looked at, not the settings"
+
+
+@pytest.mark.parametrize("entry", BROKEN.values(), ids=BROKEN)
+def test_a_broken_picture_is_no_picture(qtbot, tmp_path, entry):
+    write_model(tmp_path / "m.safetensors", {**card(), **entry})
+    recent = Recent(QSettings(str(tmp_path / "s.ini"), QSettings.Format.IniFormat))
+    recent.add(tmp_path / "m.safetensors")
+    buttons = Actions()
+    qtbot.addWidget(buttons)
+    buttons.show_recent(recent.models())
+    (action,) = buttons.recent_menu.actions()
+    assert action.icon().isNull() and "<img" not in action.toolTip() and "cells" in action.text()
+
+
+def test_the_menu_shows_a_picture_where_there_is_one(qtbot):
+    buttons = Actions()
+    qtbot.addWidget(buttons)
+    path = Path("a.safetensors")
+    older = Known(Path("b.safetensors"), "older")
+    buttons.show_recent([Known(path, "Noise2Void on <b>cells</b>", png()), older])
+    first, second = buttons.recent_menu.actions()
+    assert first.icon().availableSizes() == [QSize(48, 48)]
+    assert first.icon().pixmap(48, 48).toImage().pixelColor(20, 20).value() == pytest.approx(200, abs=8)
+    tip = first.toolTip()
+    shown = tip.partition("base64,")[2].partition('"')[0]
+    assert b64decode(shown) == png() and "&lt;b&gt;cells" in tip and str(path) in tip
+    assert second.icon().isNull() and "<img" not in second.toolTip() and "older" in second.toolTip()
+    heights = [buttons.recent_menu.actionGeometry(action).height() for action in (first, second)]
+    assert min(heights) >= 48, "a picture is shown whole"
+    buttons.show_recent([older])
+    low = buttons.recent_menu.actionGeometry(buttons.recent_menu.actions()[0]).height()
+    assert low < 48, "a list without pictures is as low as any menu"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
 from functools import partial
+from html import escape
 from typing import Literal
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QProgressBar, QPushButton, QWidget
 
 from napari_restore.gui.describe import Status
@@ -14,6 +17,13 @@ from napari_restore.gui.models import Known
 from napari_restore.gui.verbs import VERBS, VerbName
 
 State = Literal["idle", "running", "stopping"]
+
+_ICON_SIDE = 48
+"""Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""
+
+_TIP_SIDE = 192
+_PICTURED = f"QMenu {{ icon-size: {_ICON_SIDE}px; }} QMenu::item {{ min-height: {_ICON_SIDE}px; margin: 2px; }}"
+"""napari's own style sheet makes menu entries as high as a line of text, whatever their icon."""
 
 
 class Actions(QWidget):  # type: ignore[misc]
@@ -96,12 +106,17 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button.setMenu(menu)
 
     def show_recent(self, models: Iterable[Known]) -> None:
-        """List the models used last, with what each was trained on."""
+        """List the models used last, with what each was trained on, in words and as a picture."""
         self.recent_menu.clear()
         for known in models:
             action = self.recent_menu.addAction(known.label.replace("&", "&&"))
-            action.setToolTip(str(known.path))
+            picture = _pixmap(known.picture)
+            if picture is not None:
+                action.setIcon(QIcon(picture))
+            action.setToolTip(_tip(known, pictured=picture is not None))
             action.triggered.connect(partial(self._with_recent, str(known.path)))
+        pictured = any(not action.icon().isNull() for action in self.recent_menu.actions())
+        self.recent_menu.setStyleSheet(_PICTURED if pictured else "")
         if self.recent_menu.isEmpty():
             self.recent_menu.addAction("None yet: a model that is saved or opened is listed here").setEnabled(False)
 
@@ -147,3 +162,19 @@ def _button(text: str, tip: str, signal: Signal) -> QPushButton:
     button.setToolTip(tip)
     button.clicked.connect(lambda _checked: signal.emit())
     return button
+
+
+def _pixmap(png: bytes | None) -> QPixmap | None:
+    """A model's picture as large as the menu shows it; None where Qt finds it broken."""
+    image = QImage.fromData(png, "PNG") if png is not None else QImage()
+    if image.isNull():
+        return None
+    return QPixmap.fromImage(image).scaled(_ICON_SIDE, _ICON_SIDE, Qt.AspectRatioMode.KeepAspectRatio)
+
+
+def _tip(known: Known, *, pictured: bool) -> str:
+    """What a model was trained on, its picture enlarged, and where it lies."""
+    data = b64encode(known.picture).decode() if known.picture is not None and pictured else ""
+    picture = f'<p><img src="data:image/png;base64,{data}" width="{_TIP_SIDE}"></p>' if data else ""
+    before = "<p>Left of the line as it was measured, right of it as the model restores it.</p>" if data else ""
+    return f"{picture}<p>{escape(known.words)}</p>{before}<p>{escape(str(known.path))}</p>"

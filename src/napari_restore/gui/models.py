@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ _LONGEST_HEADER = 1 << 24
 _LARGEST_LIST = 3
 """Images that are named one by one."""
 
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_LARGEST_SIDE = 256
+"""Pixels of a picture along each side: four times what is written, and nothing to a decoder."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -32,10 +37,13 @@ class Known:
         Where it lies.
     words
         What it was trained on, in a line.
+    picture
+        A small PNG of a part of what it was trained on, before and after; None in files of older releases.
     """
 
     path: Path
     words: str
+    picture: bytes | None = None
 
     @property
     def label(self) -> str:
@@ -62,15 +70,15 @@ class Recent:
         card = card_of(path)
         if card is None:
             return None
-        known = Known(Path(path).absolute(), trained_on(card))
+        known = Known(Path(path).absolute(), trained_on(card), picture_of(card))
         rest = [one for one in self._all() if one.path != known.path]
         kept = [[str(one.path), one.words] for one in (known, *rest)[:_MOST]]
         self._settings.setValue(_SETTING, json.dumps(kept))
         return known
 
     def models(self) -> list[Known]:
-        """Those whose files are there."""
-        return [one for one in self._all() if one.path.is_file()]
+        """Those whose files are there, with the pictures in them."""
+        return [replace(one, picture=picture_of(card_of(one.path))) for one in self._all() if one.path.is_file()]
 
     def _all(self) -> list[Known]:
         try:
@@ -93,6 +101,17 @@ def card_of(path: str | Path) -> Mapping[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
     return card if isinstance(card, Mapping) else None
+
+
+def picture_of(card: Mapping[str, Any] | None) -> bytes | None:
+    """The PNG in a card; None where there is none, or none that is safe to show."""
+    try:
+        png = b64decode((card or {}).get("thumbnail", ""), validate=True)
+        width, height = struct.unpack_from(">II", png, len(_PNG))
+    except (TypeError, ValueError, struct.error):
+        return None
+    small = 0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE
+    return png if png.startswith(_PNG) and small else None
 
 
 def trained_on(card: Mapping[str, Any]) -> str:

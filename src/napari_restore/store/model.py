@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
-from napari_restore.store.weights import read_weights, write_weights
+from napari_restore.store.weights import PICTURE, read_weights, write_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,9 @@ class Model:
         What it was trained on, for how long, with which versions.
     sha256
         Of the weights, once they are on disk.
+    thumbnail
+        A small PNG of a part of the training image before and after, for people to know the model by; None in files of
+        older releases. It is no part of the card, which is written into every result.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Model:
     precision: Precision = "float32"
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sha256: str | None = None
+    thumbnail: bytes | None = field(default=None, repr=False)
 
     def card(self) -> dict[str, Any]:
         """What is known of the model, as plain JSON values."""
@@ -73,7 +78,8 @@ class Model:
         """
         target = Path(path)
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.method.state_dict().items()}
-        write_weights(target, tensors, self.card())
+        picture = {PICTURE: b64encode(self.thumbnail).decode()} if self.thumbnail else {}
+        write_weights(target, tensors, {**self.card(), **picture})
         return target
 
 
@@ -96,7 +102,17 @@ def load_model(path: str | Path) -> Model:
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} does not describe a model this release can build: {reason}") from None
-    return Model(card["method"], method.eval(), normalisation, precision, provenance, card.get("sha256"))
+    return Model(
+        card["method"], method.eval(), normalisation, precision, provenance, card.get("sha256"), _thumbnail(card)
+    )
+
+
+def _thumbnail(card: Mapping[str, Any]) -> bytes | None:
+    """The picture in a card; None where there is none or it is broken, as a model does as well without it."""
+    try:
+        return b64decode(card.get(PICTURE, ""), validate=True) or None
+    except (TypeError, ValueError):
+        return None
 
 
 def build_method(name: str, config: Any, *, spatial: str, channels: int) -> Method:

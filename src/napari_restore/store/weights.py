@@ -22,6 +22,9 @@ from napari_restore.store.files import atomic_write, disk_errors
 FORMAT = 1
 """Of the card. Raise it when an older version could misread a newer file."""
 
+PICTURE = "thumbnail"
+"""Entry of a model's card, if it has one: a small PNG in base64."""
+
 _KEY = "napari_restore"
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000  # the limit of the safetensors library
@@ -83,7 +86,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """What a model file says about itself, without its tensors."""
+    """What a model file says about itself in words and numbers: without its tensors and its thumbnail."""
     try:
         with path.open("rb") as file:
             start = file.read(_LENGTH_BYTES)
@@ -91,7 +94,8 @@ def read_card(path: Path) -> dict[str, Any]:
             data = start + file.read(min(length, _LONGEST_HEADER))
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {error.strerror}. Check the name of the file.") from error
-    return _card(path, _header(path, data))
+    card = _card(path, _header(path, data))
+    return {name: value for name, value in card.items() if name != PICTURE}
 
 
 def _header(path: Path, data: bytes) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def _train(
             session.pool.normalisation,
             precision,
             provenance(list(images), **facts(session)),
+            thumbnail=session.thumbnail(precision),
         )
 
 

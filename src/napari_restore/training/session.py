@@ -22,6 +22,7 @@ from napari_restore.training.pool import PatchPool
 from napari_restore.training.ranks import Ranks
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState
+from napari_restore.training.thumbnail import thumbnail
 
 _HELD_OUT_PATCHES = 48
 _FREEZE_AT = 0.15
@@ -182,6 +183,14 @@ class Session:
         found = average.config, self.validation, self._restoring_precision()
         average.config, self.validation, precision = self.ranks.broadcast(found)
         return precision
+
+    def thumbnail(self, precision: Precision) -> bytes:
+        """What the model does, as a small PNG of a held-out patch: no pixel is read for it."""
+        picture = b""
+        if self.ranks.first:
+            with autocast(self.device, precision):
+                picture = thumbnail(self.state.average, self._held_out.pixels)
+        return self.ranks.broadcast(picture)
 
     def _restoring_precision(self) -> Precision:
         """bfloat16 if it changes the result by less than 2 % of what the method removes from the image."""
