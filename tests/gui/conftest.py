@@ -14,6 +14,7 @@ import pytest
 import zarr
 from qtpy.QtCore import QSettings
 
+from napari_restore.core.cost import Cost
 from napari_restore.core.events import (
     Compared,
     Measured,
@@ -64,6 +65,7 @@ class PretendEngine:
         self.raises: BaseException | None = None
         self.calls: list[tuple[str, dict]] = []
         self.closed = 0
+        self.estimated: list[tuple[str, dict]] = []
         self.threads: set[str] = set()
 
     def describe_device(self):
@@ -78,6 +80,12 @@ class PretendEngine:
         if self.raises is not None:
             raise self.raises
         return NoiseLevel(10.0, 0.05, 0.0, self.gain, 0.0, 10.0, reliable=True)
+
+    def estimate_cost(self, image, method, *, effort, **config):
+        self.estimated.append((method, {"effort": effort, **config}))
+        if self.raises is not None:
+            raise self.raises
+        return Cost(method, 40.0, 7.0, 480 * 2**20, 18 * 2**30)
 
     def baselines(self, image, model, region):
         self.calls.append(("baselines", {"region": region}))

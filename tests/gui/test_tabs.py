@@ -168,7 +168,8 @@ def test_preferences_are_read(tmp_path, monkeypatch):
 
 def test_the_engine_works_on_the_device_of_the_preferences():
     engine = package_engine(device="cpu")
-    assert engine.train_events.keywords == engine.super_resolve_events.keywords == {"device": "cpu"}
+    assert engine.train_events.keywords == {"device": "cpu"}
+    assert engine.super_resolve_events.keywords == {"device": "cpu", "memory_share": 0.8}
     assert not hasattr(engine.load_model, "keywords")
     assert "cpu" in engine.describe_device().lower()
 

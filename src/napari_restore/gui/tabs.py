@@ -76,11 +76,14 @@ class Preferences:
         Where results are written; None for a temporary folder.
     preview_interval
         Seconds between two previews, while a network learns.
+    memory_share
+        Part of the free memory that restoring may use.
     """
 
     device: str = "auto"
     folder: Path | None = None
     preview_interval: float = 2.0
+    memory_share: float = 0.8
 
     @classmethod
     def read(cls) -> Preferences:
@@ -94,7 +97,8 @@ class Preferences:
         except KeyError:  # the plugin is disabled, or a test has none
             return cls()
         folder = given.output_folder.strip()
-        return cls(given.device, Path(folder).expanduser() if folder else None, given.preview_interval)
+        where = Path(folder).expanduser() if folder else None
+        return cls(given.device, where, given.preview_interval, given.memory_share)
 
 
 class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
@@ -115,7 +119,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         preferences = preferences or Preferences.read()
-        engine = engine or package_engine(device=preferences.device)
+        engine = engine or package_engine(device=preferences.device, memory_share=preferences.memory_share)
         self.pages: dict[PageName, Any] = {}
         for page in PAGES:
             self.pages[page.name] = page.make(napari_viewer, engine, self.pages)

@@ -35,6 +35,7 @@ from napari_restore.gui.choices import (
     VerbChoice,
 )
 from napari_restore.gui.comparing import Baselines, ComparePane
+from napari_restore.gui.cost import CostLine
 from napari_restore.gui.describe import Status, describe_image, for_widget
 from napari_restore.gui.docked import Docked
 from napari_restore.gui.extent import ExtentChoice
@@ -107,6 +108,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.method = MethodChoice(self._viewer, self._links)
         self.effort = EffortChoice()
         self.advanced = Advanced()
+        self.cost = CostLine(self._engine, self._costs)
         self.extent = ExtentChoice(self._viewer, self._links, lambda: self.layers.layer)
         self.place = PlaceChoice()
         self.badge = QLabel("…")
@@ -271,6 +273,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
                 widget.setVisible(visible)
         self.psf.allow_none(chosen == "super_resolve")
         self.effort.show_verb(chosen, self.method.method)
+        self.cost.renew()
         self.plot.setToolTip(VERBS[chosen].loss)
         self.buttons.show_verb(chosen)
         self._suit_image()
@@ -334,6 +337,14 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._image = image
         self.factor.show_image(image)
         self._suit_image()
+        self.cost.renew()
+
+    def _costs(self) -> tuple[Image, Wish] | None:
+        """What a run would be of, as far as that is settled; the reason why it is not is said elsewhere."""
+        if self._image is None or self.session.runner.running or self._wrong():
+            return None
+        wish = self._wish()
+        return (self._image, wish) if wish is not None else None
 
     def _estimate(self) -> None:
         """Look at the noise of the chosen layer."""
@@ -441,9 +452,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._add_row(form, 6, "Noise", self.noise)
         self._add_row(form, 7, "Method", self.method)
         self._add_row(form, 8, "Effort", self.effort)
-        form.addWidget(self.advanced, 9, 0, 1, 4)
-        self._add_row(form, 10, "What", self.extent)
-        self._add_row(form, 11, "Result", self.place)
+        form.addWidget(self.cost, 9, 1, 1, 3)
+        form.addWidget(self.advanced, 10, 0, 1, 4)
+        self._add_row(form, 11, "What", self.extent)
+        self._add_row(form, 12, "Result", self.place)
         return form
 
     def _add_row(self, form: QGridLayout, row: int, name: str, widget: QWidget) -> None:
@@ -467,6 +479,9 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.noise.wanted.connect(self._estimate)
         self.method.changed.connect(self._take_method)
         self.advanced.changed.connect(self._show_state)
+        self.effort.currentIndexChanged.connect(lambda _: self.cost.renew())
+        for changing in (self.factor, self.psf, self.noise, self.method, self.advanced):
+            changing.changed.connect(self.cost.renew)
         self.extent.said.connect(self._say_in_sight)
         self.axes.editingFinished.connect(self._take_axes)
         self.buttons.run.connect(self.run)
@@ -516,6 +531,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.messages.set_colours(warning="#8a5a00" if light else theme.warning.as_hex("long"), error=error)
         self.psf.set_colours(error=error)
         self.noise.set_colours(error=error)
+        self.cost.set_colours(error=error)
         self.method.set_colours(error=error)
         self.verb.set_colours(accent=accent, text=text)
         self.buttons.set_colours(accent=accent, text=text, trough=theme.foreground.as_hex("long"))
@@ -526,7 +542,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self._described, self.session.runner.flag)
-        rooms = (self.session, self.psf, self.noise, self.advanced, self.baselines)
+        rooms = (self.session, self.psf, self.noise, self.advanced, self.cost, self.baselines)
         for part in (*rooms, self._device, self._copier, self._loader):
             part.abandon()
 

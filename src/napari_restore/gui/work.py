@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_restore.core.cost import Cost
 from napari_restore.core.events import Event, Preview
 from napari_restore.core.job import Events, PreviewRequest
 from napari_restore.core.region import Region
@@ -24,6 +25,7 @@ from napari_restore.sources.image import Image
 
 _IMAGING_METHOD = "scale_equivariant"
 _PLANES_METHOD = "finer_planes"
+_RESTORING = ("restore_events", "super_resolve_events", "deblur_events", "estimate_cost")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class Engine(Protocol):
     def load_model(self) -> Callable[..., Any]: ...  # noqa: D102
     @property
     def estimate_noise(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
+    def estimate_cost(self) -> Callable[..., Cost]: ...  # noqa: D102
     def describe_device(self) -> str: ...  # noqa: D102
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]: ...  # noqa: D102
 
@@ -58,8 +62,9 @@ class Engine(Protocol):
 class _Package:
     """The real engine: each name is imported on first use, which is in the worker thread."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, memory_share: float) -> None:
         self.device = device
+        self._share = memory_share
 
     def describe_device(self) -> str:
         from napari_restore.methods.device import describe, find_device
@@ -76,12 +81,14 @@ class _Package:
         import napari_restore
 
         found = getattr(napari_restore, name)
-        return partial(found, device=self.device) if name.endswith("_events") else found
+        given = {"device": self.device} if name.endswith("_events") or name == "estimate_cost" else {}
+        share = {"memory_share": self._share} if name in _RESTORING else {}
+        return partial(found, **given, **share) if given else found
 
 
-def package_engine(*, device: str = "auto") -> Engine:
-    """``napari_restore`` itself, whose work is done on this device."""
-    return _Package(device)
+def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine:
+    """``napari_restore`` itself, whose work is done on this device with this share of the free memory."""
+    return _Package(device, memory_share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,16 +206,23 @@ def imaging_method(factor: int | Mapping[str, int], *, psf: bool) -> str:
 
 def _train(task: Task, stop: threading.Event) -> Events[Any]:
     wish = task.wish
-    common: dict[str, Any] = {"effort": wish.effort, "preview": task.preview, "stop": stop, **wish.options}
+    method, config = trained_with(wish)
+    given = [method] if method != "auto" else []
+    other: dict[str, Any] = {wish.partner.kind: [wish.partner.image]} if wish.partner is not None else {}
+    return (
+        yield from task.engine.train_events(
+            [task.image], *given, effort=wish.effort, preview=task.preview, stop=stop, **other, **config
+        )
+    )
+
+
+def trained_with(wish: Wish) -> tuple[str, dict[str, Any]]:
+    """The method that a wish is trained with, and its settings; reads the PSF, which may take its time."""
     if wish.verb == "denoise":
-        method = [wish.method] if wish.method != "auto" else []
-        other: dict[str, Any] = {wish.partner.kind: [wish.partner.image]} if wish.partner is not None else {}
-        return (yield from task.engine.train_events([task.image], *method, **common, **other))
-    imaging = imaging_method(wish.factor, psf=wish.psf is not None)
-    config: dict[str, Any] = {"factor": wish.factor, "noise": wish.noise}
-    if imaging == _IMAGING_METHOD:
-        config["psf"] = for_method(wish.psf)
-    return (yield from task.engine.train_events([task.image], imaging, **common, **config))
+        return wish.method, dict(wish.options)
+    method = imaging_method(wish.factor, psf=wish.psf is not None)
+    psf = {"psf": for_method(wish.psf)} if method == _IMAGING_METHOD else {}
+    return method, {"factor": wish.factor, "noise": wish.noise, **psf, **wish.options}
 
 
 def restoring(task: Task, model: Any) -> Start:

@@ -1,0 +1,103 @@
+"""What a run will take, in time and memory, before the user starts it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_restore.core.cost import Cost
+from napari_restore.core.events import Event
+from napari_restore.gui.describe import describe_bytes, describe_time
+from napari_restore.gui.runner import Ended, Runner, Start
+from napari_restore.gui.work import Engine, Wish, trained_with
+from napari_restore.sources.image import Image
+
+_SETTLES_MS = 700
+"""Settings are changed several at a time: only then is it worth a second of the processor."""
+
+
+class CostLine(QLabel):  # type: ignore[misc]
+    """One line that says how long a run takes and how much memory; worked out in a thread.
+
+    Parameters
+    ----------
+    engine
+        What knows.
+    asked
+        Gives the image and what is wanted of it, or None while that is not settled or work is going on.
+    """
+
+    def __init__(
+        self, engine: Engine, asked: Callable[[], tuple[Image, Wish] | None], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._engine, self._asked = engine, asked
+        self._colour = ""
+        self._runner = Runner(self)
+        self._runner.ended.connect(self._show)
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(_SETTLES_MS)
+        self._wait.timeout.connect(self._estimate)
+        self.setWordWrap(True)
+        self.setAccessibleName("Time and memory")
+        self.setToolTip(
+            "An estimate: training has its budget; restoring is timed on a small part of the image.\n"
+            "Memory is all that this program will hold, viewer and open images included."
+        )
+        self.hide()
+
+    def renew(self) -> None:
+        """Something has changed: work it out again, soon."""
+        self._wait.start()
+
+    def abandon(self) -> None:
+        """The viewer is going away."""
+        self._wait.stop()
+        self._runner.abandon()
+
+    def set_colours(self, *, error: str) -> None:
+        """The colour of words about what is wrong."""
+        self._colour = error
+
+    def _estimate(self) -> None:
+        asked = self._asked()
+        if asked is None:
+            self._say("")
+        elif not self._runner.start(_estimating(self._engine, *asked)):
+            self.renew()
+
+    def _show(self, ended: Ended) -> None:
+        if ended.failure is None:
+            self._say(cost_words(ended.result))
+        elif ended.failure.kind == "RestoreError":
+            self._say(ended.failure.message, wrong=True)
+        else:
+            self._say("")  # an estimate is a help: the run itself says what is wrong with the image
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        self.setText(text)
+        self.setStyleSheet(f"color: {self._colour};" if wrong and self._colour else "")
+        self.setVisible(bool(text))
+
+
+def cost_words(cost: Cost) -> str:
+    """Such as ``About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory``."""
+    parts = [f"{describe_time(cost.training_seconds)} of training"] if cost.training_seconds is not None else []
+    parts.append(f"{describe_time(max(1, cost.restoring_seconds))} of restoring")
+    memory = f"{describe_bytes(cost.memory)} of {describe_bytes(cost.memory_limit)} memory"
+    if cost.device_memory:
+        memory += f", {describe_bytes(cost.device_memory)} of {describe_bytes(cost.device_limit)} on the graphics card"
+    return f"About {', '.join(parts)}; {memory}"
+
+
+def _estimating(engine: Engine, image: Image, wish: Wish) -> Start:
+    def start(stop: threading.Event) -> Generator[Event, None, Cost]:
+        yield from ()
+        method, config = trained_with(wish)
+        return engine.estimate_cost(image, method, effort=wish.effort, **config)
+
+    return start

@@ -1,0 +1,110 @@
+"""Time and memory of a run stand in the widget before it starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_restore.core.cost import Cost
+from napari_restore.core.errors import RestoreError
+from napari_restore.gui import cost as room
+from napari_restore.gui.cost import cost_words
+from napari_restore.gui.describe import describe_bytes
+from napari_restore.gui.tabs import MainWidget, Preferences
+from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.work import package_engine
+
+MIB = 2**20
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy, stack):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(stack, name="raw")
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer, engine, monkeypatch):
+    monkeypatch.setattr(room, "_SETTLES_MS", 30)
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def test_it_is_said_before_a_click(qtbot, widget):
+    qtbot.waitUntil(lambda: widget.cost.text() != "")
+    assert widget.cost.text() == "About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory"
+    assert widget.cost.isVisibleTo(widget)
+
+
+def test_it_is_of_what_is_chosen(qtbot, widget, engine):
+    qtbot.waitUntil(lambda: bool(engine.estimated))
+    assert engine.estimated[-1] == ("auto", {"effort": "normal"})
+    widget.effort.setCurrentIndex(widget.effort.findData("thorough"))
+    qtbot.waitUntil(lambda: engine.estimated[-1] == ("auto", {"effort": "thorough"}))
+    widget.verb.choose("super_resolve")
+    qtbot.waitUntil(lambda: engine.estimated[-1][0] == "scale_equivariant")
+    assert engine.estimated[-1][1]["factor"] == 2
+
+
+def test_several_changes_are_one_estimate(qtbot, widget, engine):
+    qtbot.waitUntil(lambda: widget.cost.text() != "")
+    before = len(engine.estimated)
+    for effort in ("quick", "normal", "thorough"):
+        widget.effort.setCurrentIndex(widget.effort.findData(effort))
+    qtbot.waitUntil(lambda: len(engine.estimated) > before)
+    qtbot.wait(100)
+    assert len(engine.estimated) == before + 1
+
+
+def test_too_much_is_said_and_what_else_is_wrong_is_left_to_the_run(qtbot, widget, engine):
+    engine.raises = RestoreError("restoring takes about 30 GiB of memory, of 18 GiB that may be used")
+    widget.effort.setCurrentIndex(widget.effort.findData("thorough"))
+    qtbot.waitUntil(lambda: "30 GiB" in widget.cost.text())
+    engine.raises = RuntimeError("a bug")
+    widget.effort.setCurrentIndex(widget.effort.findData("quick"))
+    qtbot.waitUntil(lambda: widget.cost.text() == "")
+
+
+def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, widget, engine):
+    qtbot.waitUntil(lambda: widget.cost.text() != "")
+    engine.pause = 0.1
+    widget.run()
+    count = len(engine.estimated)
+    widget.cost.renew()
+    qtbot.wait(150)
+    assert len(engine.estimated) == count
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: widget.cost.text() == "")
+
+
+def test_words():
+    assert [describe_bytes(n * MIB) for n in (0.2, 480, 1229, 18 * 1024)] == ["1 MiB", "480 MiB", "1.2 GiB", "18 GiB"]
+    card = Cost("noise2void", None, 0.1, 480 * MIB, 18 * 1024 * MIB, 900 * MIB, 70 * 1024 * MIB)
+    assert (
+        cost_words(card) == "About 1 s of restoring; 480 MiB of 18 GiB memory, 900 MiB of 70 GiB on the graphics card"
+    )
+
+
+def test_the_share_of_memory_is_handed_on():
+    engine = package_engine(device="cpu", memory_share=0.3)
+    assert engine.restore_events.keywords == {"device": "cpu", "memory_share": 0.3}
+    assert engine.estimate_cost.keywords == {"device": "cpu", "memory_share": 0.3}
+    assert engine.train_events.keywords == {"device": "cpu"}
+
+
+def test_the_preference_reaches_the_engine(viewer, qtbot):
+    widget = MainWidget(viewer, preferences=Preferences(device="cpu", memory_share=0.4))
+    qtbot.addWidget(widget)
+    assert widget.restore._engine.restore_events.keywords["memory_share"] == 0.4
+    widget.leave()
+
+
+def test_the_package_estimates_what_the_widget_wishes(qtbot, viewer, monkeypatch):
+    monkeypatch.setattr(room, "_SETTLES_MS", 30)
+    widget = RestoreWidget(viewer, engine=package_engine(device="cpu"))
+    qtbot.addWidget(widget)
+    qtbot.waitUntil(lambda: "of restoring" in widget.cost.text(), timeout=60_000)
+    assert "MiB" in widget.cost.text()
+    widget.leave()
