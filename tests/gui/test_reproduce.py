@@ -103,7 +103,7 @@ OPTIONS = [
     ("super_resolve", {"factor": {"Z": 4}, "psf": None, "noise": "auto", "effort": "normal"}),
     ("deblur", {"psf": "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515", "noise": "auto"}),
     ("deblur", {"psf": "motion:7,-30", "noise": 1e-05, "resume": False, "target": "-clean.tif"}),
-    ("restore", {"model": "m's.safetensors", "device": "cpu", "unreadable": "fill"}),
+    ("restore", {"model": "m's.safetensors", "device": "cpu", "unreadable": "fill", "memory_share": 0.5}),
 ]
 
 
@@ -130,7 +130,9 @@ def test_script_and_command_ask_for_the_same(verb: Any, options: Any, monkeypatc
     assert (name, str(args[0])) == (verb, "a.tif")
     assert {key: plain(given[key]) for key in options} == {key: plain(value) for key, value in options.items()}
     left = {key: value for key, value in given.items() if key not in (*options, "output", "stop")}
-    left = {key: value for key, value in left.items() if value not in (None, "auto", False, 0, "0.5", "normal", "fail")}
+    left = {
+        key: value for key, value in left.items() if value not in (None, "auto", False, 0, "0.5", "normal", "fail", 0.8)
+    }
     assert left == {}, "nothing is asked for that was not said"
 
 

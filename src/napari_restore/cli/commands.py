@@ -267,6 +267,9 @@ def restore(
         Literal["fail", "fill"],
         typer.Option(help="Where a chunk of IMAGE cannot be read: end there, resumable, or take 0 for its pixels."),
     ] = "fail",
+    memory_share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Part of the free memory that may be used, over 0 and at most 1.")
+    ] = 0.8,
     dask: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A dask scheduler, or its scheduler file: its workers do it.")
     ] = None,
@@ -286,7 +289,7 @@ def restore(
             restore_events(
                 image, model, output=output, resume=resume, overwrite=overwrite, device=device, precision=precision,
                 axes=axes, channel=channel, version=version, match_intensity=match_intensity, client=client,
-                unreadable=unreadable, stop=stop,
+                unreadable=unreadable, memory_share=memory_share, stop=stop,
             ),
             as_json=as_json, quiet=quiet,
         )  # fmt: skip

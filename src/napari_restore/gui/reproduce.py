@@ -33,7 +33,7 @@ _TRAINING = {
 }  # fmt: skip
 _IMAGING = {"psf": "--psf", "noise": "--noise"}
 _OPTIONS: Mapping[Verb, Mapping[str, str]] = {
-    "restore": {**_COMMON, "unreadable": "--unreadable"},
+    "restore": {**_COMMON, "unreadable": "--unreadable", "memory_share": "--memory-share"},
     "denoise": {**_COMMON, **_TRAINING},
     "super_resolve": {**_COMMON, **_TRAINING, **_IMAGING, "factor": "--factor"},
     "deblur": {**_COMMON, **_TRAINING, **_IMAGING},
@@ -41,7 +41,7 @@ _OPTIONS: Mapping[Verb, Mapping[str, str]] = {
 """What the shell calls each option; all others are settings of the method."""
 
 _SWITCHES = {"overwrite": "--overwrite", "resume": "--resume"}
-_IN_PYTHON_ONLY = frozenset({"tile", "batch", "patch", "learning_rate", "validation", "suffix"})
+_IN_PYTHON_ONLY = frozenset({"tile", "batch", "patch", "learning_rate", "validation", "suffix", "memory_share"})
 _WIDTH = 100
 
 
@@ -162,10 +162,10 @@ def _option(verb: Verb, name: str, value: Any) -> list[str]:
     """The words for one option."""
     if name in _SWITCHES:
         return [_SWITCHES[name]] if value else []
-    if name in _IN_PYTHON_ONLY:
-        raise RestoreError(f"the shell has no option for {name}: copy as script.")
     if name in _OPTIONS[verb]:
         return [_OPTIONS[verb][name], _text(value)]
+    if name in _IN_PYTHON_ONLY:
+        raise RestoreError(f"the shell has no option for {name}: copy as script.")
     if isinstance(value, list | tuple | Mapping):
         raise RestoreError(f"the shell cannot set {name}, which is several values: copy as script.")
     return ["--set", f"{name}={_text(value)}"]

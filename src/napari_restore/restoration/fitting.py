@@ -87,8 +87,8 @@ class Fitting:
             plan = planned()
         if not plan.fits:
             raise RestoreError(
-                f"restoring takes {plan}, with as little in the network at once as can be: close other programs, or "
-                f"give a tile smaller than {' x '.join(map(str, self._tile))}."
+                f"restoring takes {plan}, with as little in the network at once as can be: close other programs, allow "
+                f"a larger share than {share:g}, or give a tile smaller than {' x '.join(map(str, self._tile))}."
             )
         if plan is not first:
             self._said.append(f"whole batches would take {first}: {self._words()}")
