@@ -27,7 +27,7 @@ class CostLine(QLabel):  # type: ignore[misc]
     engine
         What knows.
     asked
-        Gives the image and what is wanted of it, or None while that is not settled or work is going on.
+        Gives the image and what is wanted of it, or None while that is not settled.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class CostLine(QLabel):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self._engine, self._asked = engine, asked
-        self._colour = ""
+        self._colour, self._allowed, self._stale = "", True, False
         self._runner = Runner(self)
         self._runner.ended.connect(self._show)
         self._wait = QTimer(self)
@@ -51,8 +51,17 @@ class CostLine(QLabel):  # type: ignore[misc]
         self.hide()
 
     def renew(self) -> None:
-        """Something has changed: work it out again, soon."""
-        self._wait.start()
+        """Something has changed: work it out again, soon. Until then what is said is grey."""
+        self._stale = True
+        self.setEnabled(False)
+        if self._allowed:
+            self._wait.start()
+
+    def allow(self, allowed: bool) -> None:
+        """Whether there is a processor to spare; while a run goes on, what was said stays."""
+        self._allowed = allowed
+        if allowed and self._stale and not self._wait.isActive():
+            self._wait.start()
 
     def abandon(self) -> None:
         """The viewer is going away."""
@@ -64,11 +73,14 @@ class CostLine(QLabel):  # type: ignore[misc]
         self._colour = error
 
     def _estimate(self) -> None:
+        if not self._allowed:
+            return
         asked = self._asked()
+        self._stale = asked is not None and not self._runner.start(_estimating(self._engine, *asked))
         if asked is None:
             self._say("")
-        elif not self._runner.start(_estimating(self._engine, *asked)):
-            self.renew()
+        elif self._stale:
+            self._wait.start()
 
     def _show(self, ended: Ended) -> None:
         if ended.failure is None:
@@ -79,6 +91,7 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._say("")  # an estimate is a help: the run itself says what is wrong with the image
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
+        self.setEnabled(not self._stale)
         self.setText(text)
         self.setStyleSheet(f"color: {self._colour};" if wrong and self._colour else "")
         self.setVisible(bool(text))

@@ -341,7 +341,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _costs(self) -> tuple[Image, Wish] | None:
         """What a run would be of, as far as that is settled; the reason why it is not is said elsewhere."""
-        if self._image is None or self.session.runner.running or self._wrong():
+        if self._image is None or self._wrong():
             return None
         wish = self._wish()
         return (self._image, wish) if wish is not None else None
@@ -357,6 +357,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         for widget in (self.verb, self.layers, *(row[1] for row in self._rows.values())):
             widget.setEnabled(state == "idle")
         self.advanced.allow(state == "idle")
+        self.cost.allow(state == "idle")
         self.axes.setEnabled(state == "idle" and self.layers.layer is not None)
         has_layer, has_model = self.layers.layer is not None, self.session.model is not None
         self.buttons.show_model(self.session.model_name)
