@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -152,3 +155,20 @@ def test_a_large_plane_ends_as_a_pyramid(viewer):
     assert layer.multiscale and layer.name == "big_denoised"
     assert [one.name for one in viewer.layers] == ["big", "big_denoised"]
     assert tuple(layer.contrast_limits) == (0, 9)
+
+
+@pytest.mark.parametrize("module", ["dask.array", "zarr", "scipy.stats"])
+def test_what_a_result_needs_is_not_loaded_when_the_widget_opens(module):
+    code = f"import sys, napari_restore.gui.tabs; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_is_loaded_before_a_run_begins():
+    code = (
+        "import importlib.util, sys, threading\n"
+        "extra = ['distributed'] if importlib.util.find_spec('distributed') else []\n"
+        "from napari_restore.gui.session import with_readers\n"
+        "def start(stop): return {'dask.array', 'zarr', *extra} - set(sys.modules)\n"
+        "assert not with_readers(start)(threading.Event())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

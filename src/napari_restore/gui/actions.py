@@ -10,8 +10,9 @@ from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 
+from napari_restore.gui.bar import Bar
 from napari_restore.gui.describe import Status
 from napari_restore.gui.models import Known
 from napari_restore.gui.verbs import VERBS, VerbName
@@ -42,7 +43,7 @@ class Actions(QWidget):  # type: ignore[misc]
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.words = QLabel()
-        self.bar = QProgressBar()
+        self.bar = Bar()
         self.run_button = _button("", "", self.run)
         self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
         self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)

@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QStyledItemDelegate,
@@ -32,8 +31,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped, TileDone
+from napari_restore.gui.bar import Bar
 from napari_restore.gui.choices import let_shrink
 from napari_restore.gui.docked import Docked
+from napari_restore.gui.layers import load_readers
 from napari_restore.gui.links import Links
 from napari_restore.gui.readers import LayerData, read_layers
 from napari_restore.gui.runner import Ended, Runner, Start
@@ -309,7 +310,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.rows = Rows()
         self.table = QTableView()
         self.words = QLabel()
-        self.bar = QProgressBar()
+        self.bar = Bar()
         self.run_button = QPushButton("Restore all")
         self.cancel_button = QPushButton("Cancel")
         self.runner = Runner(self)
@@ -570,6 +571,7 @@ def opening(path: str) -> Start:
 
     def start(stop: threading.Event) -> Generator[Event, None, list[LayerData]]:
         yield from ()
+        load_readers()
         return read_layers(path)
 
     return start

@@ -7,10 +7,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.qt.threading import create_worker
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.theme import get_theme
+from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
@@ -33,7 +35,6 @@ from napari_restore.gui.curtain import Curtain, Way, grid_of
 from napari_restore.gui.difference import Removed, difference, removed
 from napari_restore.gui.links import Links
 from napari_restore.gui.session import camera_of
-from napari_restore.metrics.structure import structure_map, summary
 
 Mode = Literal["off", "curtain", "blink"]
 
@@ -286,19 +287,20 @@ class CompareWidget(QWidget):  # type: ignore[misc]
             return
         self.structure_button.setEnabled(False)
         self.message.setText("Looking for structure…")
-        worker = create_worker(structure_map, self._removed.residual, self._removed.restored)
+        worker = create_worker(mapped, self._removed.residual, self._removed.restored)
         worker.returned.connect(self._take_structure)
         worker.errored.connect(self._fail_structure)
         worker.start()
 
-    def _take_structure(self, found: Any) -> None:
+    def _take_structure(self, mapped: tuple[NDArray[np.float32], str]) -> None:
+        found, verdict = mapped
         if self._removed is None:  # left meanwhile
             return
         if self._structure is not None and self._structure in self._viewer.layers:
             self._viewer.layers.remove(self._structure)
         self.choose("off")
         self._structure = self._viewer.add_layer(self._removed.place(found))
-        self.message.setText(f"In this plane {summary(found).verdict}.")
+        self.message.setText(f"In this plane {verdict}.")
         self._show_state()
 
     def _fail_structure(self, error: Exception) -> None:
@@ -589,6 +591,14 @@ class CompareWidget(QWidget):  # type: ignore[misc]
             event.ignore()
         elif not event.isAutoRepeat():
             self.hold(down)
+
+
+def mapped(residual: NDArray[Any], restored: NDArray[Any]) -> tuple[NDArray[np.float32], str]:
+    """A map of where a residual holds structure, and its verdict. In a thread: this also loads SciPy's statistics."""
+    from napari_restore.metrics.structure import structure_map, summary
+
+    found = structure_map(residual, restored)
+    return found, summary(found).verdict
 
 
 def likely_pair(layers: Sequence[Any], new: Any = None) -> tuple[Any, Any] | None:

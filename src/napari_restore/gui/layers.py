@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
-import zarr
 from napari.layers import Image as ImageLayer
 from napari.utils.transforms import Affine
 
@@ -120,6 +118,8 @@ class ResultLayer:
         if started is not None:
             self._looks["name"] = f"{self._name}_{started.suffix}" + (_PART if self._framed is not None else "")
             self._centred = dict(zip(self._image.axes, started.centred, strict=False))
+        import zarr
+
         try:
             opened = zarr.open_array(Path(path) / array, mode="r")
         except FileNotFoundError:
@@ -170,6 +170,8 @@ class ResultLayer:
         if self._framed is None or self._framed.read == self._framed.part:
             return whole
         rate = [fine // raw for fine, raw in zip(whole.shape, self._framed.read.shape, strict=True)]
+        import dask.array as da
+
         lazy = whole if isinstance(whole, da.Array) else da.from_array(whole, chunks=whole.chunks)
         return lazy[self._framed.inner.scale(rate).slices]
 
@@ -180,6 +182,17 @@ class ResultLayer:
         insert_above(self._viewer, whole, self.layer)
         self._viewer.layers.remove(self.layer)
         self.layer, whole.name = whole, state["name"]
+
+
+def load_readers() -> None:
+    """Load what reads a result's file: half a second, for a worker thread, before the result is shown.
+
+    Dask loads `distributed`, where that is installed, when it first computes anything.
+    """
+    import dask.array
+    import zarr  # noqa: F401
+
+    dask.array.zeros(1).compute()
 
 
 def looks_of(raw: Any) -> dict[str, Any]:
@@ -211,6 +224,8 @@ def arrange(array: Any, image: Image, *, rgb: bool = False) -> Any:
     order = [written.index(a) for a in image.axes]
     if order == sorted(order) and not rgb:
         return array
+    import dask.array as da
+
     moved = da.from_array(array, chunks=getattr(array, "chunks", "auto")).transpose(order)
     return _as_colour(moved, image) if rgb else moved
 

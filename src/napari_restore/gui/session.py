@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from napari_restore.core.job import PreviewRequest
 from napari_restore.core.region import Region
 from napari_restore.gui.describe import Status, describe_time, status_of
 from napari_restore.gui.extent import Framed
-from napari_restore.gui.layers import ResultLayer
+from napari_restore.gui.layers import ResultLayer, load_readers
 from napari_restore.gui.preview import region_in_view
 from napari_restore.gui.runner import Ended, Runner, Start
 from napari_restore.gui.verbs import VERBS
@@ -170,7 +171,7 @@ class Session(QObject):  # type: ignore[misc]
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(work(Task(image, self._run.request, self._engine, wish, self.folder, part)))
+        self.runner.start(with_readers(work(Task(image, self._run.request, self._engine, wish, self.folder, part))))
         self.changed.emit()
         return True
 
@@ -266,6 +267,16 @@ class Session(QObject):  # type: ignore[misc]
             self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
         self.status.emit(Status(1.0, "Done"))
         self.finished.emit()
+
+
+def with_readers(start: Start) -> Start:
+    """The same work, but what shows its result is loaded first, in its thread: the GUI thread does not wait for it."""
+
+    def begin(stop: threading.Event) -> Generator[Any, None, Any]:
+        load_readers()
+        return start(stop)
+
+    return begin
 
 
 def framed_words(framed: Framed) -> str:
