@@ -53,14 +53,14 @@ def restore_in_child(folder: Path, name: str, tile: int) -> None:
 
     torch.set_num_threads(1)
     log = os.open(folder / "computed", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    compute = engine.run_batch
+    compute = engine.start_batch
 
     def counted(job: Any, indices: Any, samples: Any, **through: Any) -> Any:
         tiles = compute(job, indices, samples, **through)
         os.write(log, b"." * len(tiles))
         return tiles
 
-    engine.run_batch = counted
+    engine.start_batch = counted
     options = {"tile": (tile, tile), "axes": "ZYX", "device": "cpu", "precision": "float32"}
     restore(folder / "raw.zarr", folder / "m.safetensors", output=folder / name, **options)
 

@@ -150,7 +150,7 @@ def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
     chunk = tmp_path / "raw.zarr" / "c" / "1" / "0" / "0"  # of the plane that the result is judged by
     data = chunk.read_bytes()
     chunk.write_bytes(bytes(len(data) // 2) + data[len(data) // 2 :])
-    monkeypatch.setattr("napari_restore.restoration.reading.time.sleep", lambda _: None)
+    monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", lambda _: None)
 
     def restored(name: str, *more: str) -> tuple[int, str]:
         words = ("restore", str(tmp_path / "raw.zarr"), "--model", str(tmp_path / "m.safetensors"), "-o", name)

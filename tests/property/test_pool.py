@@ -1,12 +1,15 @@
 """Blocks and patches, for images of any shape."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_restore.core.errors import ImageError
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.sources import open_image
 from napari_restore.training.pool import PatchPool, cut_blocks, held_out
@@ -181,3 +184,37 @@ def test_skipping_gives_the_partners_of_a_pool_that_was_walked_through(pair, see
         assert torch.equal(one.partner, other.partner)
     walked.close()
     skipped.close()
+
+
+def test_a_block_that_cannot_be_read_for_a_moment_is_read_again_and_one_that_never_can_ends_it(monkeypatch):
+    """Also the partner's, in the thread that reads ahead."""
+    waited = []
+    monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", waited.append)
+    pixels = np.random.default_rng(0).normal(size=(6, 32, 32)).astype(np.float32)
+    image = open_image(pixels, axes="ZYX")
+
+    def stumbling(times):
+        asked = Counter()
+
+        def read(region):
+            asked[region] += 1
+            if asked[region] <= times:
+                raise ImageError("away")
+            return image.reader(region)
+
+        return replace(image, reader=read)
+
+    def filled(read):
+        blocks = cut_blocks([read], spatial="YX", patch=(16, 16), partners=[read])
+        pool = PatchPool(blocks, spatial="YX", memory=3 * 32 * 32 * 9, seed=0, device=CPU, rate=(1, 1))
+        for step in range(20):
+            pool.advance(step)
+        batch = pool.draw(8, (16, 16), torch.Generator().manual_seed(0))
+        pool.close()
+        return batch
+
+    found, expected = filled(stumbling(2)), filled(image)
+    assert torch.equal(found.pixels, expected.pixels) and torch.equal(found.partner, expected.partner)
+    assert set(waited) == {0.1, 1.0}
+    with pytest.raises(ImageError, match="away"):
+        filled(stumbling(10))

@@ -32,11 +32,6 @@ class Normalisation:
         mean, std = self._shaped(samples.ndim)
         return ((samples - mean) / np.where(std > 0, std, 1)).astype(np.float32, copy=False)
 
-    def invert(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Back to the image's units; a constant channel becomes exactly its constant."""
-        mean, std = self._shaped(samples.ndim)
-        return (samples * std + mean).astype(np.float32, copy=False)
-
     def _shaped(self, ndim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         shape = (1, -1, *[1] * (ndim - 2))
         return np.asarray(self.mean, np.float32).reshape(shape), np.asarray(self.std, np.float32).reshape(shape)

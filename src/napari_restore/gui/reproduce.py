@@ -19,6 +19,7 @@ from napari_restore.core.events import Event
 from napari_restore.gui.runner import Start
 from napari_restore.gui.verbs import VERBS
 from napari_restore.gui.work import Task, asked
+from napari_restore.sources.locations import without_secrets
 
 Verb = Literal["denoise", "super_resolve", "deblur", "restore"]
 Words = Literal["script", "command"]
@@ -104,7 +105,7 @@ def file_of(layer: Any) -> str | Shown:
     source = getattr(getattr(layer, "source", None), "path", None)
     for place in (ours.get("location"), ours.get("path"), source):
         if place and "://" in str(place):
-            return str(place)
+            return without_secrets(str(place))
         if place and Path(place).exists():
             return str(Path(place).absolute())
     return Shown(str(layer.name))

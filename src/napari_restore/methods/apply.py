@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import Normalisation
@@ -40,13 +41,25 @@ def restore_samples(
 
     Pixels that are not finite are read as the mean.
     """
-    pixels = normalisation.apply(samples)
-    finite = np.isfinite(pixels)
-    if not finite.all():
-        pixels = np.where(finite, pixels, np.float32(0))
-    with torch.inference_mode(), autocast(device, precision):
-        restored = method.restore(torch.from_numpy(np.ascontiguousarray(pixels)).to(device))
-    return normalisation.invert(restored.float().cpu().numpy())
+    given = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
+    return restore_tensor(method, given, normalisation=normalisation, precision=precision).cpu().numpy()
+
+
+def restore_tensor(
+    method: Method, samples: Tensor, *, normalisation: Normalisation, precision: Precision = "float32"
+) -> Tensor:
+    """``restore_samples`` on the device where the samples are; nothing waits for it to be done."""
+    shape = (1, -1, *[1] * (samples.ndim - 2))
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32).view(shape).to(samples.device, non_blocking=True)
+        for values in (normalisation.mean, normalisation.std)
+    )
+    with torch.inference_mode():
+        pixels = (samples - mean) / torch.where(std > 0, std, 1)
+        pixels.masked_fill_(~torch.isfinite(pixels), 0)
+        with autocast(samples.device, precision):
+            restored = method.restore(pixels)
+        return restored.float() * std + mean
 
 
 def per_axis(axes: str, spatial: str, values: tuple[T, ...], *, default: T) -> tuple[T, ...]:

@@ -16,7 +16,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,17 @@ from numpy.typing import NDArray
 from napari_restore import __version__
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import Note
-from napari_restore.core.geometry import canonical_order
 from napari_restore.core.job import Events
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.plan import TilePlan
-from napari_restore.core.region import Region
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import find_device, find_precision, kept_buffers
-from napari_restore.restoration.engine import Place, Progress, wants_bfloat16, written_tiles
+from napari_restore.restoration.engine import Place, Progress, Written, wants_bfloat16, written_tiles
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.prepare import probe
 from napari_restore.restoration.work import Tile, TileJob, read_tile, run_batch
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.locations import without_secrets
 from napari_restore.store import ome_zarr
 from napari_restore.store.files import disk_errors
 from napari_restore.store.model import Model, build_method
@@ -68,7 +67,7 @@ _PATIENCE = 60.0
 class Source:
     """How a worker opens the image: by ``location`` as the user did, or from ``pixels`` that came along."""
 
-    location: str | None
+    location: str | None = field(repr=False)  # a URL with its credentials: workers log what they are given
     axes: str | None
     channel: int | str | None = None
     pixels: NDArray[Any] | None = None
@@ -101,7 +100,8 @@ def find_source(image: Image, *, axes: str | None = None, channel: int | str | N
                 "and give that path."
             )
         return Source(None, image.axes, pixels=image.read())
-    location = image.location if "://" in image.location else str(Path(image.location).absolute())
+    place = image.address or image.location
+    location = place if "://" in place else str(Path(place).absolute())
     # With a channel, the user's axes are those of the file; without one, the image's, which may have been guessed.
     source = Source(location, image.axes if channel is None else axes, channel)
     _check_same(source, image.axes, image.shape, image.dtype.str, probe(image))
@@ -196,17 +196,17 @@ class Station(distributed.WorkerPlugin):  # type: ignore[misc]
             run_batch(job, [0], [read_tile(job, 0)], through=fitting.restore)
         return time.perf_counter() - began
 
-    def restore(self, key: str, indices: Sequence[int]) -> list[tuple[int, int]]:
-        """Tiles that are on the disk now, each with its count of pixels that are not finite: all, unless stopped."""
+    def restore(self, key: str, indices: Sequence[int]) -> list[Written]:
+        """Tiles that are on the disk now: all, unless stopped."""
         self.running.add(key)
         try:
             job, fitting = self._prepared()
             write, done = self._writer(), []
             with kept_buffers():
-                for tile, unusable in written_tiles(
+                for written in written_tiles(
                     job, indices, write, fitting=fitting, stopping=lambda: self.stopping or key in self._dropped
                 ):
-                    done.append((tile.index, unusable))
+                    done.append(written)
                     for text in fitting.news():
                         _log.warning("%s: %s", _here(), text)
             return done
@@ -218,7 +218,7 @@ class Station(distributed.WorkerPlugin):  # type: ignore[misc]
         torch.set_num_threads(self.recipe.threads)  # holds for the thread that calls it
         return self.job()
 
-    def _writer(self) -> Callable[[Tile], None]:
+    def _writer(self) -> Callable[[Tile], int]:
         folder = Path(self.recipe.folder)
         if not (folder / "0").is_dir():
             raise RestoreError(
@@ -227,9 +227,9 @@ class Station(distributed.WorkerPlugin):  # type: ignore[misc]
             )
         array = ome_zarr.open_level(folder, 0)
 
-        def write(tile: Tile) -> None:
+        def write(tile: Tile) -> int:
             with disk_errors(folder):
-                ome_zarr.write_blocks(array, folder / "0", tile.region, tile.pixels)
+                return ome_zarr.write_blocks(array, folder / "0", tile.region, tile.pixels)
 
         return write
 
@@ -283,10 +283,9 @@ class Workers:
                     return True
                 for block in blocks(todo, batch=job.batch, seconds=seconds, slots=self._slots()):
                     tasks.submit(block)
-                for index, unusable in tasks.finished(stop):
-                    region = written_region(job, index)
-                    out.record(index, region)
-                    yield progress.count(index, region, unusable)
+                for written in tasks.finished(stop):
+                    out.record(written.index, written.region, written.checksum)
+                    yield progress.count(written)
                 if tasks.stopped:
                     return progress.done < progress.tiles
                 if progress.done == before:
@@ -373,12 +372,6 @@ def worker_facts(device: str, dask_worker: Any) -> dict[str, Any]:
     }
 
 
-def written_region(job: TileJob, index: int) -> Region:
-    """Where a tile lies in the output, with axes in the order that files are written in."""
-    order, write = canonical_order(job.image.axes), job.plan.write(index)
-    return Region(tuple(write.start[i] for i in order), tuple(write.stop[i] for i in order))
-
-
 @dataclass(frozen=True)
 class _Crew:
     """What the workers have in common."""
@@ -444,7 +437,7 @@ class _Tasks:
         results = list(self._results(stop))
         return None if self.stopped or not results else float(results[0])
 
-    def finished(self, stop: threading.Event | None) -> Iterator[tuple[int, int]]:
+    def finished(self, stop: threading.Event | None) -> Iterator[Written]:
         """Tiles as tasks end, until none is under way."""
         for block in self._results(stop):
             yield from block
@@ -511,7 +504,7 @@ def _stationed(client: Any, recipe: Recipe, resources: Mapping[str, int] | None)
                 client.unregister_worker_plugin(name)
 
 
-def _restore(name: str, key: str, indices: Sequence[int]) -> list[tuple[int, int]]:
+def _restore(name: str, key: str, indices: Sequence[int]) -> list[Written]:
     return _station(distributed.get_worker(), name).restore(key, indices)
 
 
@@ -573,8 +566,9 @@ def _check_same(source: Source, axes: str | None, shape: Sequence[int], dtype: s
     same = image.shape == tuple(shape) and image.dtype.str == dtype and axes in (None, image.axes)
     if not same or probe(image) != pixels:
         raise ImageError(
-            f"{source.location} opens as another image on {_here()} (axes {image.axes}, shape {image.shape}): give the "
-            "path itself, with axes and channel where needed, of a file that every worker sees."
+            f"{without_secrets(str(source.location))} opens as another image on {_here()} (axes {image.axes}, shape "
+            f"{image.shape}): give the path itself, with axes and channel where needed, of a file that every worker "
+            "sees."
         )
     return image
 

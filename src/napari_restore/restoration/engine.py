@@ -25,7 +25,7 @@ from napari_restore.core.region import Region
 from napari_restore.methods.apply import Precision, per_axis
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
 from napari_restore.restoration.fitting import Fitting
-from napari_restore.restoration.memory import AHEAD, READERS, MemoryPlan
+from napari_restore.restoration.memory import AHEAD, MemoryPlan, helpers
 from napari_restore.restoration.prepare import (
     check_fit,
     choose_dtype,
@@ -37,7 +37,7 @@ from napari_restore.restoration.prepare import (
 )
 from napari_restore.restoration.reading import Filled, Unreadable, files_state, steady
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.work import Tile, TileJob, read_tile, restore_together, run_batch
+from napari_restore.restoration.work import Tile, TileJob, read_tile, restore_together, start_batch
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
@@ -46,6 +46,26 @@ from napari_restore.store.output import OutputWriter
 
 _SMALL = 128
 """Along each axis, of the tile that computing is timed on, at most."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A tile that is on the disk.
+
+    Attributes
+    ----------
+    region
+        In output pixels, axes in the order that files are written in.
+    unusable
+        How many of its pixels are not finite.
+    checksum
+        CRC-32 of its pixels.
+    """
+
+    index: int
+    region: Region
+    unusable: int
+    checksum: int
 
 
 @dataclass
@@ -58,12 +78,12 @@ class Progress:
     here: int = 0
     unusable: int = 0
 
-    def count(self, index: int, region: Region, unusable: int) -> TileDone:
-        """One more tile is on the disk; ``unusable`` of its output pixels are not finite."""
-        self.done, self.here, self.unusable = self.done + 1, self.here + 1, self.unusable + unusable
+    def count(self, written: Written) -> TileDone:
+        """One more tile is on the disk."""
+        self.done, self.here, self.unusable = self.done + 1, self.here + 1, self.unusable + written.unusable
         seconds = time.perf_counter() - self.began
         remaining = seconds / self.here * (self.tiles - self.done)
-        return TileDone(index, self.done, self.tiles, region, seconds, remaining)
+        return TileDone(written.index, self.done, self.tiles, written.region, seconds, remaining)
 
 
 @dataclass(frozen=True)
@@ -119,14 +139,14 @@ class Here:
         todo = [i for i in range(len(job.plan)) if i not in out.done]
         fitting = self._fitting or Fitting(job)
 
-        def write(tile: Tile) -> None:
-            out.write(tile.index, tile.region, tile.pixels)
+        def write(tile: Tile) -> int:
+            return out.write(tile.index, tile.region, tile.pixels)
 
         with kept_buffers():
             stopping = stop.is_set if stop is not None else lambda: False
-            for tile, unusable in written_tiles(job, todo, write, fitting=fitting, stopping=stopping):
+            for written in written_tiles(job, todo, write, fitting=fitting, stopping=stopping):
                 yield from (Note(text, "warning") for text in fitting.news())
-                yield progress.count(tile.index, tile.region, unusable)
+                yield progress.count(written)
         return progress.done < progress.tiles
 
 
@@ -339,26 +359,28 @@ def _started(job: TileJob, out: OutputWriter, place: Place, memory: MemoryPlan |
 def written_tiles(
     job: TileJob,
     indices: Sequence[int],
-    write: Callable[[Tile], None],
+    write: Callable[[Tile], int],
     *,
     fitting: Fitting,
     stopping: Callable[[], bool],
-) -> Iterator[tuple[Tile, int]]:
-    """Restore tiles, and give each once it is written, with how many of its pixels are not finite.
+) -> Iterator[Written]:
+    """Restore tiles, and give each once it is written; ``write`` gives its checksum.
 
-    The next ones are read, and the last ones written, meanwhile. ``stopping`` is asked between batches.
+    The next ones are read, and the last ones cropped, rounded and written, meanwhile. ``stopping`` is asked between
+    batches.
     """
     groups = deque(list(indices[i : i + job.batch]) for i in range(0, len(indices), job.batch))
-    writing: deque[tuple[Tile, Future[int]]] = deque()
+    writing: deque[Future[Written]] = deque()
+    readers, writers = helpers(job.device)
     with ExitStack() as stack:
-        reader = stack.enter_context(ThreadPoolExecutor(READERS, thread_name_prefix="napari-restore read"))
-        writer = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="napari-restore write"))
+        reader = stack.enter_context(ThreadPoolExecutor(readers, thread_name_prefix="napari-restore read"))
+        writer = stack.enter_context(ThreadPoolExecutor(writers, thread_name_prefix="napari-restore write"))
         stack.callback(lambda: reader.shutdown(wait=False, cancel_futures=True))
         for group, samples in _read_ahead(job, groups, reader):
             if stopping():
                 break
-            for tile in run_batch(job, group, samples, through=fitting.restore):
-                writing.append((tile, writer.submit(_written, tile, write)))
+            for finish in start_batch(job, group, samples, through=fitting.restore):
+                writing.append(writer.submit(_written, finish, write))
             yield from _on_disk(writing, most=AHEAD * job.batch)
         yield from _on_disk(writing, most=0)
 
@@ -376,17 +398,20 @@ def _read_ahead(
         yield group, [future.result() for future in futures]
 
 
-def _on_disk(writing: deque[tuple[Tile, Future[int]]], *, most: int) -> Iterator[tuple[Tile, int]]:
+def _on_disk(writing: deque[Future[Written]], *, most: int) -> Iterator[Written]:
     """Tiles that are on disk; waits until at most so many are not."""
-    while writing and (len(writing) > most or writing[0][1].done()):
-        tile, future = writing.popleft()
-        yield tile, future.result()
+    while writing and (len(writing) > most or writing[0].done()):
+        yield writing.popleft().result()
 
 
-def _written(tile: Tile, write: Callable[[Tile], None]) -> int:
-    """Write a tile; gives how many of its pixels are not finite."""
-    write(tile)
-    return tile.pixels.size - int(np.count_nonzero(np.isfinite(tile.pixels))) if tile.pixels.dtype.kind == "f" else 0
+def _written(finish: Callable[[], Tile], write: Callable[[Tile], int]) -> Written:
+    """Wait for a tile, crop, round and write it."""
+    tile = finish()
+    checksum = write(tile)
+    finite = tile.pixels.dtype.kind != "f" or np.isfinite(tile.pixels)
+    return Written(
+        tile.index, tile.region, tile.pixels.size - int(np.sum(finite)) if finite is not True else 0, checksum
+    )
 
 
 def _result(path: Path, job: TileJob, model: Model, report: dict[str, Any], *, complete: bool) -> Restored:

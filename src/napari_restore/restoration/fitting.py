@@ -11,13 +11,14 @@ from math import ceil
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.plan import round_up
-from napari_restore.methods.apply import restore_samples
+from napari_restore.methods.apply import restore_tensor
 from napari_restore.methods.device import find_precision
 from napari_restore.restoration.memory import MemoryPlan, appetite, plan_memory
-from napari_restore.restoration.work import TileJob
+from napari_restore.restoration.work import TileJob, sent
 
 _SHORTEST = 32
 _LARGEST_PIECE = 1024
@@ -94,10 +95,11 @@ class Fitting:
             self._said.append(f"whole batches would take {first}: {self._words()}")
         return plan
 
-    def restore(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def restore(self, samples: NDArray[np.float32]) -> Tensor:
         """Restore samples ``(N, C, *S)`` of whole tiles with their halos.
 
-        Of the result ``(N, C, *(S * rate))`` what belongs to the halo may be left at 0.
+        Of the result ``(N, C, *(S * rate))`` what belongs to the halo may be left at 0. It is on the device, perhaps
+        not computed yet; in pieces it is in host memory.
 
         Raises
         ------
@@ -152,22 +154,21 @@ class Fitting:
         cut = f"in pieces of {' x '.join(map(str, self._piece))} pixels" if max(self.pieces) > 1 else "whole"
         return f"tiles go through the network {self.together} at a time, {cut}, on {self._device}"
 
-    def _restored(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _restored(self, samples: NDArray[np.float32]) -> Tensor:
         if self.together >= len(samples) and max(self.pieces) == 1:
             return self._run(samples)
         sides = tuple(n * r for n, r in zip(samples.shape[2:], self._rate, strict=True))
-        result = np.zeros((*samples.shape[:2], *sides), np.float32)
+        result = torch.zeros((*samples.shape[:2], *sides))
         for first in range(0, len(samples), self.together):
             some = slice(first, first + self.together)
             for read, own, kept in self._cuts():
-                restored = self._run(np.ascontiguousarray(samples[(some, slice(None), *read)]))
+                restored = self._run(samples[(some, slice(None), *read)])
                 result[(some, slice(None), *own)] = restored[(slice(None), slice(None), *kept)]
         return result
 
-    def _run(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return restore_samples(
-            self._method, samples, normalisation=self._normalisation, device=self._device, precision=self._precision
-        )
+    def _run(self, samples: NDArray[np.float32]) -> Tensor:
+        given = sent(samples, self._device)
+        return restore_tensor(self._method, given, normalisation=self._normalisation, precision=self._precision)
 
     def _cuts(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]]:
         """For each piece: what it reads of a sample, what it owns of the result, and where that lies in its own."""

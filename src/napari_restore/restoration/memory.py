@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
@@ -20,8 +21,15 @@ from napari_restore.restoration.work import TileJob
 AHEAD = 2
 """Batches that are read ahead, and batches that wait to be written, at most."""
 
-READERS = 2
-"""Threads that read."""
+
+def helpers(device: torch.device) -> tuple[int, int]:
+    """Threads that read, and threads that crop, round, compress and write.
+
+    Beside a processor's own work two and one keep up; a graphics card restores more in a second than that.
+    """
+    cores = os.cpu_count() or 1
+    return (2, 1) if device.type == "cpu" else (min(8, max(2, cores // 2)), min(8, max(2, cores // 2)))
+
 
 _SIDES = {2: (64, 192), 3: (16, 32)}
 _GIB = 2**30
@@ -93,20 +101,21 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     """What restoring takes when ``together`` samples, each cut into ``pieces``, are in the network at once.
 
     Read ahead are two batches, with one in the network and the one it came from; each of the readers holds the pixels
-    as they are stored besides. What waits to be written are two batches, with one more that is being written: as they
-    are and as bytes. A result is there once as float32 and, while it is rounded to integers, once as float64.
+    as they are stored besides. Two batches, with one more, wait to be written, as they came from the network and were
+    read; each of the writers rounds, in float64 for integers, and compresses one tile.
     """
     read, result = prod(job.plan.read_shape), prod(job.plan.restored_shape)
     written = prod(job.plan.output_tile) * job.dtype.itemsize
-    reading = (AHEAD + 2) * job.batch * 4 * read + READERS * read * (job.image.dtype.itemsize + 4)
+    readers, writers = helpers(job.device)
+    reading = (AHEAD + 2) * job.batch * 4 * read + readers * read * (job.image.dtype.itemsize + 4)
     voxels = _voxels(job, pieces) * together
     card = job.device.type != "cpu"
-    batch = job.batch * read * 4 * 2 + job.batch * result * 4 * 2
-    rounding = (8 + 8) * prod(job.plan.output_tile) if job.dtype.kind != "f" else 4 * prod(job.plan.output_tile)
-    writing = (AHEAD + 1) * job.batch * written + 2 * written
+    batch = job.batch * 4 * read
+    rounding = (8 + 8 if job.dtype.kind != "f" else 4) * prod(job.plan.output_tile)
+    writing = (AHEAD + 1) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
     inside = network.of(voxels)
     now = held()
-    host = now + reading + batch + max(rounding, 0 if card else int(HEAP * inside)) + writing
+    host = now + reading + batch + (0 if card else int(HEAP * inside)) + writing
     limit = now + int(share * free_memory())
     return MemoryPlan(host, limit, inside, int(share * _free_on(job.device))) if card else MemoryPlan(host, limit)
 

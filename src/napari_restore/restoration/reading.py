@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import Image
+from napari_restore.sources.retrying import WAITS, UnreachableError, read_again
 from napari_restore.store.ome_zarr import is_zarr
 
 Unreadable = Literal["fail", "fill"]
 """What becomes of a chunk that cannot be read: the run ends and can be resumed, or its pixels are 0."""
-
-WAITS = (0.1, 1.0)
-"""Seconds before a chunk is tried again: a network disk may be away for a moment."""
 
 _NAMED = 5
 
@@ -54,13 +51,16 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
     Raises
     ------
     ImageError
-        From the reader, with the chunk and its pixels, after the last attempt.
+        From the reader, with the chunk and its pixels, after the last attempt. What a server does not give was asked
+        for again by its store already, and is named by it: that error passes as it is.
     """
 
     def read(region: Region) -> NDArray[Any]:
         try:
             return image.read(region)
-        except ImageError:  # one chunk of many: find out which, and take the others as they are
+        except ImageError as error:  # one chunk of many: find out which, and take the others as they are
+            if unreadable == "fail" and isinstance(error, UnreachableError):
+                raise
             pixels = np.zeros(region.shape, image.dtype)
             for chunk, part in _chunks_of(image, region):
                 pixels[part.relative_to(region.start).slices] = one(chunk, part)
@@ -69,18 +69,17 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
     def one(chunk: tuple[int, ...], part: Region) -> NDArray[Any] | int:
         if chunk in filled.chunks:
             return 0
-        for wait in (*waits, None):
-            try:
-                return image.read(part)
-            except ImageError as error:
-                if wait is not None:
-                    time.sleep(wait)
-                elif unreadable == "fail":
-                    raise ImageError(
-                        f"{image.name}: chunk {list(chunk)}, pixels {part.start} to {part.stop}, cannot be read after "
-                        f"{len(waits) + 1} attempts. Repair it and start again, or ask for unreadable chunks to be "
-                        f"filled with 0 (unreadable: fill). {error}"
-                    ) from error
+        try:
+            return read_again(image, part, waits=waits)
+        except ImageError as error:
+            if unreadable == "fail":
+                if isinstance(error, UnreachableError):
+                    raise
+                raise ImageError(
+                    f"{image.name}: chunk {list(chunk)}, pixels {part.start} to {part.stop}, cannot be read after "
+                    f"{len(waits) + 1} attempts. Repair it and start again, or ask for unreadable chunks to be "
+                    f"filled with 0 (unreadable: fill). {error}"
+                ) from error
         with filled.lock:
             filled.chunks.add(chunk)
         return 0

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_restore.core.geometry import canonical_order
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.region import Region
-from napari_restore.methods.apply import Precision, restore_samples
+from napari_restore.methods.apply import Precision, restore_tensor
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.sources.padded import read_reflected
@@ -65,27 +66,64 @@ def run_batch(
     indices: Sequence[int],
     samples: Sequence[NDArray[np.float32]],
     *,
-    through: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    through: Callable[[NDArray[np.float32]], Tensor] | None = None,
 ) -> list[Tile]:
     """Restore tiles that have been read. Fewer than ``job.batch`` are filled up, so that the size never varies.
 
     ``through`` takes samples through the network, such as ``Fitting.restore``; all at once where it is not given.
     """
+    return [finish() for finish in start_batch(job, indices, samples, through=through)]
+
+
+def start_batch(
+    job: TileJob,
+    indices: Sequence[int],
+    samples: Sequence[NDArray[np.float32]],
+    *,
+    through: Callable[[NDArray[np.float32]], Tensor] | None = None,
+) -> list[Callable[[], Tile]]:
+    """``run_batch`` without waiting for a graphics card: each tile is what the call of its function gives.
+
+    That waits, crops and rounds, in whichever thread calls it, while the card has the next batch.
+    """
     missing = [samples[-1]] * (job.batch - len(samples))
     together = np.concatenate([*samples, *missing])
-    restored = through(together) if through is not None else restore_together(job, together)
+    pixels = _on_its_way(through(together) if through is not None else restore_together(job, together))
     each = len(samples[0])
-    return [
-        _finish(job, index, read, restored[i * each : (i + 1) * each])
-        for i, (index, read) in enumerate(zip(indices, samples, strict=True))
-    ]
+
+    def finisher(place: int, index: int, read: NDArray[np.float32]) -> Callable[[], Tile]:
+        return lambda: _finish(job, index, read, pixels()[place * each : (place + 1) * each])
+
+    return [finisher(i, index, read) for i, (index, read) in enumerate(zip(indices, samples, strict=True))]
 
 
-def restore_together(job: TileJob, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Samples through the network, all at once."""
-    return restore_samples(
-        job.method, samples, normalisation=job.normalisation, device=job.device, precision=job.precision
+def restore_together(job: TileJob, samples: NDArray[np.float32]) -> Tensor:
+    """Samples through the network, all at once; the result is on the device, perhaps not computed yet."""
+    return restore_tensor(
+        job.method, sent(samples, job.device), normalisation=job.normalisation, precision=job.precision
     )
+
+
+def sent(samples: NDArray[np.float32], device: torch.device) -> Tensor:
+    """Pixels on a device; a graphics card fetches them by itself, from memory that cannot be moved meanwhile."""
+    tensor = torch.from_numpy(np.ascontiguousarray(samples))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _on_its_way(restored: Tensor) -> Callable[[], NDArray[np.float32]]:
+    """Pixels that come to host memory by themselves; the function waits for them."""
+    if restored.device.type != "cuda":
+        return lambda: restored.cpu().numpy()
+    host = torch.empty(restored.shape, dtype=restored.dtype, pin_memory=True)
+    host.copy_(restored, non_blocking=True)
+    there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    there.record(torch.cuda.current_stream(restored.device))
+
+    def pixels() -> NDArray[np.float32]:
+        there.synchronize()
+        return host.numpy()
+
+    return pixels
 
 
 def run_tile(job: TileJob, index: int) -> Tile:

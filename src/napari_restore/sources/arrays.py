@@ -54,6 +54,7 @@ def describe_image(image: Image, level: int) -> Described:
         units=dict(zip(image.axes, geometry.units, strict=True)),
         origin=dict(zip(image.axes, geometry.origin, strict=True)),
         location=image.location,
+        address=image.address,
         notes=image.notes,
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
+from napari_restore.sources.locations import text_without_secrets
 
 Reader = Callable[[Region], NDArray[Any]]
 
@@ -56,6 +57,8 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
+    location, address
+        As of an ``Image``.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Described:
     origin: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     location: str | None = None
+    address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
 
@@ -84,7 +88,7 @@ def explaining(what: str, *also: type[Exception]) -> Iterator[None]:
     except ImageError:
         raise
     except caught as error:
-        text = " ".join(str(error).split())[:200] or "no reason given"
+        text = text_without_secrets(" ".join(str(error).split()))[:200] or "no reason given"
         raise ImageError(
             f"{what}: {text} ({type(error).__name__}). The file is damaged or of an unknown kind."
         ) from error

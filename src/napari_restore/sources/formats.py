@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urlparse
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import Described
+from napari_restore.sources.locations import without_secrets
 
 HEAD = 4096
 """Bytes of a file that a sniffer may look at."""
@@ -88,14 +90,23 @@ FORMATS: tuple[Format, ...] = (
     Format("folder of slices", _holds(*SLICE_FORMATS), "slices:open_slices"),
 )
 
+_SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs")
+
+_CRUSHED = re.compile(rf"({'|'.join(_SCHEMES)}):[/\\]([^/\\].*)", re.IGNORECASE | re.DOTALL)
+"""What a ``Path`` makes of a URL."""
+
 _KNOWN = (
     "TIFF (ImageJ, OME, BigTIFF, LSM, STK), a folder of TIFF, PNG, JPEG or BMP slices, OME-Zarr and Zarr, DICOM files "
     "and series, PNG, JPEG, BMP, NPY"
 )
 
 
-def open_location(location: str, level: int) -> Described:
+def open_location(given: str | os.PathLike[str], level: int) -> Described:
     """Open a path or a URL with the loader of its format."""
+    location = os.fspath(given)
+    crushed = None if isinstance(given, str) else _CRUSHED.fullmatch(location)
+    if crushed:
+        location = f"{crushed[1]}://{crushed[2].replace(os.sep, '/')}"
     if "://" in location:
         return _open_url(location, level)
     path = Path(location).expanduser()
@@ -179,9 +190,10 @@ def _open_url(url: str, level: int) -> Described:
     scheme = url.split("://", 1)[0].lower()
     if scheme == "file":
         return open_location(unquote(urlparse(url).path), level)
-    if scheme not in ("http", "https", "s3", "gs", "gcs", "az", "abfs"):
+    if scheme not in _SCHEMES:
         raise ImageError(
-            f"{url}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a Zarr."
+            f"{without_secrets(url)}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a "
+            "Zarr."
         )
     from napari_restore.sources.zarrs import open_url
 

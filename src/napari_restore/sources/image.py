@@ -31,7 +31,10 @@ class Image:
     reader
         Gives the pixels of a region inside the image; thread-safe.
     location
-        Path or URL it was opened from, or None for an array in memory.
+        Path or URL it was opened from, or None for an array in memory. May be shown and written: a URL is without user,
+        password and query.
+    address
+        The whole URL, where ``location`` is less: what another process needs to open it. Never to be shown or written.
     notes
         What was guessed or decided on opening, in words for the user.
     """
@@ -43,6 +46,7 @@ class Image:
     reader: Callable[[Region], NDArray[Any]] = field(repr=False)
     location: str | None = None
     notes: tuple[str, ...] = ()
+    address: str | None = field(default=None, repr=False)
 
     @property
     def axes(self) -> str:

@@ -64,7 +64,7 @@ def _describe(image: Any, level: int) -> Described:
     if isinstance(image, Image):
         return arrays.describe_image(image, level)
     if isinstance(image, (str, os.PathLike)):
-        return formats.open_location(os.fspath(image), level)
+        return formats.open_location(image, level)
     if not isinstance(image, np.ndarray) and layers.is_layer(image):
         return layers.describe_layer(image, level)
     return arrays.describe_array(image, level)
@@ -189,6 +189,7 @@ def _image(described: Described) -> Image:
         reader=described.reader,
         location=described.location,
         notes=described.notes,
+        address=described.address,
     )
 
 

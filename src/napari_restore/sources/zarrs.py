@@ -14,6 +14,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.sources.arrays import describe_array
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, only_level
 from napari_restore.sources.formats import ZARR_MARKS
+from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.naming import letters_of, unit_name
 
 _MOST_COUNTED = 200_000
@@ -43,12 +44,18 @@ def open_zipped_zarr(path: Path, level: int) -> Described:
 
 
 def open_url(url: str, level: int) -> Described:
-    """A Zarr behind an http, https, s3 or gs URL, through fsspec."""
-    with explaining(f"{url} cannot be read as a Zarr (the URL must name one, and fsspec needs aiohttp, s3fs or gcsfs)"):
-        from zarr.storage import FsspecStore
+    """A Zarr behind an http, https, s3 or gs URL, through fsspec; what is secret in the URL is in ``address`` alone."""
+    shown = without_secrets(url)
+    what = f"{shown} cannot be read as a Zarr (the URL must name one, and fsspec needs aiohttp, s3fs or gcsfs)"
+    with explaining(what, Exception):
+        from napari_restore.sources.remote import open_remote
 
-        name = url.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome")
-        return _open_store(FsspecStore.from_url(url, read_only=True), "", level, name, url)
+        name = shown.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome")
+        described = _open_store(open_remote(url), "", level, name, shown)
+    if shown == url:
+        return described
+    note = "the user, password or query of its URL is used to read it, and is written nowhere"
+    return replace(described, address=url, notes=(*described.notes, note))
 
 
 def _open_store(store: Any, root: str, level: int, name: str, location: str) -> Described:

@@ -1,7 +1,8 @@
 """Which tiles of an output are on the disk: one flushed line each, behind a first line that says what they are.
 
 Resuming trusts this file and nothing else; a chunk that exists may be half of a tile (measured: a missing chunk
-reads as zeros, and an all-zero chunk need not be stored).
+reads as zeros, and an all-zero chunk need not be stored). The checksum in a line tells whether a disk kept what it
+promised.
 """
 
 from __future__ import annotations
@@ -10,20 +11,37 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_restore.core.errors import OutputError
+from napari_restore.core.region import Region
 from napari_restore.store.files import atomic_write
 
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tile that is on the disk: its number, its box of output pixels, and the CRC-32 of these."""
+
+    tile: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    checksum: int
+
+    @property
+    def region(self) -> Region:
+        """Its box."""
+        return Region(tuple(self.start), tuple(self.stop))
 
 
 class Journal:
-    """An open journal. ``tiles`` maps each finished tile to the number of pixels it wrote."""
+    """An open journal. ``tiles`` are the finished ones by number, in the order they were noted in."""
 
-    def __init__(self, path: Path, header: Mapping[str, Any], tiles: dict[int, int]) -> None:
+    def __init__(self, path: Path, header: Mapping[str, Any], tiles: dict[int, Entry]) -> None:
         self.path = path
         self.header = header
         self.tiles = tiles
@@ -44,9 +62,20 @@ class Journal:
         os.truncate(path, length)
         return cls(path, header, tiles)
 
-    def record(self, tile: int, *, pixels: int) -> None:
+    def record(self, entry: Entry) -> None:
         """Note that a tile is on the disk, and wait until the note is too."""
-        line = json.dumps({"tile": tile, "pixels": pixels}).encode() + b"\n"
+        self._append(asdict(entry))
+        self.tiles[entry.tile] = entry
+
+    def forget(self, tiles: Sequence[int]) -> None:
+        """Note that tiles have to be done again."""
+        if tiles:
+            self._append({"forget": list(tiles)})
+        for tile in tiles:
+            del self.tiles[tile]
+
+    def _append(self, content: Mapping[str, Any]) -> None:
+        line = json.dumps(content).encode() + b"\n"
         with self._lock:
             assert self._handle is not None, "the journal is closed"
             length = os.fstat(self._handle).st_size
@@ -54,7 +83,6 @@ class Journal:
                 os.ftruncate(self._handle, length)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(self._handle)
-            self.tiles[tile] = pixels
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -64,7 +92,7 @@ class Journal:
             os.close(handle)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[int, int], int]:
+def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
     """The header, the finished tiles, and the length in bytes up to the first line that is torn.
 
     Raises
@@ -81,12 +109,17 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, int], int]:
             f"{path} has journal format {header['journal']}, this version reads {FORMAT}: "
             "finish it with the version that began it, or give --overwrite to start again."
         )
-    tiles, length = {}, len(lines[0])
+    tiles: dict[int, Entry] = {}
+    length = len(lines[0])
     for line in lines[1:]:
-        entry = _parse(line)
-        if entry is None or "tile" not in entry:
+        content = _parse(line)
+        if content is None or not ("forget" in content or content.keys() == Entry.__dataclass_fields__.keys()):
             break
-        tiles[int(entry["tile"])] = int(entry["pixels"])
+        for tile in content.get("forget", ()):
+            tiles.pop(tile, None)
+        if "tile" in content:
+            place = tuple(content["start"]), tuple(content["stop"])
+            tiles[content["tile"]] = Entry(content["tile"], *place, content["checksum"])
         length += len(line)
     return header, tiles, length
 

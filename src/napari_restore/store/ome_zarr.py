@@ -5,6 +5,7 @@ Specification: https://ngff.openmicroscopy.org/0.5/ (Moore et al. 2023, doi:10.1
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, product
@@ -110,8 +111,8 @@ def open_level(folder: Path, level: int, *, mode: Literal["r", "r+"] = "r+") -> 
     return array.with_config({"write_empty_chunks": True})
 
 
-def write_blocks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDArray[Any]) -> None:
-    """Write whole blocks and wait until they are on the disk.
+def write_blocks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDArray[Any]) -> int:
+    """Write whole blocks and wait until they are on the disk; gives the CRC-32 of the pixels.
 
     Two processes may do this to one array at the same time, as long as their regions differ.
     """
@@ -122,6 +123,12 @@ def write_blocks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDA
         sync_file(file)
     for folder in sorted({p for file in files for p in file.parents if p.is_relative_to(path)}, reverse=True):
         sync_folder(folder)
+    return checksum(pixels)
+
+
+def checksum(pixels: NDArray[Any]) -> int:
+    """CRC-32 of pixels in C order."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
 
 
 def levels(geometry: Geometry) -> list[Geometry]:

@@ -24,11 +24,12 @@ from napari_restore.core.region import Region
 from napari_restore.store import journal as journals
 from napari_restore.store import ome_zarr, tiff
 from napari_restore.store.files import atomic_write, disk_errors, occupied, remove, sync_folder
-from napari_restore.store.journal import Journal
+from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
 from napari_restore.store.ome_zarr import Version
 
 _LONGEST_VALUE = 60
+_CHECKED = 16
 _FILE_MARK = "finished.json"
 
 
@@ -265,7 +266,23 @@ def reopen(path: Path, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
         _check_fingerprint(path, then=plan.fingerprint, now=_through_json(fingerprint))
         for torn in partial_path(path).rglob("*.partial"):  # what zarr was writing when it was killed
             torn.unlink()
-        return OutputWriter(path, plan, journal=Journal.reopen(journal_path(path)), lock=lock)
+        journal = Journal.reopen(journal_path(path))
+        with disk_errors(path):
+            journal.forget(_spoilt(journal, ome_zarr.open_level(partial_path(path), 0, mode="r")))
+        return OutputWriter(path, plan, journal=journal, lock=lock)
+
+
+def _spoilt(journal: Journal, array: Any) -> list[int]:
+    """Of the tiles noted last, those whose pixels are not what was written: a disk may promise more than it keeps."""
+    bad = []
+    for entry in list(journal.tiles.values())[-_CHECKED:]:
+        try:
+            whole = ome_zarr.checksum(np.asarray(array[entry.region.slices])) == entry.checksum
+        except (ValueError, RuntimeError):  # a chunk that cannot be decoded
+            whole = False
+        if not whole:
+            bad.append(entry.tile)
+    return bad
 
 
 class OutputWriter:
@@ -301,19 +318,20 @@ class OutputWriter:
         """Of the result, axes in the order of TCZYX."""
         return self.plan.geometry
 
-    def write(self, index: int, region: Region, pixels: NDArray[Any]) -> None:
-        """Write a tile of whole chunks, and note it as done when it is on the disk.
+    def write(self, index: int, region: Region, pixels: NDArray[Any]) -> int:
+        """Write a tile of whole blocks, and note it as done when it is on the disk; gives its checksum.
 
         ``region`` and ``pixels`` have their axes in the order of TCZYX. May be called from several threads.
         """
         with disk_errors(self.path):
-            ome_zarr.write_blocks(self._array, self.array_path, region, pixels)
-            self._journal.record(index, pixels=region.size)
+            found = ome_zarr.write_blocks(self._array, self.array_path, region, pixels)
+            self._journal.record(Entry(index, region.start, region.stop, found))
+        return found
 
-    def record(self, index: int, region: Region) -> None:
+    def record(self, index: int, region: Region, checksum: int) -> None:
         """Note a tile as done that a worker has written with ``ome_zarr.write_blocks``."""
         with disk_errors(self.path):
-            self._journal.record(index, pixels=region.size)
+            self._journal.record(Entry(index, region.start, region.stop, checksum))
 
     def finish(self) -> Path:
         """Complete the output and give it its final name.
@@ -344,7 +362,7 @@ class OutputWriter:
         self.close()
 
     def _check_complete(self) -> None:
-        written, needed = sum(self._journal.tiles.values()), prod(self.geometry.shape)
+        written, needed = sum(entry.region.size for entry in self._journal.tiles.values()), prod(self.geometry.shape)
         if written != needed:
             raise OutputError(
                 f"{self.path} has only {written} of {needed} pixels: what there is has been kept, --resume goes on."

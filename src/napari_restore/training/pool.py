@@ -24,6 +24,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
+from napari_restore.sources.retrying import read_again
 
 LEARN, HELD_OUT, NEVER = 0, 1, 2
 """What a pixel is for: a target, a target of validation only, or (not finite) no target at all."""
@@ -320,13 +321,13 @@ class PatchPool:
         return block, self._reader.submit(self._read, block)
 
     def _read(self, block: Block) -> Sample:
-        pixels = block.image.read(block.region).astype(np.float32, copy=False)
+        pixels = read_again(block.image, block.region).astype(np.float32, copy=False)
         samples = to_samples(pixels, block.image.axes, self._spatial)
         if block.partner is None:
             return Sample(block, samples)
         rates = dict(zip(self._spatial, self._rate, strict=True))
         region = block.region.scale([rates.get(a, 1) for a in block.image.axes])
-        partner = block.partner.read(region).astype(np.float32, copy=False)
+        partner = read_again(block.partner, region).astype(np.float32, copy=False)
         return Sample(block, samples, to_samples(partner, block.partner.axes, self._spatial))
 
     def _store(self, read: Sample) -> None:

@@ -19,12 +19,6 @@ def test_normalised_samples_have_zero_mean_and_unit_deviation_in_each_channel():
     assert np.allclose(normal.std((0, 2, 3)), 1, atol=1e-4)
 
 
-def test_invert_undoes_apply():
-    pixels = samples()
-    normalisation = Normalisation.measure([pixels])
-    assert np.allclose(normalisation.invert(normalisation.apply(pixels)), pixels, rtol=1e-6, atol=1e-4)
-
-
 def test_samples_measured_together_count_by_their_pixels():
     pixels = samples()
     parts = [pixels[:, :, :5], pixels[:, :, 5:]]
@@ -39,15 +33,12 @@ def test_a_large_offset_does_not_cost_the_deviation():
     assert Normalisation.measure([pixels]).std[0] == pytest.approx(1, abs=0.01)
 
 
-def test_a_constant_channel_becomes_zero_and_comes_back_exactly():
+def test_a_constant_channel_becomes_zero():
     pixels = samples()
     pixels[:, 1] = 1234.5
     normalisation = Normalisation.measure([pixels])
     assert normalisation.std[1] == 0
-    normal = normalisation.apply(pixels)
-    assert (normal[:, 1] == 0).all()
-    normal[:, 1] = 17  # whatever a network makes of it
-    assert (normalisation.invert(normal)[:, 1] == np.float32(1234.5)).all()
+    assert (normalisation.apply(pixels)[:, 1] == 0).all()
 
 
 def test_pixels_that_are_not_finite_are_not_measured():

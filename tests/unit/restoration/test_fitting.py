@@ -46,14 +46,14 @@ def job_of(shape: tuple[int, ...], tile: tuple[int, ...], made: Model, *, batch:
     )
 
 
-def inside(job: TileJob, restored: np.ndarray) -> np.ndarray:
+def inside(job: TileJob, restored: torch.Tensor) -> np.ndarray:
     """What a restored read owns."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
     own = [
         slice(job.plan.halo[i] * r, (job.plan.halo[i] + job.plan.tile[i]) * r)
         for i, r in zip(index, job.method.rate, strict=True)
     ]
-    return restored[(..., *own)]
+    return restored[(..., *own)].numpy()
 
 
 @settings(deadline=None, max_examples=25)
@@ -85,15 +85,15 @@ def test_pieces_of_a_block_and_of_a_finer_result() -> None:
 def hungry(job: TileJob, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let memory run out over so many voxels at once; what goes through is kept."""
     through: list[int] = []
-    real = fitting.restore_samples
+    real = fitting.restore_tensor
 
-    def restore(method: object, samples: np.ndarray, **options: object) -> np.ndarray:
-        if samples.size > most:
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.size} bytes")
-        through.append(samples.size)
+    def restore(method: object, samples: torch.Tensor, **options: object) -> torch.Tensor:
+        if samples.numel() > most:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.numel()} bytes")
+        through.append(samples.numel())
         return real(method, samples, **options)
 
-    monkeypatch.setattr(fitting, "restore_samples", restore)
+    monkeypatch.setattr(fitting, "restore_tensor", restore)
     return through
 
 
@@ -128,7 +128,7 @@ def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(fitting, "restore_samples", broken)
+    monkeypatch.setattr(fitting, "restore_tensor", broken)
     with pytest.raises(RuntimeError, match="no such operator"):
         Fitting(job).restore(read_tile(job, 0))
 

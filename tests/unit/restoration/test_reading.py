@@ -90,7 +90,7 @@ class TestChunks:
         np.testing.assert_array_equal(calm.read(), PIXELS)
 
     def test_a_run_fails_and_goes_on_once_the_chunk_is_repaired(self, source, image, model, tmp_path, monkeypatch):
-        monkeypatch.setattr("napari_restore.restoration.reading.time.sleep", lambda _: None)
+        monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", lambda _: None)
         whole, _ = run(image, model, tmp_path / "whole.zarr")
         chunk = source / "c/1/2/0"
         data, facts = chunk.read_bytes(), chunk.stat()
@@ -104,7 +104,7 @@ class TestChunks:
         np.testing.assert_array_equal(np.asarray(result), np.asarray(whole))
 
     def test_a_run_that_fills_says_so(self, source, image, model, tmp_path, monkeypatch):
-        monkeypatch.setattr("napari_restore.restoration.reading.time.sleep", lambda _: None)
+        monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", lambda _: None)
         break_chunk(source, 1, 2, 0)
         result, seen = run(image, model, tmp_path / "out.zarr", unreadable="fill")
         assert result.report["filled_chunks"] == 1

@@ -128,6 +128,18 @@ class TestLife:
         with begin(path, geometry=geometry) as writer:
             assert writer.geometry == canonical(geometry)
 
+    @pytest.mark.parametrize("spoil", ["another tile", "half"])
+    def test_a_tile_that_the_disk_lost_is_done_again(self, path, spoil):
+        with begin(path) as writer:
+            for index, region in TILES[:3]:
+                writer.write(index, region, PIXELS[region.slices])
+            files = sorted(f for f in (writer.array_path / "c").rglob("*") if f.is_file())
+        content = files[0].read_bytes() if spoil == "another tile" else files[1].read_bytes()[:40]
+        files[1].write_bytes(content)
+        for _ in range(2):  # it is noted, and stays so
+            with output.reopen(path, fingerprint=FINGERPRINT) as writer:
+                assert writer.done == {TILES[0][0], TILES[2][0]}
+
     def test_half_a_chunk_is_refused(self, path):
         with begin(path) as writer:
             region = TILES[0][1].shift((0, 1, 0))
