@@ -23,6 +23,7 @@ from first_stack_pictures import (
     save_as,
     scroll,
     shoot,
+    wait_for_estimate,
 )
 from pictures import folder_asked_for, wait
 
@@ -46,6 +47,7 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     click(widget.noise.button)
     wait(lambda: not widget.noise.estimating, 60)
     pick(widget.effort, "Quick")
+    wait_for_estimate(widget)
     shoot(viewer, output / "ct_1_settings.png")
     click(widget.buttons.run_button)
     wait(lambda: widget.buttons.bar.value() > 500 and not widget.preview.after.empty, 300)

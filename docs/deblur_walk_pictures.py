@@ -1,23 +1,29 @@
-"""Make the pictures of the walk in docs/deblurring.md: a blurred stack in a real viewer, by menus and buttons alone.
+"""Make the pictures of the walk in docs/deblurring.md: blurred cells in a real viewer, by menus and buttons alone.
 
 xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/deblur_walk_pictures.py
 """
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import napari
+import numpy as np
+import tifffile
 from first_stack_pictures import (
     choose,
     click,
+    click_layer,
     click_tab,
     open_menu,
     open_tabs,
     opened_viewer,
     pick,
+    save_as,
     scroll,
     shoot,
+    wait_for_estimate,
 )
 from pictures import folder_asked_for, pump, wait
 from qtpy.QtCore import Qt
@@ -28,32 +34,38 @@ from qtpy.QtWidgets import QAbstractSpinBox
 def main() -> None:
     output = folder_asked_for(__doc__)
     viewer = opened_viewer()
-    walk(viewer, output)
+    with tempfile.TemporaryDirectory() as folder:
+        walk(viewer, output, Path(folder) / "sharp.tif")
     viewer.close()
 
 
-def walk(viewer: napari.Viewer, output: Path) -> None:
+def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     """The steps of the page, a picture after those that change what is seen."""
-    choose(open_menu(viewer.window.file_menu, ["Open Sample", "napari-restore", "Noisy microscopy"]))
+    choose(open_menu(viewer.window.file_menu, ["Open Sample", "napari-restore", "Blurred cells"]))
     wait(lambda: len(viewer.layers) == 1, 60)
     tabs = open_tabs(open_menu(viewer.window.plugins_menu, ["Restore"]))
     widget = tabs.restore
     click(widget.verb.buttons["deblur"])
     pick(widget.psf.kind, "Gaussian")
-    write(widget.psf.forms["gaussian"].boxes["std"], "1")
+    write(widget.psf.forms["gaussian"].boxes["std"], "2")
     click(widget.noise.button)
     wait(lambda: not widget.noise.estimating, 60)
-    pick(widget.effort, "Quick")
-    scroll(viewer, notches=2)
+    wait_for_estimate(widget)
     shoot(viewer, output / "deblur_1_settings.png")
     wait(widget.buttons.run_button.isEnabled, 60)
     click(widget.buttons.run_button)
     wait(lambda: not widget.session.runner.running, 600)
     print(widget.messages.toPlainText())
     shoot(viewer, output / "deblur_2_result.png")
+    scroll(viewer, notches=2)
     click_tab(tabs, "compare")
     click(tabs.compare.buttons["curtain"])
     shoot(viewer, output / "deblur_3_curtain.png")
+    click(tabs.compare.buttons["off"])
+    [raw] = [layer.name for layer in viewer.layers if not layer.name.endswith("_deblurred")]
+    click_layer(viewer, f"{raw}_deblurred")
+    save_as(open_menu(viewer.window.file_menu, ["Save Selected Layers"]), saved)
+    assert np.array_equal(tifffile.imread(saved), np.asarray(viewer.layers[f"{raw}_deblurred"].data))
     tabs.leave()
 
 

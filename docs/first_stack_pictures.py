@@ -22,6 +22,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
 
 from napari_restore.gui.tabs import MainWidget
+from napari_restore.gui.widget import RestoreWidget
 
 WINDOW = (1180, 960)
 COLOURS = 128
@@ -48,6 +49,7 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     widget = tabs.restore
     scroll(viewer, notches=1)
     pick(widget.effort, "Quick")
+    wait_for_estimate(widget)
     shoot(viewer, output / "first_stack_3_widget.png")
     click(widget.buttons.run_button)
     wait(lambda: widget.buttons.bar.value() > 500 and not widget.preview.after.empty, 300)
@@ -204,6 +206,11 @@ def save_as(save: Any, path: Path) -> None:
 
 
 # What is seen.
+
+
+def wait_for_estimate(widget: RestoreWidget) -> None:
+    """Until the widget says what the run will take with the settings it has."""
+    wait(lambda: widget.cost.isEnabled() and bool(widget.cost.text()), 60)
 
 
 def shoot(viewer: napari.Viewer, path: Path) -> None:

@@ -48,7 +48,7 @@ def finer_slices(output: Path) -> None:
 
 def blurred_cells(output: Path) -> None:
     """The PSF of a microscope, chosen and drawn before anything runs."""
-    viewer, widget = opened("microscopy", "cells")
+    viewer, widget = opened("tissue", "cells")
     widget.verb.choose("deblur")
     widget.psf.kind.setCurrentIndex(widget.psf.kind.findData("theory"))
     pump(1)

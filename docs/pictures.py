@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,6 +79,7 @@ def budgeted(seconds: float, folder: Path) -> Engine:
         train_events=lambda images, **given: real.train_events(images, seconds=seconds, **given),
         restore_events=restore,
         load_model=real.load_model,
+        estimate_cost=partial(real.estimate_cost, seconds=seconds),
         describe_device=real.describe_device,
     )
 
