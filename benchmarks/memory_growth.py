@@ -3,8 +3,7 @@
 The volume is a Zarr whose chunks are made when they are asked for, so that no disk has to hold it. Every size is
 restored by a process of its own, which does nothing else. The network is very small, so that the work is in reading,
 tiles and writing. `peak_mib` is that process's largest resident memory; `above_start_mib` leaves out what it had when
-all libraries were loaded. `plan_mib` is what the README of the restoration room promises for tiles that are held at a
-time; it counts neither the network's activations nor what the libraries take.
+all libraries were loaded. `plan_mib` is what the run says it will hold at the most, before its first tile.
 
 `--most-tiles N` stops each run after so many tiles: plan, journal and output are those of the whole volume, and 16 GB
 need not be written.
@@ -35,6 +34,8 @@ def main() -> None:
     parser.add_argument("--most-tiles", type=int, metavar="N", help="stop each run after so many tiles")
     parser.add_argument("--tile", type=reporting.shape_of, default=(1024, 1024), metavar="Y,X")
     parser.add_argument("--width", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=1)
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, help="where results are written, and removed (default: temporary)")
     given = parser.parse_args()
@@ -42,10 +43,12 @@ def main() -> None:
     rows = []
     for gigabytes in given.gigabytes:
         rows.append(in_a_process(gigabytes, given))
-        reporting.progress(f"{gigabytes} GB: peak {rows[-1]['peak_mib']} MiB in {rows[-1]['seconds']} s")
+        reporting.progress(
+            f"{gigabytes} GB: peak {rows[-1]['peak_mib']} of {rows[-1]['plan_mib']} MiB in {rows[-1]['seconds']} s"
+        )
     peaks = [row["peak_mib"] for row in rows]
     growth = round(100 * (peaks[-1] / peaks[0] - 1), 2)
-    names = ("most_tiles", "tile", "width", "device")
+    names = ("most_tiles", "tile", "width", "depth", "precision", "device")
     settings = {"plane": PLANE, "chunk": CHUNK, "dtype": "uint16", **{name: getattr(given, name) for name in names}}
     results = {"runs": rows, "peak_growth_percent_first_to_last": growth}
     reporting.finish(machine, results=results, settings=settings, out=given.out)
@@ -75,9 +78,9 @@ def restored(gigabytes: float, given: Any, folder: Path, queue: Any) -> None:
 
     torch.set_num_threads(given.threads)
     volume = synthetic_volume(gigabytes)
-    model = untrained(width=given.width, depth=1)
+    model = untrained(width=given.width, depth=given.depth)
     start, stop, seen, began = memory("VmRSS"), threading.Event(), [], time.perf_counter()
-    options = {"tile": given.tile, "axes": "ZYX", "device": given.device, "precision": "float32", "stop": stop}
+    options = {"tile": given.tile, "axes": "ZYX", "device": given.device, "precision": given.precision, "stop": stop}
     for event in restore_events(volume, model, output=folder / "out.zarr", **options):
         if isinstance(event, RestorationStarted):
             started = event
@@ -96,16 +99,10 @@ def restored(gigabytes: float, given: Any, folder: Path, queue: Any) -> None:
             "peak_mib": round(memory("VmHWM") / 1024),
             "above_start_mib": round((memory("VmHWM") - start) / 1024),
             "resident_mib_at_a_quarter_and_the_end": [round(seen[i][1] / 1024) for i in (len(seen) // 4, -1)],
-            "plan_mib": round(planned_bytes(started) / 2**20),
+            "plan_mib": round(started.memory / 2**20),
+            "peak_over_plan": round(memory("VmHWM") * 1024 / started.memory, 3),
         }
     )
-
-
-def planned_bytes(started: Any) -> int:
-    """Three batches read (float32), one in the network and its result (float32), two batches to be written (uint16)."""
-    read = prod(t + 2 * h for t, h in zip(started.tile, started.halo, strict=True)) * 4
-    written = prod(started.tile) * np.dtype(started.dtype).itemsize
-    return int(started.batch * (3 * read + 2 * read + 2 * written))
 
 
 def untrained(*, width: int, depth: int, dimensions: str = "2") -> Any:

@@ -64,6 +64,11 @@ for event in denoise_events(viewer.layers["raw"], steps=100):
         print(event.text)
 """,
     """
+from napari_restore import estimate_cost
+cost = estimate_cost(viewer.layers["raw"])
+cost.training_seconds, round(cost.restoring_seconds), round(cost.memory / 2**20), cost.fits
+""",
+    """
 from napari_restore import estimate_noise
 estimate_noise(viewer.layers["raw"]).sigma
 import numpy as np

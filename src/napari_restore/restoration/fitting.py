@@ -88,11 +88,12 @@ class Fitting:
             plan = planned()
         if not plan.fits:
             raise RestoreError(
-                f"restoring takes {plan}, with as little in the network at once as can be: close other programs, allow "
-                f"a larger share than {share:g}, or give a tile smaller than {' x '.join(map(str, self._tile))}."
+                f"restoring takes {plan}. That is with as little in the network at once as can be: close other "
+                f"programs, allow a larger share than {share:g}, or give a tile smaller than "
+                f"{' x '.join(map(str, self._tile))}."
             )
         if plan is not first:
-            self._said.append(f"whole batches would take {first}: {self._words()}")
+            self._said.append(f"whole batches would take {first}. So {self._words()}")
         return plan
 
     def restore(self, samples: NDArray[np.float32]) -> Tensor:

@@ -49,6 +49,8 @@ class MemoryPlan:
         Resident memory of this process at its highest, with what it holds already.
     host_limit
         What it may grow to: what it holds, and the share of the free memory that it may take.
+    held
+        What it holds already.
     device
         On a graphics card, of this run alone; 0 without one.
     device_limit
@@ -57,6 +59,7 @@ class MemoryPlan:
 
     host: int
     host_limit: int
+    held: int
     device: int = 0
     device_limit: int = 0
 
@@ -66,9 +69,10 @@ class MemoryPlan:
         return self.host <= self.host_limit and self.device <= self.device_limit
 
     def __str__(self) -> str:
-        said = f"about {_gib(self.host)} of memory, of {_gib(self.host_limit)} that may be used"
+        more, free = _gib(self.host - self.held), _gib(self.host_limit - self.held)
+        said = f"about {_gib(self.host)} of memory: {more} more than is held now, of {free} that may be used"
         if self.device:
-            said += f", and {_gib(self.device)} of {_gib(self.device_limit)} on the graphics card"
+            said += f"; and {_gib(self.device)} of {_gib(self.device_limit)} on the graphics card"
         return said
 
 
@@ -117,7 +121,9 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     now = held()
     host = now + reading + batch + (0 if card else int(HEAP * inside)) + writing
     limit = now + int(share * free_memory())
-    return MemoryPlan(host, limit, inside, int(share * _free_on(job.device))) if card else MemoryPlan(host, limit)
+    if not card:
+        return MemoryPlan(host, limit, now)
+    return MemoryPlan(host, limit, now, inside, int(share * _free_on(job.device)))
 
 
 def held() -> int:
