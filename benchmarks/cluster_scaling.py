@@ -53,7 +53,8 @@ def measure(source: Path, given: Any) -> list[dict[str, Any]]:
     from distributed import Client, LocalCluster
 
     model, runs = untrained(given), []
-    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # else workers inherit this process's two
+    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0, "env": one}
     for number in range(given.repeats):
         for workers in given.workers:
             with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
