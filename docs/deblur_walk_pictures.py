@@ -50,6 +50,7 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     write(widget.psf.forms["gaussian"].boxes["std"], "2")
     click(widget.noise.button)
     wait(lambda: not widget.noise.estimating, 60)
+    pick(widget.effort, "Normal")
     wait_for_estimate(widget)
     shoot(viewer, output / "deblur_1_settings.png")
     wait(widget.buttons.run_button.isEnabled, 60)

@@ -51,13 +51,6 @@ def describe_dtype(image: Image) -> str:
     return f"{image.dtype.itemsize * 8} bit{_KINDS.get(image.dtype.kind, '')}"
 
 
-def describe_bytes(size: float) -> str:
-    """A size in memory as people say it: ``480 MiB``, ``1.2 GiB``, ``18 GiB``."""
-    if size < 2**30:
-        return f"{max(1, round(size / 2**20))} MiB"
-    return f"{size / 2**30:.1f} GiB" if size < 10 * 2**30 else f"{size / 2**30:.0f} GiB"
-
-
 def describe_time(seconds: float) -> str:
     """A duration as people say it: ``8 s``, ``2 min 10 s``, ``1 h 5 min``."""
     whole = max(0, round(seconds))

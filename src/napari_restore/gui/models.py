@@ -12,6 +12,7 @@ from typing import Any
 
 from qtpy.QtCore import QSettings
 
+from napari_restore.gui.remembered import user_settings
 from napari_restore.gui.verbs import DENOISERS
 
 _MOST = 8
@@ -61,9 +62,7 @@ class Recent:
     """
 
     def __init__(self, settings: QSettings | None = None) -> None:
-        self._settings = settings or QSettings(
-            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-restore", "napari-restore"
-        )
+        self._settings = settings or user_settings()
 
     def add(self, path: str | Path) -> Known | None:
         """Put a model first; None, and nothing happens, where the file is no model of ours."""

@@ -128,7 +128,8 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         self.setDocumentMode(True)
         self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
         self.setAccessibleName("napari-restore")
-        self.restore.place.use(preferences.folder)
+        if preferences.folder is not None:
+            self.restore.place.use(preferences.folder)
         self.restore.session.preview_every = preferences.preview_interval
 
     @property

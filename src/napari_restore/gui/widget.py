@@ -46,6 +46,7 @@ from napari_restore.gui.noise_choice import NoiseChoice
 from napari_restore.gui.plot import LossPlot
 from napari_restore.gui.preview import Look, PreviewPane
 from napari_restore.gui.psf_choice import PsfChoice
+from napari_restore.gui.remembered import Remembered
 from napari_restore.gui.reproduce import Words, copying, file_of
 from napari_restore.gui.runner import Ended, Runner
 from napari_restore.gui.session import Session, camera_of
@@ -124,6 +125,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._loader = Runner(self)
         self._loading: Path | None = None
         self.recent = Recent()
+        self._remembered = Remembered()
+        if (index := self.effort.findData(self._remembered.effort)) >= 0:
+            self.effort.setCurrentIndex(index)
+        self.place.use(self._remembered.folder)
         self._lay_out()
         self._connect()
         self._paint()
@@ -364,7 +369,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=self._wrong())
 
     def _begin(self) -> None:
-        """A run begins: what is seen of it comes into sight."""
+        """A run begins: what is seen of it comes into sight, and what was chosen is remembered."""
+        self._remembered.keep(effort=self.effort.effort, folder=self.place.folder)
         self.plot.clear_traces()
         self.preview.clear()
         self.comparison.clear()

@@ -213,7 +213,7 @@ def restore_events(
     ------
     RestoreError
         If model and image do not fit, the image cannot be read or changes meanwhile, the output cannot be written, or
-        memory does not suffice.
+        memory or the disk does not suffice.
     """
     check_fit(image, model)
     if unreadable == "fill" and runner is not None:
@@ -230,6 +230,10 @@ def restore_events(
     if resume and not overwrite and outputs.tidy(output, fingerprint=marks):
         yield Saved(str(output), "image")
         return _result(output, job, model, {"output_dtype": why, "precision": job.precision}, complete=True)
+    if not (resume and not overwrite and outputs.resumable(output)):
+        warning = outputs.check_space(output, geometry=output_geometry(image, model.method), dtype=dtype)
+        if warning is not None:
+            yield Note(warning, "warning")
     memory = runner.plan(job, share=memory_share)
     if memory is not None:
         yield Note(f"restoring takes {memory}")

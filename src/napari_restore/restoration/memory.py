@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from napari_restore.core.plan import round_up
+from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
 from napari_restore.methods.apply import restore_samples
 from napari_restore.restoration.work import TileJob
@@ -32,7 +33,6 @@ def helpers(device: torch.device) -> tuple[int, int]:
 
 
 _SIDES = {2: (64, 192), 3: (16, 32)}
-_GIB = 2**30
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -69,10 +69,10 @@ class MemoryPlan:
         return self.host <= self.host_limit and self.device <= self.device_limit
 
     def __str__(self) -> str:
-        more, free = _gib(self.host - self.held), _gib(self.host_limit - self.held)
-        said = f"about {_gib(self.host)} of memory: {more} more than is held now, of {free} that may be used"
+        more, free = describe_bytes(self.host - self.held), describe_bytes(self.host_limit - self.held)
+        said = f"about {describe_bytes(self.host)} of memory: {more} more than is held now, of {free} that may be used"
         if self.device:
-            said += f"; and {_gib(self.device)} of {_gib(self.device_limit)} on the graphics card"
+            said += f"; and {describe_bytes(self.device)} of {describe_bytes(self.device_limit)} on the graphics card"
         return said
 
 
@@ -173,7 +173,3 @@ def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
     before = torch.cuda.memory_allocated(job.device)
     restore()
     return int(torch.cuda.max_memory_allocated(job.device)) - before
-
-
-def _gib(size: int) -> str:
-    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{size / 2**20:.0f} MiB"

@@ -46,6 +46,11 @@ def atomic_write(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def free_space(folder: Path) -> int:
+    """Bytes that can still be written there."""
+    return shutil.disk_usage(folder).free
+
+
 def sync_file(path: Path) -> None:
     """Wait until the content of a file is on the disk."""
     handle = os.open(path, os.O_RDWR)

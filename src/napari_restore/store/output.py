@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry, canonical
 from napari_restore.core.region import Region
+from napari_restore.core.sizes import describe_bytes
 from napari_restore.store import journal as journals
 from napari_restore.store import ome_zarr, tiff
-from napari_restore.store.files import atomic_write, disk_errors, occupied, remove, sync_folder
+from napari_restore.store.files import atomic_write, disk_errors, free_space, occupied, remove, sync_folder
 from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
 from napari_restore.store.ome_zarr import Version
@@ -194,6 +195,27 @@ def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
         )
     if occupied(path) and not (unfinished and _planned(path).overwrite):
         raise OutputError(f"{path} exists already: choose another name, or give --overwrite to replace it.")
+
+
+def check_space(path: Path, *, geometry: Geometry, dtype: np.dtype[Any]) -> str | None:
+    """Look whether a result will find room beside its journal; words of warning where it may not.
+
+    Nobody knows how well it will compress, so only what is hopeless is refused: a tenth of its pixels and its pyramid.
+    A TIFF is written from the Zarr that it then replaces, and needs both.
+
+    Raises
+    ------
+    OutputError
+        If it is hopeless.
+    """
+    whole = prod(geometry.shape) * np.dtype(dtype).itemsize
+    most = whole * 4 // 3 if _kind(path) == "zarr" else 2 * whole
+    with disk_errors(path):
+        free = free_space(path.parent)
+    said = f"{path.name} takes up to {describe_bytes(most)}, and {describe_bytes(free)} are free in {path.parent}"
+    if free < most // 10:
+        raise OutputError(f"{said}: free space there, or choose another folder.")
+    return f"{said}: if that is not enough, what is done is kept and can be resumed" if free < most else None
 
 
 def create(

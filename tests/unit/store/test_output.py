@@ -418,3 +418,19 @@ class TestFailures:
                     again()
             fill(writer)
             writer.finish()
+
+
+class TestSpace:
+    GEOMETRY = Geometry.of("YX", (3 * 2**10, 2**10))
+
+    @pytest.mark.parametrize(("name", "most"), [("x.zarr", 8), ("x.tif", 12)])
+    def test_room_is_looked_for(self, tmp_path, monkeypatch, name, most):
+        def looked(free):
+            monkeypatch.setattr(output, "free_space", lambda folder: round(free * 2**20))
+            return output.check_space(tmp_path / name, geometry=self.GEOMETRY, dtype=np.dtype("u2"))
+
+        assert looked(most) is None
+        assert f"up to {most} MiB, and {most - 1} MiB are free" in looked(most - 1)
+        assert looked(most / 9) is not None
+        with pytest.raises(OutputError, match=f"up to {most} MiB.*choose another folder"):
+            looked(most / 11)
