@@ -22,6 +22,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import constants, noise_levels
+from napari_restore.methods.method import Effort
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine, memory
@@ -347,9 +348,7 @@ def train_events(
         raise RestoreError(
             f"{kind.label} is judged on held-out pixels of the images it learns from: leave validation out."
         )
-    if effort not in get_args(EffortName):
-        raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
-    level = kind.efforts[effort]
+    level = _level(kind, effort)
     settled = methods.configure(method, {**level.config, **config} if begun is None else config)
     partners = kind.partners(
         settled,
@@ -505,7 +504,8 @@ def estimate_cost(
     if method == "auto":
         choice = choose([opened])
         method, config = choice.method, {**choice.config, **config}
-    kind, level = methods.find(method), methods.find(method).efforts[effort]
+    kind = methods.find(method)
+    level = _level(kind, effort)
     fit = kind.fit_to(methods.configure(method, {**level.config, **config}), [opened])
     with _BUILDING:
         built = build_method(method, fit.config, spatial=fit.spatial, channels=opened.geometry.length("C"))
@@ -783,6 +783,14 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
                 f"the unfinished {path.name} was begun with {name} {had.get(name)}, this run has {value}: use the same "
                 "again, or overwrite it."
             )
+
+
+def _level(kind: Any, effort: str) -> Effort:
+    """What an effort means for a method."""
+    if effort not in get_args(EffortName):
+        raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
+    level: Effort = kind.efforts[effort]
+    return level
 
 
 def _check_needs(kind: Any, *, second: Any, target: Any) -> None:

@@ -43,3 +43,8 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: 2**18)
     with pytest.raises(RestoreError, match="more than is held now"):
         estimate_cost(STACK, "noise2void", axes="ZYX", **SMALL)
+
+
+def test_an_effort_that_is_none_is_refused() -> None:
+    with pytest.raises(RestoreError, match="effort 'heroic' is unknown"):
+        estimate_cost(STACK, "noise2void", axes="ZYX", effort="heroic")  # type: ignore[arg-type]

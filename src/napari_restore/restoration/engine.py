@@ -137,7 +137,8 @@ class Here:
     def run(self, job: TileJob, out: OutputWriter, progress: Progress, stop: threading.Event | None) -> Events[bool]:
         """Restore every tile that is not in the journal; True when a stop was asked for first."""
         todo = [i for i in range(len(job.plan)) if i not in out.done]
-        fitting = self._fitting or Fitting(job)
+        fitting = self._fitting
+        assert fitting is not None, "plan comes first"
 
         def write(tile: Tile) -> int:
             return out.write(tile.index, tile.region, tile.pixels)
@@ -230,14 +231,15 @@ def restore_events(
     if resume and not overwrite and outputs.tidy(output, fingerprint=marks):
         yield Saved(str(output), "image")
         return _result(output, job, model, {"output_dtype": why, "precision": job.precision}, complete=True)
-    if not (resume and not overwrite and outputs.resumable(output)):
+    going_on = resume and not overwrite and outputs.resumable(output)
+    if not going_on:
         warning = outputs.check_space(output, geometry=output_geometry(image, model.method), dtype=dtype)
         if warning is not None:
             yield Note(warning, "warning")
     memory = runner.plan(job, share=memory_share)
     if memory is not None:
         yield Note(f"restoring takes {memory}")
-    with _open_output(job, model, output, marks, resume=resume, overwrite=overwrite, version=version) as out:
+    with _open_output(job, model, output, marks, going_on=going_on, overwrite=overwrite, version=version) as out:
         yield _started(job, out, place, memory)
         progress = Progress(done=len(out.done), tiles=len(job.plan))
         stopped = yield from runner.run(job, out, progress, stop)
@@ -322,9 +324,9 @@ def _check_unchanged(image: Image, marks: dict[str, Any], output: Path) -> None:
 
 
 def _open_output(
-    job: TileJob, model: Model, path: Path, marks: dict[str, Any], *, resume: bool, overwrite: bool, version: Version
+    job: TileJob, model: Model, path: Path, marks: dict[str, Any], *, going_on: bool, overwrite: bool, version: Version
 ) -> OutputWriter:
-    if resume and not overwrite and outputs.resumable(path):
+    if going_on:
         return outputs.reopen(path, fingerprint=marks)
     order = canonical_order(job.image.axes)
     return outputs.create(
@@ -412,10 +414,8 @@ def _written(finish: Callable[[], Tile], write: Callable[[Tile], int]) -> Writte
     """Wait for a tile, crop, round and write it."""
     tile = finish()
     checksum = write(tile)
-    finite = tile.pixels.dtype.kind != "f" or np.isfinite(tile.pixels)
-    return Written(
-        tile.index, tile.region, tile.pixels.size - int(np.sum(finite)) if finite is not True else 0, checksum
-    )
+    unusable = int(np.count_nonzero(~np.isfinite(tile.pixels))) if tile.pixels.dtype.kind == "f" else 0
+    return Written(tile.index, tile.region, unusable, checksum)
 
 
 def _result(path: Path, job: TileJob, model: Model, report: dict[str, Any], *, complete: bool) -> Restored:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from math import ceil
 
@@ -15,10 +16,9 @@ from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.plan import round_up
-from napari_restore.methods.apply import restore_tensor
 from napari_restore.methods.device import find_precision
 from napari_restore.restoration.memory import MemoryPlan, appetite, plan_memory
-from napari_restore.restoration.work import TileJob, sent
+from napari_restore.restoration.work import TileJob, restore_together
 
 _SHORTEST = 32
 _LARGEST_PIECE = 1024
@@ -45,12 +45,10 @@ class Fitting:
     """
 
     def __init__(self, job: TileJob) -> None:
-        self._method, self._device, self._precision = job.method, job.device, job.precision
-        self._normalisation = job.normalisation
+        self._job = job
         index = [job.image.axes.index(a) for a in job.method.spatial]
         self._tile = tuple(job.plan.tile[i] for i in index)
         self._halo = tuple(job.plan.halo[i] for i in index)
-        self._grid, self._rate = job.method.grid, job.method.rate
         self.together = job.batch if job.device.type != "cpu" else 1
         self.pieces = tuple(
             ceil(n / _LARGEST_PIECE) if a in "YX" and job.device.type == "cpu" else 1
@@ -116,7 +114,7 @@ class Fitting:
                 reason = str(error).splitlines()[0]
             # Here, not above: until the error is gone, its frames hold what filled the memory.
             gc.collect()
-            if self._device.type == "cuda":
+            if self._job.device.type == "cuda":
                 torch.cuda.empty_cache()
             if not self._less() and not self._to_processor():
                 sides = " x ".join(str(n) for n in self._piece)
@@ -129,7 +127,8 @@ class Fitting:
     @property
     def _piece(self) -> tuple[int, ...]:
         """Image pixels a piece owns along each spatial axis."""
-        return tuple(round_up(ceil(n / p), g) for n, p, g in zip(self._tile, self.pieces, self._grid, strict=True))
+        grid = self._job.method.grid
+        return tuple(round_up(ceil(n / p), g) for n, p, g in zip(self._tile, self.pieces, grid, strict=True))
 
     def _less(self) -> bool:
         """Half as many samples at once, or else pieces of half the size; False where they are as small as can be."""
@@ -137,44 +136,39 @@ class Fitting:
             self.together //= 2
             return True
         longest = max(range(len(self._piece)), key=lambda i: self._piece[i])
-        if self._piece[longest] < 2 * max(_SHORTEST, self._grid[longest]):
+        if self._piece[longest] < 2 * max(_SHORTEST, self._job.method.grid[longest]):
             return False
         self.pieces = tuple(p * 2 if i == longest else p for i, p in enumerate(self.pieces))
         return True
 
     def _to_processor(self) -> bool:
-        if self._device.type == "cpu":
+        if self._job.device.type == "cpu":
             return False
-        self._device = torch.device("cpu")
-        self._method = self._method.to(self._device)
-        if self._precision == "bfloat16":
-            self._precision = find_precision(self._device)
+        device = torch.device("cpu")
+        precision = find_precision(device) if self._job.precision == "bfloat16" else self._job.precision
+        self._job = replace(self._job, method=self._job.method.to(device), device=device, precision=precision)
         return True
 
     def _words(self) -> str:
         cut = f"in pieces of {' x '.join(map(str, self._piece))} pixels" if max(self.pieces) > 1 else "whole"
-        return f"tiles go through the network {self.together} at a time, {cut}, on {self._device}"
+        return f"tiles go through the network {self.together} at a time, {cut}, on {self._job.device}"
 
     def _restored(self, samples: NDArray[np.float32]) -> Tensor:
         if self.together >= len(samples) and max(self.pieces) == 1:
-            return self._run(samples)
-        sides = tuple(n * r for n, r in zip(samples.shape[2:], self._rate, strict=True))
+            return restore_together(self._job, samples)
+        sides = tuple(n * r for n, r in zip(samples.shape[2:], self._job.method.rate, strict=True))
         result = torch.zeros((*samples.shape[:2], *sides))
         for first in range(0, len(samples), self.together):
             some = slice(first, first + self.together)
             for read, own, kept in self._cuts():
-                restored = self._run(samples[(some, slice(None), *read)])
+                restored = restore_together(self._job, samples[(some, slice(None), *read)])
                 result[(some, slice(None), *own)] = restored[(slice(None), slice(None), *kept)]
         return result
-
-    def _run(self, samples: NDArray[np.float32]) -> Tensor:
-        given = sent(samples, self._device)
-        return restore_tensor(self._method, given, normalisation=self._normalisation, precision=self._precision)
 
     def _cuts(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]]:
         """For each piece: what it reads of a sample, what it owns of the result, and where that lies in its own."""
         along = []
-        for tile, size, halo, rate in zip(self._tile, self._piece, self._halo, self._rate, strict=True):
+        for tile, size, halo, rate in zip(self._tile, self._piece, self._halo, self._job.method.rate, strict=True):
             starts = range(0, tile, size)
             along.append(
                 [

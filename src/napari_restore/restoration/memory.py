@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -16,8 +15,7 @@ import torch
 from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
-from napari_restore.methods.apply import restore_samples
-from napari_restore.restoration.work import TileJob
+from napari_restore.restoration.work import TileJob, restore_together
 
 AHEAD = 2
 """Batches that are read ahead, and batches that wait to be written, at most."""
@@ -162,14 +160,9 @@ def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
     """Bytes that are allocated at the highest while one sample of this shape is restored."""
     samples = np.zeros((1, job.method.channels, *shape), np.float32)
 
-    def restore() -> Any:
-        return restore_samples(
-            job.method, samples, normalisation=job.normalisation, device=job.device, precision=job.precision
-        )
-
     if job.device.type != "cuda":
-        return peak_of(restore)
+        return peak_of(lambda: restore_together(job, samples))
     torch.cuda.reset_peak_memory_stats(job.device)
     before = torch.cuda.memory_allocated(job.device)
-    restore()
+    restore_together(job, samples)
     return int(torch.cuda.max_memory_allocated(job.device)) - before

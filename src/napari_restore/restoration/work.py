@@ -100,11 +100,11 @@ def start_batch(
 def restore_together(job: TileJob, samples: NDArray[np.float32]) -> Tensor:
     """Samples through the network, all at once; the result is on the device, perhaps not computed yet."""
     return restore_tensor(
-        job.method, sent(samples, job.device), normalisation=job.normalisation, precision=job.precision
+        job.method, _sent(samples, job.device), normalisation=job.normalisation, precision=job.precision
     )
 
 
-def sent(samples: NDArray[np.float32], device: torch.device) -> Tensor:
+def _sent(samples: NDArray[np.float32], device: torch.device) -> Tensor:
     """Pixels on a device; a graphics card fetches them by itself, from memory that cannot be moved meanwhile."""
     tensor = torch.from_numpy(np.ascontiguousarray(samples))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

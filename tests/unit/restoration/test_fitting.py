@@ -85,15 +85,15 @@ def test_pieces_of_a_block_and_of_a_finer_result() -> None:
 def hungry(job: TileJob, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let memory run out over so many voxels at once; what goes through is kept."""
     through: list[int] = []
-    real = fitting.restore_tensor
+    real = fitting.restore_together
 
-    def restore(method: object, samples: torch.Tensor, **options: object) -> torch.Tensor:
-        if samples.numel() > most:
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.numel()} bytes")
-        through.append(samples.numel())
-        return real(method, samples, **options)
+    def restore(job: TileJob, samples: np.ndarray) -> torch.Tensor:
+        if samples.size > most:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.size} bytes")
+        through.append(samples.size)
+        return real(job, samples)
 
-    monkeypatch.setattr(fitting, "restore_tensor", restore)
+    monkeypatch.setattr(fitting, "restore_together", restore)
     return through
 
 
@@ -128,7 +128,7 @@ def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(fitting, "restore_tensor", broken)
+    monkeypatch.setattr(fitting, "restore_together", broken)
     with pytest.raises(RuntimeError, match="no such operator"):
         Fitting(job).restore(read_tile(job, 0))
 
