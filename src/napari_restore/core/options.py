@@ -1,0 +1,175 @@
+"""What a user may say about a piece of work, in five groups. Each option is explained here, once, for all doors.
+
+The text under *Attributes* is what ``help(denoise)``, ``napari-restore denoise --help`` and a tooltip say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Interval, Lt
+
+from napari_restore.core.checked import check
+
+Effort = Literal["quick", "normal", "thorough"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Unreadable = Literal["fail", "fill"]
+Version = Literal["0.5", "0.4"]
+
+Count = Annotated[int, Gt(0), Lt(2**31)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """How an image is opened.
+
+    Attributes
+    ----------
+    axes
+        What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly.
+    pixel_size
+        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``: in the image's own unit, in micrometers
+        where it has none.
+    channel
+        The one channel to take: its index, counted from 0, or its name.
+    """
+
+    axes: str | None = None
+    pixel_size: Mapping[str, float] | None = None
+    channel: int | str | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """Where a run computes, and what its chances are.
+
+    Attributes
+    ----------
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``: auto takes a graphics card where there is one.
+    precision
+        ``auto``, ``float32`` or ``bfloat16``. Bfloat16 is faster where the device has it, which is when auto takes it,
+        and where a trained model was found to stand it.
+    seed
+        Where all chance comes from: the same seed, budget in steps and machine give the same result.
+    """
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a method learns from besides the image, and for how long.
+
+    Attributes
+    ----------
+    second
+        Another acquisition of the same, for methods that want one.
+    target
+        The clean image, for methods that want it.
+    effort
+        ``quick``, ``normal`` or ``thorough``: how long to train, and how large the network is.
+    steps
+        Train for so many steps, instead of the effort's time. With seconds as well, whichever comes first.
+    seconds
+        Train for so many seconds, instead of the effort's time.
+    patch
+        Pixels of a patch along each spatial axis of the method, which chooses where none are given.
+    batch
+        Patches a step; the method's own number where not given.
+    learning_rate
+        At its peak; the method's own where not given.
+    """
+
+    second: Any = None
+    target: Any = None
+    effort: Effort = "normal"
+    steps: Count | None = None
+    seconds: Positive | None = None
+    patch: Sequence[Count] | None = None
+    batch: Count | None = None
+    learning_rate: Positive | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restoring:
+    """How an image is restored.
+
+    Attributes
+    ----------
+    model
+        A trained model, or its file, to restore with instead of training.
+    tile
+        Pixels restored at a time along each spatial axis of the method; chosen by the network where not given.
+    together
+        Tiles that go through the network at once; chosen by the device where not given.
+    memory_share
+        Part of the free memory, of this machine and of its graphics card, that may be used: over 0, at most 1. Where
+        whole tiles do not fit, they go through the network in pieces, with the same result.
+    unreadable
+        What becomes of a chunk of the image that cannot be read, after it was tried again: ``fail`` ends the run, which
+        can be resumed; ``fill`` takes 0 for its pixels and says so.
+    region
+        The part of the image to restore, in pixels by axis, ``{"Y": (0, 512), "X": (100, 612)}``; all of it where not
+        given. Training looks at the whole image in any case.
+    client
+        A dask ``distributed.Client`` whose workers restore the tiles, from and to files that all of them see.
+    """
+
+    model: Any = None
+    tile: Sequence[Count] | None = None
+    together: Count | None = None
+    memory_share: Annotated[float, Interval(gt=0, le=1)] = 0.8
+    unreadable: Unreadable = "fail"
+    region: Any = None
+    client: Any = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """Where results go.
+
+    Attributes
+    ----------
+    output
+        Where to, a name ending in ``.zarr``, ``.tif`` or ``.tiff``; a temporary folder where not given.
+    save_model
+        Also keep the trained model, in this ``.safetensors`` file.
+    resume
+        Go on with an unfinished output of the same image and settings, its training too.
+    overwrite
+        Replace what lies at the output, once the new result is complete.
+    version
+        Of OME-Zarr: ``0.5`` or ``0.4``.
+    """
+
+    output: str | Path | None = None
+    save_model: str | Path | None = None
+    resume: bool = True
+    overwrite: bool = False
+    version: Version = "0.5"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+GROUPS = (Opening, Training, Computing, Restoring, Writing)
