@@ -21,8 +21,8 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
 
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget
-from napari_restore.gui.widget import RestoreWidget
 
 WINDOW = (1180, 960)
 COLOURS = 128

@@ -10,7 +10,7 @@ from pathlib import Path
 import napari
 from pictures import WINDOW, folder_asked_for, pump, shoot, wait
 
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.widget import RestoreWidget
 
 
 def main() -> None:

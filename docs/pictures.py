@@ -20,8 +20,8 @@ from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
 from napari_restore.gui.readers import read_layers
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import Engine, package_engine
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import Engine, package_engine
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (1400, 860)

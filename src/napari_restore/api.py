@@ -1,4 +1,4 @@
-"""The verbs as functions, made from their rows: ``denoise(image, ...)`` waits, ``denoise_events`` tells what happens."""
+"""The verbs as functions, made from their rows: ``denoise(image)`` waits, ``denoise_events`` tells what happens."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_restore import methods
 from napari_restore.core.errors import RestoreError
-from napari_restore.gui import advanced
-from napari_restore.gui.advanced import (
+from napari_restore.gui.restore import advanced
+from napari_restore.gui.restore.advanced import (
     TRAINING,
     Choice,
     Line,
@@ -29,9 +29,9 @@ from napari_restore.gui.advanced import (
     setting_of,
     settings_of,
 )
-from napari_restore.gui.reproduce import as_command
-from napari_restore.gui.verbs import DENOISERS
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.reproduce import as_command
+from napari_restore.gui.restore.verbs import DENOISERS
+from napari_restore.gui.restore.widget import RestoreWidget
 
 DENOISING = [name for name in DENOISERS if name != "auto"]
 IMAGING = ["scale_equivariant", "finer_planes"]
@@ -247,7 +247,8 @@ def test_it_is_folded_and_empty_at_first(widget):
 def test_folded_it_needs_no_torch():
     code = (
         "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]); "
-        "from napari_restore.gui.advanced import Advanced; section = Advanced(); section.fold.setChecked(True); "
+        "from napari_restore.gui.restore.advanced import Advanced; section = Advanced(); "
+        "section.fold.setChecked(True); "
         "assert section.editors; section.fold.setChecked(False); section.show_method('posterior'); "
         "sys.exit('torch' in sys.modules)"
     )

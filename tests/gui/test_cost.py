@@ -8,10 +8,10 @@ from napari_restore.core.cost import Cost
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.gui import cost as room
-from napari_restore.gui.cost import cost_words
+from napari_restore.gui.restore.cost import cost_words
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
 
 MIB = 2**20
 

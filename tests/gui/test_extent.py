@@ -13,7 +13,7 @@ from napari.layers import Shapes
 import napari_restore
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
-from napari_restore.gui.extent import DRAWN, cropped, drawn_region, framed, plane_in_view
+from napari_restore.gui.restore.extent import DRAWN, cropped, drawn_region, framed, plane_in_view
 from napari_restore.gui.tabs import MainWidget, Preferences
 from napari_restore.sources import open_image
 

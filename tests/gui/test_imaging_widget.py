@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
-from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.verbs import VERBS
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.operators import psf as psfs
 
 PLACE = {"scale": (3.0, 0.1, 0.1), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}

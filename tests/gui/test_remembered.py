@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_restore.gui.remembered import Remembered
+from napari_restore.gui.parts.remembered import Remembered
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.widget import RestoreWidget
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ import napari_restore
 from napari_restore.cli.commands import app
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.job import PreviewRequest
-from napari_restore.gui.point_spread import Beads, PsfRequest
 from napari_restore.gui.readers import read_layers
-from napari_restore.gui.reproduce import Shown, as_command, as_script, file_of, options_of
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import Task, Wish, doing
+from napari_restore.gui.restore.point_spread import Beads, PsfRequest
+from napari_restore.gui.restore.reproduce import Shown, as_command, as_script, file_of, options_of
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import Task, Wish, doing
 from napari_restore.operators import psf as psfs
 from napari_restore.sources import open_image
 

@@ -18,16 +18,16 @@ from qtpy.QtWidgets import QApplication, QComboBox, QPushButton
 from napari_restore.core.events import Stopped, TileDone
 from napari_restore.gui import layers as layers_room
 from napari_restore.gui import runner as room
-from napari_restore.gui.layers import ResultLayer
-from napari_restore.gui.links import Links
-from napari_restore.gui.plot import LossPlot
-from napari_restore.gui.preview import Picture, PreviewPane
-from napari_restore.gui.runner import Runner, in_words
-from napari_restore.gui.session import Session
+from napari_restore.gui.parts.layers import ResultLayer
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Runner, in_words
+from napari_restore.gui.restore.plot import LossPlot
+from napari_restore.gui.restore.preview import Picture, PreviewPane
+from napari_restore.gui.restore.session import Session
+from napari_restore.gui.restore.verbs import DENOISERS
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.verbs import DENOISERS
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
 from napari_restore.methods.noise2void import Noise2Void
 from napari_restore.store import ome_zarr
 

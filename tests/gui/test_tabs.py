@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_restore.gui import commands
 from napari_restore.gui import runner as room
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import PAGES, MainWidget, Preferences
-from napari_restore.gui.work import package_engine
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 import napari_restore
 from napari_restore.gui import runner as room
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import package_engine
 
 SECONDS = 5
 """Of training: more than the two that lie between previews."""

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.core.errors import ImageError
 from napari_restore.gui import runner as room
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.widget import RestoreWidget
 
 PLACE = {"scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 

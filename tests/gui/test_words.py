@@ -6,7 +6,7 @@ import pytest
 from napari_restore.core.events import Measured, Note, RestorationStarted, TileDone
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
-from napari_restore.gui.describe import Status, describe_image, describe_time, for_widget, status_of
+from napari_restore.gui.parts.describe import Status, describe_image, describe_time, for_widget, status_of
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -59,6 +59,6 @@ def test_what_the_progress_bar_says():
 )
 def test_the_effort_takes_as_long_as_the_box_says(verb, method):
     from napari_restore import methods
-    from napari_restore.gui.verbs import VERBS
+    from napari_restore.gui.restore.verbs import VERBS
 
     assert {name: effort.seconds for name, effort in methods.find(method).efforts.items()} == VERBS[verb].seconds

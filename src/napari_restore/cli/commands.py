@@ -18,7 +18,7 @@ from napari_restore.cli.verbs import Json, Quiet, add_commands
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.explained import explained, plain
 from napari_restore.core.options import Computing, Opening
-from napari_restore.verbs.flags import channel, in_shell
+from napari_restore.verbs.flags import in_shell
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QFileDialog
 
+from napari_restore.gui.restore.verbs import VerbName
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget, PageName
-from napari_restore.gui.verbs import VerbName
-from napari_restore.gui.widget import RestoreWidget
 
 
 def open_denoise(viewer: Viewer) -> None:

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_restore.gui.batch import BatchWidget
-from napari_restore.gui.compare import CompareWidget
-from napari_restore.gui.docked import Docked
-from napari_restore.gui.verbs import VerbName
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import Engine, package_engine
+from napari_restore.gui.batch.widget import BatchWidget
+from napari_restore.gui.compare.widget import CompareWidget
+from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.restore.verbs import VerbName
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import Engine, package_engine
 
 PageName = Literal["restore", "batch", "compare"]
 

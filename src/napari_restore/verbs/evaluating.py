@@ -102,5 +102,3 @@ def _estimated(image: Image, model: Model) -> dict[str, float]:
         "removed_whiteness": checked.whiteness,
     }
     return {name: value for name, value in known.items() if value is not None}
-
-

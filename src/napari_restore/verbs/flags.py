@@ -119,7 +119,9 @@ def write_word(value: Any) -> str:
         return ",".join(f"{key}={_written(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ",".join(write_word(each) for each in value)
-    return path_word(value) if isinstance(value, Path) else str(value.item() if isinstance(value, np.generic) else value)
+    return (
+        path_word(value) if isinstance(value, Path) else str(value.item() if isinstance(value, np.generic) else value)
+    )
 
 
 def path_word(path: Any) -> str:

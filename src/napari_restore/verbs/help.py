@@ -13,8 +13,7 @@ from napari_restore.verbs.request import REQUIRED, Option, find_verb, options_of
 _WIDTH = 112
 
 WATCHING = {
-    "stop": "Set this ``threading.Event`` to stop: what is done is kept, and with ``resume`` the same call goes on from "
-    "there.",
+    "stop": "Set this ``threading.Event`` to stop: what is done is kept, and the same call goes on from there.",
     "preview": "Which part of the image to show while it trains, as a ``PreviewRequest``.",
 }
 """Who watches; every verb takes these besides its options."""

@@ -75,7 +75,7 @@ def learn(request: Request, images: Sequence[Image], watch: Watch, *, run: Path 
     run, resume
         A folder for events and checkpoints, and whether to go on from its newest checkpoint.
     """
-    opening, training = request.opening, request.training
+    training = request.training
     judges = _opened(getattr(request.own, "validation", None), request)
     check_alike([*images, *judges])
     yield from notes_of(images)

@@ -1,4 +1,4 @@
-"""What is asked for, whole: made and checked at the door, before anything is opened, and carried to where it is used."""
+"""What is asked for, whole: made and checked at the door before anything is opened, carried to where it is used."""
 
 from __future__ import annotations
 

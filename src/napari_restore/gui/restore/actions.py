@@ -12,10 +12,10 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 
-from napari_restore.gui.bar import Bar
-from napari_restore.gui.describe import Status
-from napari_restore.gui.models import Known
-from napari_restore.gui.verbs import VERBS, VerbName
+from napari_restore.gui.parts.bar import Bar
+from napari_restore.gui.parts.describe import Status
+from napari_restore.gui.restore.models import Known
+from napari_restore.gui.restore.verbs import VERBS, VerbName
 
 State = Literal["idle", "running", "stopping"]
 

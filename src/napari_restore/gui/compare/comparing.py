@@ -25,11 +25,11 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.events import Compared
 from napari_restore.core.region import Region
-from napari_restore.gui.layers import Place, insert_above, looks_of
-from napari_restore.gui.preview import region_in_view
-from napari_restore.gui.runner import Ended, Runner
-from napari_restore.gui.session import Session, world_in_view
-from napari_restore.gui.work import Engine, comparing
+from napari_restore.gui.parts.layers import Place, insert_above, looks_of
+from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.restore.preview import region_in_view
+from napari_restore.gui.restore.session import Session, world_in_view
+from napari_restore.gui.restore.work import Engine, comparing
 from napari_restore.sources.image import Image
 
 _IN_VIEW = {2: 512, 3: 128}

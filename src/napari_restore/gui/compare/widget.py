@@ -30,11 +30,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.gui.choices import LayerChoice, let_shrink
-from napari_restore.gui.curtain import Curtain, Way, grid_of
-from napari_restore.gui.difference import Removed, difference, removed
-from napari_restore.gui.links import Links
-from napari_restore.gui.session import camera_of
+from napari_restore.gui.compare.curtain import Curtain, Way, grid_of
+from napari_restore.gui.compare.difference import Removed, difference, removed
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.restore.choices import LayerChoice, let_shrink
+from napari_restore.gui.restore.session import camera_of
 
 Mode = Literal["off", "curtain", "blink"]
 

@@ -28,9 +28,10 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
-from napari_restore.gui.choices import LayerChoice, let_shrink
-from napari_restore.gui.links import Links
-from napari_restore.gui.point_spread import (
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.choices import LayerChoice, let_shrink
+from napari_restore.gui.restore.point_spread import (
     FORMULAS,
     Beads,
     Formula,
@@ -42,8 +43,7 @@ from napari_restore.gui.point_spread import (
     micrometres,
     read,
 )
-from napari_restore.gui.preview import Picture
-from napari_restore.gui.runner import Ended, Runner, Start
+from napari_restore.gui.restore.preview import Picture
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from qtpy.QtCore import QSettings
 
-from napari_restore.gui.remembered import user_settings
-from napari_restore.gui.verbs import DENOISERS
+from napari_restore.gui.parts.remembered import user_settings
+from napari_restore.gui.restore.verbs import DENOISERS
 
 _MOST = 8
 """Recent models, at most: as many as a menu shows at a glance."""

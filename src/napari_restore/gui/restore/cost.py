@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_restore.core.cost import Cost
 from napari_restore.core.events import Event
 from napari_restore.core.sizes import describe_bytes
-from napari_restore.gui.describe import describe_time
-from napari_restore.gui.runner import Ended, Runner, Start
-from napari_restore.gui.work import Engine, Wish, trained_with
+from napari_restore.gui.parts.describe import describe_time
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.work import Engine, Wish, trained_with
 from napari_restore.sources.image import Image
 
 _SETTLES_MS = 700

@@ -23,9 +23,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.gui.describe import describe_time
-from napari_restore.gui.links import Links
-from napari_restore.gui.verbs import DENOISERS, VERBS, Effort, VerbName
+from napari_restore.gui.parts.describe import describe_time
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.restore.verbs import DENOISERS, VERBS, Effort, VerbName
 from napari_restore.sources.image import Image
 
 _MOST_PLANES = 8

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
-from napari_restore.gui.runner import Ended, Runner, Start
-from napari_restore.gui.work import Engine
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.work import Engine
 from napari_restore.sources.image import Image
 
 

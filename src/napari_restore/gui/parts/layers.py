@@ -15,7 +15,7 @@ from napari.utils.transforms import Affine
 from napari_restore.core.events import RestorationStarted
 from napari_restore.core.geometry import AXES
 from napari_restore.core.region import Region
-from napari_restore.gui.extent import Framed
+from napari_restore.gui.restore.extent import Framed
 from napari_restore.sources.image import Image
 
 _LARGEST_PLANE = 4096

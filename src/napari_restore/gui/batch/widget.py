@@ -31,15 +31,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped, TileDone
-from napari_restore.gui.bar import Bar
-from napari_restore.gui.choices import let_shrink
-from napari_restore.gui.docked import Docked
-from napari_restore.gui.layers import load_readers
-from napari_restore.gui.links import Links
+from napari_restore.gui.parts.bar import Bar
+from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.layers import load_readers
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.readers import LayerData, read_layers
-from napari_restore.gui.runner import Ended, Runner, Start
-from napari_restore.gui.session import Session
-from napari_restore.gui.work import Engine, package_engine
+from napari_restore.gui.restore.choices import let_shrink
+from napari_restore.gui.restore.session import Session
+from napari_restore.gui.restore.work import Engine, package_engine
 from napari_restore.sources.folders import images_in
 from napari_restore.store.finished import Finished
 

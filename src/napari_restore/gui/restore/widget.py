@@ -24,9 +24,16 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.job import PreviewRequest
-from napari_restore.gui.actions import Actions, State
-from napari_restore.gui.advanced import Advanced
-from napari_restore.gui.choices import (
+from napari_restore.gui.compare.comparing import Baselines, ComparePane
+from napari_restore.gui.parts.describe import Status, describe_image, for_widget
+from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.messages import Level, Messages
+from napari_restore.gui.parts.remembered import Remembered
+from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.restore.actions import Actions, State
+from napari_restore.gui.restore.advanced import Advanced
+from napari_restore.gui.restore.choices import (
     EffortChoice,
     FactorChoice,
     LayerChoice,
@@ -34,24 +41,17 @@ from napari_restore.gui.choices import (
     PlaceChoice,
     VerbChoice,
 )
-from napari_restore.gui.comparing import Baselines, ComparePane
-from napari_restore.gui.cost import CostLine
-from napari_restore.gui.describe import Status, describe_image, for_widget
-from napari_restore.gui.docked import Docked
-from napari_restore.gui.extent import ExtentChoice
-from napari_restore.gui.links import Links
-from napari_restore.gui.messages import Level, Messages
-from napari_restore.gui.models import Recent
-from napari_restore.gui.noise_choice import NoiseChoice
-from napari_restore.gui.plot import LossPlot
-from napari_restore.gui.preview import Look, PreviewPane
-from napari_restore.gui.psf_choice import PsfChoice
-from napari_restore.gui.remembered import Remembered
-from napari_restore.gui.reproduce import Words, copying, file_of
-from napari_restore.gui.runner import Ended, Runner
-from napari_restore.gui.session import Session, camera_of
-from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import (
+from napari_restore.gui.restore.cost import CostLine
+from napari_restore.gui.restore.extent import ExtentChoice
+from napari_restore.gui.restore.models import Recent
+from napari_restore.gui.restore.noise_choice import NoiseChoice
+from napari_restore.gui.restore.plot import LossPlot
+from napari_restore.gui.restore.preview import Look, PreviewPane
+from napari_restore.gui.restore.psf_choice import PsfChoice
+from napari_restore.gui.restore.reproduce import Words, copying, file_of
+from napari_restore.gui.restore.session import Session, camera_of
+from napari_restore.gui.restore.verbs import VERBS
+from napari_restore.gui.restore.work import (
     Engine,
     Pair,
     Partner,

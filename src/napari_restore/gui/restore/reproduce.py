@@ -16,9 +16,9 @@ import numpy as np
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
-from napari_restore.gui.runner import Start
-from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import Task, asked
+from napari_restore.gui.parts.runner import Start
+from napari_restore.gui.restore.verbs import VERBS
+from napari_restore.gui.restore.work import Task, asked
 from napari_restore.sources.locations import without_secrets
 
 Verb = Literal["denoise", "super_resolve", "deblur", "restore"]

@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_restore.core.events import Measured
-from napari_restore.gui.verbs import VERBS
+from napari_restore.gui.restore.verbs import VERBS
 
 _KEPT = 2000
 """Points of a curve that are drawn at most; past that every second one goes."""

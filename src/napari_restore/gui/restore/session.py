@@ -26,13 +26,13 @@ from napari_restore.core.events import (
 )
 from napari_restore.core.job import PreviewRequest
 from napari_restore.core.region import Region
-from napari_restore.gui.describe import Status, describe_time, status_of
-from napari_restore.gui.extent import Framed
-from napari_restore.gui.layers import ResultLayer, load_readers
-from napari_restore.gui.preview import region_in_view
-from napari_restore.gui.runner import Ended, Runner, Start
-from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.work import Engine, Pair, Task, Wish, doing, restoring, training
+from napari_restore.gui.parts.describe import Status, describe_time, status_of
+from napari_restore.gui.parts.layers import ResultLayer, load_readers
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.extent import Framed
+from napari_restore.gui.restore.preview import region_in_view
+from napari_restore.gui.restore.verbs import VERBS
+from napari_restore.gui.restore.work import Engine, Pair, Task, Wish, doing, restoring, training
 from napari_restore.sources.image import Image
 
 _BUSY = "A run is going on: wait for its end, or cancel it, then start again."

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
-from napari_restore.gui.links import Links
+from napari_restore.gui.parts.links import Links
 from napari_restore.sources.image import Image
 
 Extent = Literal["everything", "plane", "drawn"]

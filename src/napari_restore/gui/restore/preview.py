@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_restore.core.region import Region
-from napari_restore.gui.work import Pair
+from napari_restore.gui.restore.work import Pair
 from napari_restore.sources.image import Image
 
 PREVIEW_SIDE = 256

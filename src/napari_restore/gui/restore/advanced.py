@@ -31,9 +31,9 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
-from napari_restore.gui.choices import let_shrink
-from napari_restore.gui.psf_choice import Spin
-from napari_restore.gui.runner import Ended, Runner, Start
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.choices import let_shrink
+from napari_restore.gui.restore.psf_choice import Spin
 
 _DIGITS = 4
 _MOST = 1e9
