@@ -97,16 +97,15 @@ def _telling(verb: str) -> Callable[..., Any]:
 
 
 def _asked(verb: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Request:
-    """The request that a call stands for; what comes without a name is bound as the signature says."""
-    try:
-        given = signature_of(verb).bind_partial(*args, **options)
-    except TypeError as error:
-        raise RestoreError(f"{verb}: {error}. help({verb}) lists what there is.") from None
-    named = {**given.arguments, **given.arguments.pop("settings", {})}
-    first = next(iter(signature_of(verb).parameters))
-    if first not in named:
-        raise RestoreError(f"{verb} needs {first}: an array, a layer, a path or a URL.")
-    return ask(verb, named.pop(first), **named)
+    """The request that a call stands for: one or two arguments by their place, all else by name."""
+    row = VERBS[verb]
+    places = [place for place in (row.first, row.second) if place]
+    named = {**dict(zip(places, args, strict=False)), **options}
+    if len(args) > len(places) or len(named) < len(args) + len(options):
+        raise RestoreError(f"{verb} takes {' and '.join(places)} by place, once, and all else by name.")
+    if row.first not in named:
+        raise RestoreError(f"{verb} needs `{row.first}`: an array, a layer, a path or a URL.")
+    return ask(verb, named.pop(row.first), **named)
 
 
 def _events(request: Request, watching: Mapping[str, Any]) -> Events[Any]:

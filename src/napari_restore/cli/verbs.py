@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -15,10 +16,10 @@ import typer
 from napari_restore.cli.running import finish, show, stoppable
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.explained import plain
-from napari_restore.core.options import Training
+from napari_restore.core.options import Computing, Opening, Restoring, Training, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.verbs import VERBS, Verb
-from napari_restore.verbs.flags import FLAGS, Flag, flag_of, in_shell, read_word
+from napari_restore.verbs.flags import FLAGS, Flag, flag_of, read_word
 from napari_restore.verbs.request import REQUIRED, Option, ask, options_of
 from napari_restore.verbs.words import command_of
 
@@ -35,9 +36,18 @@ _OUTPUTS = {
     "model": ("M.safetensors", "Where to put the model."),
     "folder": ("OUTDIR", "Made where it is missing."),
 }
+_PANELS = {
+    Opening: "Opening the image",
+    Training: "Training",
+    Computing: "Computing",
+    Restoring: "Restoring",
+    Writing: "Writing",
+}
+"""What the help calls the groups of options; a verb's own come first, without a title of theirs."""
 _WRITTEN = {"image": "output", "model": "save_model", "folder": "output"}
 """Which option ``-o`` is, by what a verb gives."""
 
+_NAMES = frozenset(option.name for verb in VERBS for option in options_of(verb))
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
@@ -93,12 +103,20 @@ def _parameter(option: Option) -> Parameter:
     """A flag for an option; it is not given where it is left out, and the option's default holds."""
     flag = FLAGS.get(option.name, Flag())
     kind = _kind(option, flag)
-    said = typer.Option(flag_of(option.name), metavar=flag.metavar or None, help=_told(option))
+    said = typer.Option(
+        flag_of(option.name),
+        metavar=flag.metavar or None,
+        help=_told(option),
+        rich_help_panel=_PANELS.get(option.group),
+    )
     if kind is bool:
         return _keyword(option.name, Annotated[bool, said], False)
     if option.default is REQUIRED:
         return _keyword(option.name, Annotated[kind, said], Parameter.empty)
-    return _keyword(option.name, Annotated[list[kind] | None if flag.often else kind | None, said], None)  # type: ignore[valid-type]
+    if flag.often:
+        return _keyword(option.name, Annotated[list[kind] | None, said], None)  # type: ignore[valid-type]
+    plain_default = option.default if type(option.default) in (int, float, str) else None
+    return _keyword(option.name, Annotated[kind | None, said], plain_default)
 
 
 def _kind(option: Option, flag: Flag) -> Any:
@@ -116,10 +134,10 @@ def _is_optional(parts: tuple[Any, ...]) -> bool:
 
 
 def _told(option: Option) -> str:
-    default = option.default
-    text = in_shell(plain(option.text))
-    shown = type(default) in (int, float, str) and default != ""
-    return f"{text} [default: {default}]" if shown else text
+    """The option's text, with other options that it names as flags."""
+    return plain(
+        re.sub(r"``([a-z_]+)``", lambda found: flag_of(found[1]) if found[1] in _NAMES else found[1], option.text)
+    )
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> Parameter:
