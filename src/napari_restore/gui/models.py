@@ -1,11 +1,11 @@
-"""Model files: which were used last, what each was trained on, and what a dropped one does. No torch."""
+"""Model files: which were used last, and what each was trained on. No torch."""
 
 from __future__ import annotations
 
 import json
 import struct
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,23 +130,3 @@ def trained_on(card: Mapping[str, Any]) -> str:
 def _image(facts: Mapping[str, Any]) -> str:
     shape = " × ".join(str(n) for n in facts.get("shape", ()))
     return f"{facts.get('name', 'an image')} ({shape} {facts.get('axes', '')})".replace("( )", "").strip()
-
-
-def get_model_reader(path: str | Sequence[str]) -> Callable[[str], list[tuple[None]]] | None:
-    """A reader for a model file dropped onto the viewer, or None. It adds no layer: the widget takes the model."""
-    if not isinstance(path, str) and len(path) != 1:
-        return None
-    single = path if isinstance(path, str) else path[0]
-    return take_model if card_of(single) is not None else None
-
-
-def take_model(path: str | Sequence[str]) -> list[tuple[None]]:
-    """Open the widget of the current viewer, and choose the model there. ``[(None,)]`` says "no layer" to napari."""
-    import napari
-
-    from napari_restore.gui.commands import open_restore
-
-    viewer = napari.current_viewer()
-    if viewer is not None:
-        open_restore(viewer).use_model(path if isinstance(path, str) else path[0])
-    return [(None,)]

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import Described
 from napari_restore.sources.locations import without_secrets
+from napari_restore.sources.marks import ZARR_MARKS
 
 HEAD = 4096
 """Bytes of a file that a sniffer may look at."""
@@ -74,8 +75,6 @@ def _holds(*formats: str) -> Callable[[Path, bytes | None], bool]:
 SLICE_FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 """Formats of which a folder can be a stack."""
 
-ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-
 FORMATS: tuple[Format, ...] = (
     # DICOM before TIFF: the preamble of a DICOM file may be that of a TIFF.
     Format("DICOM", _is_dicom, "dicom:open_dicom"),
@@ -89,6 +88,9 @@ FORMATS: tuple[Format, ...] = (
     Format("DICOM series", _holds("DICOM"), "dicom:open_series"),
     Format("folder of slices", _holds(*SLICE_FORMATS), "slices:open_slices"),
 )
+
+_URL_LOADER = "zarrs:open_url"
+"""As in a row: what is behind a URL is a Zarr, whatever its name."""
 
 _SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs")
 
@@ -111,10 +113,7 @@ def open_location(given: str | os.PathLike[str], level: int) -> Described:
         return _open_url(location, level)
     path = Path(location).expanduser()
     format = _format_of(path, *_look(path))
-    module, function = format.loader.split(":")
-    load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
-    described: Described = load(path, level)
-    return described
+    return _load(format.loader, path, level)
 
 
 def recognises(path: object) -> str | None:
@@ -195,6 +194,12 @@ def _open_url(url: str, level: int) -> Described:
             f"{without_secrets(url)}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a "
             "Zarr."
         )
-    from napari_restore.sources.zarrs import open_url
+    return _load(_URL_LOADER, url, level)
 
-    return open_url(url, level)
+
+def _load(loader: str, location: Path | str, level: int) -> Described:
+    """What a loader of this room makes of a path, or of a URL; its module is imported now."""
+    module, function = loader.split(":")
+    load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
+    described: Described = load(location, level)
+    return described
