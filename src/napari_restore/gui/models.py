@@ -12,14 +12,15 @@ from typing import Any
 
 from qtpy.QtCore import QSettings
 
+from napari_restore.core.errors import ModelError
 from napari_restore.gui.remembered import user_settings
 from napari_restore.gui.verbs import DENOISERS
+from napari_restore.store.header import PICTURE, card_in, read_header
 
 _MOST = 8
 """Recent models, at most: as many as a menu shows at a glance."""
 
 _SETTING = "recent models"
-_LONGEST_HEADER = 1 << 24
 _LARGEST_LIST = 3
 """Images that are named one by one."""
 
@@ -90,22 +91,18 @@ class Recent:
 def card_of(path: str | Path) -> Mapping[str, Any] | None:
     """What a model file says of itself, or None where it is no model of ours. Only its header is read.
 
-    ``store.weights`` reads whole models and checks them, but loads torch.
+    Whether it is damaged, or too new, is said when it is loaded.
     """
     try:
-        with Path(path).open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= _LONGEST_HEADER else {}
-        card = json.loads(header["__metadata__"]["napari_restore"])
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return card_in(Path(path), read_header(Path(path)))
+    except ModelError:
         return None
-    return card if isinstance(card, Mapping) else None
 
 
 def picture_of(card: Mapping[str, Any] | None) -> bytes | None:
     """The PNG in a card; None where there is none, or none that is safe to show."""
     try:
-        png = b64decode((card or {}).get("thumbnail", ""), validate=True)
+        png = b64decode((card or {}).get(PICTURE, ""), validate=True)
         width, height = struct.unpack_from(">II", png, len(_PNG))
     except (TypeError, ValueError, struct.error):
         return None
