@@ -14,8 +14,9 @@ from qtpy.QtCore import QSettings, QSize
 from qtpy.QtWidgets import QFileDialog
 
 import napari_restore
+from napari_restore.gui.dropped import get_model_reader
 from napari_restore.gui.restore.actions import Actions
-from napari_restore.gui.restore.models import Known, Recent, card_of, get_model_reader, picture_of, trained_on
+from napari_restore.gui.restore.models import Known, Recent, card_of, picture_of, trained_on
 from napari_restore.gui.tabs import MainWidget, Preferences
 
 
