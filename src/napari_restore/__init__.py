@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 
-from napari_restore.core.version import __version__
+from napari_restore.core.version import __version__ as __version__
 
 _HOME = {
     "open_image": "napari_restore.sources",

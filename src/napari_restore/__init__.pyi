@@ -10,13 +10,12 @@ from napari_restore.api import load_model as load_model
 from napari_restore.api import submit as submit
 from napari_restore.core.events import FileState
 from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.version import __version__ as __version__
 from napari_restore.methods import list_methods as list_methods
 from napari_restore.restoration.result import Restored as Restored
 from napari_restore.sources import open_image as open_image
 from napari_restore.store.model import Model as Model
 from napari_restore.verbs.evaluating import evaluate as evaluate
-
-__version__: str
 
 def denoise(
     image: Any,
