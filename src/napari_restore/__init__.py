@@ -16,7 +16,7 @@ _HOME = {
     "restore": "napari_restore.api",
     "evaluate": "napari_restore.api",
     "load_model": "napari_restore.api",
-    "list_methods": "napari_restore.api",
+    "list_methods": "napari_restore.methods",
     "denoise_events": "napari_restore.api",
     "train_events": "napari_restore.api",
     "restore_events": "napari_restore.api",
@@ -63,7 +63,6 @@ if typing.TYPE_CHECKING:
         estimate_cost,
         estimate_noise,
         evaluate,
-        list_methods,
         load_model,
         restore,
         restore_events,
@@ -75,6 +74,7 @@ if typing.TYPE_CHECKING:
         train,
         train_events,
     )
+    from napari_restore.methods import list_methods
     from napari_restore.sources import open_image
 
 

@@ -21,8 +21,8 @@ from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
+from napari_restore.methods.listed import Listed
 from napari_restore.methods.measuring import constants, noise_levels
-from napari_restore.methods.method import Effort
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine, memory
@@ -52,7 +52,6 @@ __all__ = [
     "estimate_cost",
     "estimate_noise",
     "evaluate",
-    "list_methods",
     "load_model",
     "restore",
     "restore_events",
@@ -342,14 +341,15 @@ def train_events(
         choice = choose(opened, second=bool(_several(second)), target=bool(_several(target)))
         method, config = choice.method, {**choice.config, **config}
         yield Note(f"method {method} was chosen: {choice.reason}")
-    kind = methods.find(method)
-    _check_needs(kind, second=second, target=target)
-    if judges and kind.needs:
+    row = methods.listed(method)
+    kind = row.load()
+    _check_needs(row, second=second, target=target)
+    if judges and row.needs:
         raise RestoreError(
-            f"{kind.label} is judged on held-out pixels of the images it learns from: leave validation out."
+            f"{row.label} is judged on held-out pixels of the images it learns from: leave validation out."
         )
-    level = _level(kind, effort)
-    settled = methods.configure(method, {**level.config, **config} if begun is None else config)
+    _check_effort(effort)
+    settled = methods.configure(method, {**kind.efforts[effort], **config} if begun is None else config)
     partners = kind.partners(
         settled,
         opened,
@@ -358,10 +358,10 @@ def train_events(
             for i in _several(second) or _several(target)
         ],
     )
-    if kind.needs and not partners:
-        raise RestoreError(f"{kind.label} needs {kind.needs[0]}: give one.")
+    if row.needs and not partners:
+        raise RestoreError(f"{row.label} needs {row.needs[0]}: give one.")
     fit = kind.fit_to(settled, opened)
-    budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
+    budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, row.seconds[effort])
     with _BUILDING:
         torch.manual_seed(seed)
         built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
@@ -504,16 +504,18 @@ def estimate_cost(
     if method == "auto":
         choice = choose([opened])
         method, config = choice.method, {**choice.config, **config}
-    kind = methods.find(method)
-    level = _level(kind, effort)
-    fit = kind.fit_to(methods.configure(method, {**level.config, **config}), [opened])
+    row = methods.listed(method)
+    kind = row.load()
+    _check_effort(effort)
+    fit = kind.fit_to(methods.configure(method, {**kind.efforts[effort], **config}), [opened])
     with _BUILDING:
         built = build_method(method, fit.config, spatial=fit.spatial, channels=opened.geometry.length("C"))
     model = Model(method, built.eval(), fit.normalisation or constants(planes_of_channels([opened]), opened.name))
     learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [opened]))
-    learning += pool_bytes([opened], images_apiece=1 + bool(kind.needs))
+    learning += pool_bytes([opened], images_apiece=1 + bool(row.needs))
     restoring, plan = engine.foresee(opened, model, device=device, memory_share=memory_share)
-    budget = None if steps is not None and seconds is None else seconds if seconds is not None else level.seconds
+    usual = row.seconds[effort]
+    budget = None if steps is not None and seconds is None else seconds if seconds is not None else usual
     if plan.device:
         return Cost(
             method, budget, restoring, plan.host, plan.host_limit, max(plan.device, learning), plan.device_limit
@@ -629,15 +631,6 @@ def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | 
 def load_model(path: str | Path) -> Model:
     """Read a model file; it holds numbers only, so reading one never runs anybody's code."""
     return _load_model(path)
-
-
-def list_methods() -> list[dict[str, str]]:
-    """What there is to restore with: name, label, needs and citation."""
-    found = {name: methods.find(name) for name in sorted(methods.names())}
-    return [
-        {"name": name, "label": kind.label, "needs": ", ".join(kind.needs) or "-", "citation": kind.citation}
-        for name, kind in found.items()
-    ]
 
 
 _VERBS: dict[str, Callable[..., Events[Any]]] = {
@@ -771,10 +764,12 @@ def _unless_stopped(events: Events[Model]) -> Events[Model | None]:
         yield event
 
 
-def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: int, config: Mapping[str, Any]) -> None:
+def _check_request(
+    path: Path, model: Model, *, method: str, effort: EffortName, seed: int, config: Mapping[str, Any]
+) -> None:
     """Refuse to go on with a model that was trained with other settings than those asked for now."""
     method = model.name if method == "auto" else method  # what it chose then, it would choose now
-    asked = {"method": method, "seed": seed, **methods.find(method).efforts[effort].config, **config}
+    asked = {"method": method, "seed": seed, **methods.find(method).efforts[effort], **config}
     had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
     for name, value in asked.items():
         left_open = value == "auto" or (name == "psf" and ".." in value)
@@ -785,22 +780,19 @@ def _check_request(path: Path, model: Model, *, method: str, effort: str, seed: 
             )
 
 
-def _level(kind: Any, effort: str) -> Effort:
-    """What an effort means for a method."""
+def _check_effort(effort: str) -> None:
     if effort not in get_args(EffortName):
         raise RestoreError(f"effort {effort!r} is unknown: use {', '.join(get_args(EffortName))}.")
-    level: Effort = kind.efforts[effort]
-    return level
 
 
-def _check_needs(kind: Any, *, second: Any, target: Any) -> None:
+def _check_needs(row: Listed, *, second: Any, target: Any) -> None:
     """Refuse what the method has no use for, and two images to go with one."""
     given = [name for name, images in (("second", second), ("target", target)) if _several(images)]
-    usable = (*kind.needs, *kind.takes)
+    usable = (*row.needs, *row.takes)
     for name in given:
         if name not in usable:
             known = f"the noisy image and a {' or '.join(usable)}" if usable else "the noisy image alone"
-            raise RestoreError(f"{kind.label} learns from {known}: leave {name} out.")
+            raise RestoreError(f"{row.label} learns from {known}: leave {name} out.")
     if len(given) > 1:
         raise RestoreError("second and target are both given: an image has one to go with it. Leave one of them out.")
 
