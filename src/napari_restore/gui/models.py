@@ -13,7 +13,7 @@ from typing import Any
 from qtpy.QtCore import QSettings
 
 from napari_restore.gui.remembered import user_settings
-from napari_restore.gui.verbs import DENOISERS
+from napari_restore.methods import METHODS
 
 _MOST = 8
 """Recent models, at most: as many as a menu shows at a glance."""
@@ -114,9 +114,9 @@ def picture_of(card: Mapping[str, Any] | None) -> bytes | None:
 
 
 def trained_on(card: Mapping[str, Any]) -> str:
-    """Such as ``Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21``; what is not known is left out."""
+    """Such as ``Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21``; what is not known is left out."""
     name = str(card.get("method", ""))
-    label = DENOISERS[name].label.split(":")[0] if name in DENOISERS else name.replace("_", " ").capitalize()
+    label = METHODS[name].label if name in METHODS else name.replace("_", " ").capitalize()
     told = card.get("provenance")
     past = told if isinstance(told, Mapping) else {}
     images = [_image(one) for one in past.get("images", ()) if isinstance(one, Mapping)]
