@@ -74,8 +74,9 @@ def wait(qtbot, widget):
 
 
 def test_a_card_in_words():
-    assert trained_on(card()) == "Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21"
-    assert trained_on({"method": "scale_equivariant"}) == "Scale equivariant"
+    assert trained_on(card()) == "Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21"
+    assert trained_on({"method": "scale_equivariant"}) == "Scale-equivariant imaging"
+    assert trained_on({"method": "one_of_others"}) == "One of others"
     many = card()
     many["provenance"]["images"] *= 7
     assert "on 7 images" in trained_on(many)
@@ -131,7 +132,7 @@ def test_models_saved_and_opened_are_listed_and_restore(qtbot, viewer, widget, e
     monkeypatch.setattr(widget.session.model, "save", lambda p: write_model(p, card()), raising=False)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     widget.buttons.save_button.click()
-    assert recent_of(widget) == ["mine: Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21"]
+    assert recent_of(widget) == ["mine: Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21"]
     widget.buttons.recent_menu.actions()[0].trigger()
     wait(qtbot, widget)
     assert engine.calls[-1][0] == "restore" and str(engine.calls[-1][1]["model"].path) == str(path)

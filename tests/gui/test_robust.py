@@ -6,6 +6,7 @@ import errno
 import gc
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import dask.array as da
@@ -13,21 +14,24 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QPushButton
 
+from napari_restore import methods
 from napari_restore.core.events import Stopped, TileDone
 from napari_restore.gui import layers as layers_room
 from napari_restore.gui import runner as room
+from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.layers import ResultLayer
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.runner import Runner, in_words
 from napari_restore.gui.restore.plot import LossPlot
 from napari_restore.gui.restore.preview import Picture, PreviewPane
 from napari_restore.gui.restore.session import Session
-from napari_restore.gui.restore.verbs import DENOISERS
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
+from napari_restore.methods import METHODS
 from napari_restore.methods.noise2void import Noise2Void
 from napari_restore.store import ome_zarr
 
@@ -509,18 +513,27 @@ def test_nothing_of_ours_holds_the_gui_thread(qtbot, make_napari_viewer_proxy, e
 # The methods offered, and a small screen.
 
 
-def test_the_list_of_denoisers_is_that_of_the_methods():
-    from napari_restore import methods
+def test_the_list_of_denoisers_is_that_of_the_methods(widget):
+    box = widget.method.box
+    denoisers = {name: row for name, row in METHODS.items() if row.does == "denoise"}
+    assert [box.itemData(i) for i in range(box.count())] == ["auto", *denoisers]
+    for i, row in enumerate(denoisers.values(), start=1):
+        assert box.itemText(i).startswith(row.label) and box.itemData(i, Qt.ItemDataRole.ToolTipRole) == row.tip
+        widget.method.box.setCurrentIndex(i)
+        assert widget.method.needs == "".join(row.needs)
+        assert describe_time(row.seconds["thorough"]) in widget.effort.itemText(2)
 
-    for name, denoiser in DENOISERS.items():
-        kind = methods.find("noise2void" if name == "auto" else name)
-        label = denoiser.label.split(":")[0].replace(" ", "").replace("Supervised", "Superviseddenoising")
-        assert name == "auto" or label == kind.label.replace(" ", ""), name
-        assert denoiser.needs == "".join(kind.needs) and denoiser.tip
-        assert {effort: level.seconds for effort, level in kind.efforts.items()} == denoiser.seconds
-    imaging = {"scale_equivariant", "sure", "equivariant_shift", "equivariant_rotation", "css", "supervised"}
-    assert set(methods.METHODS) == imaging | {"finer_planes"} | (set(DENOISERS) - {"auto"}), "each has its place"
-    assert next(iter(DENOISERS)) == "auto"
+
+def test_a_denoiser_of_another_package_is_in_the_list(monkeypatch, viewer, engine):
+    seconds = {"quick": 7, "normal": 8, "thorough": 9}
+    mine = replace(METHODS["noise2void"], label="Mine", tip="For my noise.", seconds=seconds)
+    entry = SimpleNamespace(name="mine", value="made_up:LISTED", load=lambda: mine)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [entry])
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.method.choose("mine")
+    assert widget.method.box.currentText() == "Mine" and widget.method.box.toolTip() == "For my noise."
+    assert "7 s" in widget.effort.itemText(0)
 
 
 def test_the_method_chosen_is_asked_for(qtbot, viewer, widget, engine, stack):

@@ -51,14 +51,3 @@ def test_what_the_progress_bar_says():
     done = TileDone(3, 4, 8, Region((0,), (1,)), 0.1, None)
     assert status_of(done) == Status(0.5, "Restoring, 4 of 8 tiles")
     assert status_of(Note("hello")) is None
-
-
-@pytest.mark.parametrize(
-    ("verb", "method"),
-    [("denoise", "noise2void"), ("super_resolve", "scale_equivariant"), ("deblur", "scale_equivariant")],
-)
-def test_the_effort_takes_as_long_as_the_box_says(verb, method):
-    from napari_restore import methods
-    from napari_restore.gui.restore.verbs import VERBS
-
-    assert {name: effort.seconds for name, effort in methods.find(method).efforts.items()} == VERBS[verb].seconds

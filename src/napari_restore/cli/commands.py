@@ -107,8 +107,17 @@ def info(
 
 
 @app.command()
-def methods(as_json: Json = False) -> None:
-    """List what there is to restore with."""
+def methods(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One of them: what it is and can be set.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List what there is to restore with, or tell of one method what can be set."""
+    if name is not None:
+        from napari_restore.cli.method_help import in_lines, method_facts
+
+        facts = method_facts(name)
+        print(json.dumps(facts, indent=1) if as_json else in_lines(facts))  # noqa: T201
+        return
     from napari_restore import list_methods
 
     rows = list_methods()

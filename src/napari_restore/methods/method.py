@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Effort
+from napari_restore.methods.listed import Listed
+from napari_restore.networks.layout import channels_last
+from napari_restore.networks.unet import fold_batch_norm
 from napari_restore.sources import Image
 
 
@@ -37,14 +42,6 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What one level of effort means for a method."""
-
-    seconds: float
-    config: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Fit:
     """A config settled for the images at hand.
 
@@ -67,18 +64,16 @@ class Fit:
 
 
 class Method(nn.Module):
-    """Base of all methods. A method is this class, a frozen config dataclass, and a row in ``METHODS``.
+    """Base of all methods. A method is this class, a frozen config dataclass, and a row.
 
     Attributes
     ----------
-    label, citation, needs
-        For people: its name, its paper, and what it wants besides the noisy image (``"second"``, ``"target"``).
-    takes
-        What it can use besides the noisy image, and does without.
+    listed
+        Its row in ``METHODS``: label, citation, what it needs, seconds of training.
     Config
         The frozen dataclass of its settings, with ``Annotated`` bounds.
     efforts
-        Budget and settings for ``quick``, ``normal`` and ``thorough``.
+        Settings for ``quick``, ``normal`` and ``thorough``, where they are others than those of ``Config``.
     learning_rate
         At its peak, where the user gives none.
     clip
@@ -91,12 +86,9 @@ class Method(nn.Module):
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     """
 
-    label: ClassVar[str]
-    citation: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
-    takes: ClassVar[tuple[str, ...]] = ()
+    listed: ClassVar[Listed]
     Config: ClassVar[type]
-    efforts: ClassVar[Mapping[str, Effort]]
+    efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]]
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
     weight_decay: ClassVar[float] = 1e-4
@@ -120,6 +112,11 @@ class Method(nn.Module):
     def partners(cls, config: Any, images: Sequence[Image], given: Sequence[Image]) -> Sequence[Image]:
         """What goes with the images while it learns, of those ``given`` as second acquisition or as clean image."""
         return given
+
+    @property
+    def label(self) -> str:
+        """Its name, for people."""
+        return self.listed.label
 
     @property
     def radius(self) -> tuple[int, ...]:
@@ -175,6 +172,12 @@ class Method(nn.Module):
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError
 
-    def for_restoring(self) -> Method:
-        """A copy whose ``restore`` gives the same pixels sooner."""
-        raise NotImplementedError
+    def for_restoring(self) -> Self:
+        """A copy whose ``restore`` gives the same pixels sooner: batch normalisation is folded into the convolutions.
+
+        Its weights lie as the pixels do: otherwise a model from a file would differ in the last bit from the one in
+        memory, and channels_first convolutions take twice the time on a CPU.
+        """
+        clone = channels_last(copy.deepcopy(self))
+        fold_batch_norm(clone)
+        return clone.requires_grad_(False)

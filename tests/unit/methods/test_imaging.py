@@ -91,7 +91,7 @@ def batch_of(image, fit, method, *, seed=5):
     pixels = pixels_of(image, fit, method)
     target = torch.ones(1, 1, *pixels.shape[2:], dtype=torch.bool)
     partner = None
-    if "target" in method.needs:
+    if "target" in method.listed.needs:
         fine = [n * r for n, r in zip(pixels.shape[2:], method.rate, strict=True)]
         partner = torch.randn(*pixels.shape[:2], *fine, generator=generator(seed))
     return Batch(pixels, target, None, partner)
@@ -286,7 +286,7 @@ def test_what_cannot_be_undone_is_refused_on_one_line(given, words):
 
 @pytest.mark.parametrize("shape", [(15, 60), (60, 15), (1, 300)])
 def test_an_image_too_small_is_refused_on_one_line(shape):
-    with pytest.raises(ImageError, match=r"axis [YX] has \d+ pixels.*at least 16.*--axes") as error:
+    with pytest.raises(ImageError, match=r"axis [YX] has \d+ pixels.*at least 16.*`axes`") as error:
         fitted("sure", noisy(shape, "YX"), factor=2)
     assert "\n" not in str(error.value)
 
@@ -399,7 +399,7 @@ def test_noise_of_photons_is_known_to_the_filter_that_undoes_the_blur():
 @pytest.mark.parametrize("name", ["sure", "scale_equivariant", "equivariant_shift", "equivariant_rotation"])
 def test_a_second_acquisition_is_the_target_instead_of_an_estimate_of_the_noise(name, monkeypatch):
     image, fit, method = made(name, "finer")
-    assert "second" in method.takes
+    assert "second" in method.listed.takes
     shaken(method)
     batch = batch_of(image, fit, method)
     second = torch.randn(batch.pixels.shape, generator=generator(9))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import textwrap
 import threading
-import types
 from collections.abc import Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QFocusEvent, QWheelEvent
@@ -34,40 +31,9 @@ from napari_restore.core.events import Event
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.gui.restore.psf_choice import Spin
+from napari_restore.methods.settings import DIGITS, Setting, settings_of
 
-_DIGITS = 4
-_MOST = 1e9
 _TIP_WIDTH = 100
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How one option is shown.
-
-    Attributes
-    ----------
-    name
-        What the verbs call it.
-    kind
-        ``"whole"``, ``"number"`` or ``"numbers"``, ``"choice"`` (of ``choices``), ``"switch"`` or ``"text"``.
-    default
-        Its value where nobody changes it; where there is ``alone``, the number that counting starts from.
-    low, high
-        Limits of its numbers, both allowed.
-    alone
-        What is shown instead of a number where it is left to somebody else, such as ``"from effort"``.
-    tip
-        What it does.
-    """
-
-    name: str
-    kind: Literal["whole", "number", "numbers", "choice", "switch", "text"]
-    default: Any
-    choices: tuple[Any, ...] = ()
-    low: float = -_MOST
-    high: float = _MOST
-    alone: str = ""
-    tip: str = ""
 
 
 TRAINING = (
@@ -89,97 +55,13 @@ TRAINING = (
 """What every method takes, as ``denoise_events`` calls it. No ``tile``: a wrong one is found after training."""
 
 
-def settings_of(method: str) -> tuple[Setting, ...]:
-    """One setting for each field of a method's config that a user can set. Loads the method, and torch with it.
-
-    Left out is what the method settles from the images itself: fields with an empty tuple for a default.
-    """
-    from napari_restore import methods
-
-    kind = methods.find(method)
-    hints, tips = get_type_hints(kind.Config, include_extras=True), explained(kind.Config)
-    found = []
-    for field in dataclasses.fields(kind.Config):
-        factory = field.default_factory
-        default = field.default if factory is dataclasses.MISSING else factory()
-        setting = setting_of(field.name, hints[field.name], default, tip=tips.get(field.name, ""))
-        by_effort = {e: effort.config.get(field.name, default) for e, effort in kind.efforts.items()}
-        if setting is not None and setting.kind in ("whole", "number") and len(set(by_effort.values())) > 1:
-            listed = ", ".join(f"{effort} {value}" for effort, value in by_effort.items())
-            tip = f"{setting.tip} From effort: {listed}.".strip()
-            setting = dataclasses.replace(setting, alone="from effort", tip=tip)
-        if setting is not None:
-            found.append(setting)
-    return tuple(found)
-
-
-def setting_of(name: str, hint: Any, default: Any, *, tip: str = "") -> Setting | None:
-    """How a field of this type is set, or None where a user cannot.
-
-    Parameters
-    ----------
-    hint
-        Its type; limits are ``annotated_types`` in ``Annotated``.
-    """
-    base, low, high = limited(hint)
-    origin, parts = get_origin(base), get_args(base)
-    if origin is Literal:
-        return Setting(name, "choice", default, choices=parts, tip=tip)
-    if origin in (Union, types.UnionType):
-        numbers = [part for part in parts if limited(part)[0] in (int, float)]
-        rest = [part for part in parts if part not in numbers]
-        if len(numbers) != 1 or rest != [Literal["auto"]] or default != "auto":
-            return None
-        number = setting_of(name, numbers[0], 0, tip=tip)
-        return number and dataclasses.replace(number, default=max(number.low, 0), alone="auto")
-    if origin is tuple:
-        inner, low, high = limited(parts[0]) if parts else (None, low, high)
-        return Setting(name, "numbers", default, low=low, high=high, tip=tip) if default and inner is float else None
-    known: dict[Any, Any] = {bool: "switch", int: "whole", float: "number", str: "text"}
-    return Setting(name, known[base], default, low=low, high=high, tip=tip) if base in known else None
-
-
-def limited(hint: Any) -> tuple[Any, float, float]:
-    """A type without its ``Annotated``, and the least and the greatest number it allows."""
-    if get_origin(hint) is not Annotated:
-        return hint, -_MOST, _MOST
-    from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
-
-    base, *given = get_args(hint)
-    step = 1 if base is int else 10.0**-_DIGITS
-    low, high = -_MOST, _MOST
-    for limit in (each for one in given for each in (one if isinstance(one, GroupedMetadata) else (one,))):
-        match limit:
-            case Ge(ge):
-                low = float(ge)  # type: ignore[arg-type]
-            case Gt(gt):
-                low = float(gt) + step  # type: ignore[arg-type]
-            case Le(le):
-                high = float(le)  # type: ignore[arg-type]
-            case Lt(lt):
-                high = float(lt) - step  # type: ignore[arg-type]
-    return base, low, high
-
-
-def explained(config: type) -> dict[str, str]:
-    """What the docstring of a config, and those of its bases, say of each field."""
-    from docstring_parser import DocstringStyle, parse
-
-    said = {}
-    for base in reversed(config.__mro__):
-        for field in parse(base.__dict__.get("__doc__") or "", style=DocstringStyle.NUMPYDOC).params:
-            text = " ".join((field.description or "").replace("``", "").split())
-            said.update(dict.fromkeys(re.split(r",\s*", field.arg_name), text))
-    return said
-
-
 class Number(Spin):
     """A number between limits, or the words for it being left alone, one step below the least."""
 
     def __init__(self, setting: Setting, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._low, self._start, self._whole = setting.low, setting.default, setting.kind == "whole"
-        self.setDecimals(0 if self._whole else _DIGITS)
+        self.setDecimals(0 if self._whole else DIGITS)
         self.setRange(setting.low - bool(setting.alone), setting.high)
         self.setSpecialValueText(setting.alone)
         self.setValue(self.minimum() if setting.alone else setting.default)
@@ -436,7 +318,8 @@ class Advanced(QWidget):  # type: ignore[misc]
     def _add_method_rows(self, settings: Sequence[Setting]) -> None:
         if self._method_rows is None:
             self._method_rows = _Rows(self._take_change)
-            self._add(self._method_rows, [each for each in settings if each.name not in self._elsewhere])
+            here = [each for each in settings if each.name not in self._elsewhere and each.kind in _EDITORS]
+            self._add(self._method_rows, here)
             self._column.addWidget(self._method_rows)
 
     def _add(self, rows: _Rows, settings: Sequence[Setting]) -> None:
@@ -506,7 +389,7 @@ class _Rows(QWidget):  # type: ignore[misc]
         for row, setting in enumerate(settings):
             label, editor = QLabel(setting.name.replace("_", " ").capitalize()), _EDITORS[setting.kind](setting)
             for widget in (label, editor):
-                widget.setToolTip(textwrap.fill(setting.tip, _TIP_WIDTH))
+                widget.setToolTip(textwrap.fill(_told(setting), _TIP_WIDTH))
             editor.setAccessibleName(setting.name)
             editor.changed.connect(partial(self._take, label, editor))
             self._grid.addWidget(label, row, 0)
@@ -517,6 +400,11 @@ class _Rows(QWidget):  # type: ignore[misc]
         """The names of options that are changed are bold."""
         label.setStyleSheet("font-weight: bold;" if _is_changed(editor) else "")
         self.changed.emit()
+
+
+def _told(setting: Setting) -> str:
+    listed = ", ".join(f"{effort} {value}" for effort, value in setting.by_effort.items())
+    return f"{setting.tip} From effort: {listed}.".strip() if listed else setting.tip
 
 
 _NAMES = 124

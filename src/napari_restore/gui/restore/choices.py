@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,13 +22,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.options import Effort
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.restore.verbs import DENOISERS, VERBS, Effort, VerbName
+from napari_restore.gui.restore.verbs import VERBS, VerbName
+from napari_restore.methods import MOST_FINER, listed, rows
 from napari_restore.sources.image import Image
 
-_MOST_PLANES = 8
-"""Planes for one, at most, as the methods have it."""
+_WITH = {"second": ": with a second image", "target": ": with a clean image"}
+"""What the list of methods says of the other image, by what a method needs."""
 
 _FEWEST_PLANES = 4
 """A stack of fewer planes says too little about what lies between them."""
@@ -155,9 +156,10 @@ class MethodChoice(QWidget):  # type: ignore[misc]
     def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = QComboBox()
-        for name, denoiser in DENOISERS.items():
-            self.box.addItem(denoiser.label, name)
-            self.box.setItemData(self.box.count() - 1, denoiser.tip, Qt.ItemDataRole.ToolTipRole)
+        self._rows = {name: row for name, row in rows().items() if row.does == "denoise"}
+        self._add("auto", "Chosen by the noise", "Looks at the noise, takes the method that suits it, and says why.")
+        for name, row in self._rows.items():
+            self._add(name, row.label + "".join(_WITH[need] for need in row.needs), row.tip)
         let_shrink(self.box)
         self.other = LayerChoice(viewer, links, follow=False)
         self._what = QLabel()
@@ -183,7 +185,8 @@ class MethodChoice(QWidget):  # type: ignore[misc]
     @property
     def needs(self) -> Literal["", "second", "target"]:
         """``second`` or ``target``, where the method learns from two images; else nothing."""
-        return DENOISERS[self.method].needs
+        row = self._rows.get(self.method)
+        return row.needs[0] if row is not None and row.needs else ""
 
     def choose(self, method: str) -> None:
         """Choose a method by its name."""
@@ -202,7 +205,7 @@ class MethodChoice(QWidget):  # type: ignore[misc]
         if self.other.layer is None or self.other.layer is layer:
             wanted = "a second acquisition" if self.needs == "second" else "a clean image"
             raise RestoreError(
-                f"{DENOISERS[self.method].label.split(':')[0]} learns from {wanted} besides the layer itself: "
+                f"{self._rows[self.method].label} learns from {wanted} besides the layer itself: "
                 "choose another layer for it, or another method."
             )
         return self.other.layer
@@ -223,8 +226,12 @@ class MethodChoice(QWidget):  # type: ignore[misc]
         """The colour of words about what is wrong."""
         self.words.setStyleSheet(f"color: {error};")
 
+    def _add(self, name: str, label: str, tip: str) -> None:
+        self.box.addItem(label, name)
+        self.box.setItemData(self.box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+
     def _take(self, _: int = 0) -> None:
-        self.box.setToolTip(DENOISERS[self.method].tip)
+        self.box.setToolTip(self.box.currentData(Qt.ItemDataRole.ToolTipRole))
         self._what.setText("Clean image" if self.needs == "target" else "Second image")
         self.other.setToolTip("A layer of the same scene and shape as the image to restore.")
         for widget in (self._what, self.other):
@@ -249,9 +256,9 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
 
     def show_verb(self, verb: VerbName, method: str = "auto") -> None:
         """Say how long each effort trains for this; where the noise decides on the method, how long at most."""
-        denoising = verb == "denoise"
-        lengths: Mapping[Effort, float] = DENOISERS[method].seconds if denoising else VERBS[verb].seconds
-        most = "up to " if denoising and method == "auto" else ""
+        by_noise = method == "auto"
+        lengths = listed(method).seconds if verb == "denoise" and not by_noise else VERBS[verb].seconds
+        most = "up to " if verb == "denoise" and by_noise else ""
         for index, (effort, seconds) in enumerate(lengths.items()):
             self.setItemText(index, f"{effort.capitalize()}: {most}{describe_time(seconds)} of training")
 
@@ -285,7 +292,7 @@ class FactorChoice(QWidget):  # type: ignore[misc]
             "Pixels of the result for one of the image, along each axis.\n"
             "Z only: planes between the planes, for stacks that are coarse along Z."
         )
-        self.planes.setRange(2, _MOST_PLANES)
+        self.planes.setRange(2, MOST_FINER)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
@@ -315,7 +322,7 @@ class FactorChoice(QWidget):  # type: ignore[misc]
         elif index < 0 and image is not None:
             self.box.addItem("Z only", None)
             apart = round(image.geometry.size_of("Z") / image.geometry.size_of("X"))
-            self.planes.setValue(min(max(apart, 2), _MOST_PLANES))
+            self.planes.setValue(min(max(apart, 2), MOST_FINER))
 
     def _take(self, _: int = 0) -> None:
         along_z = self.box.currentData() is None

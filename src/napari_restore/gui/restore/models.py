@@ -14,7 +14,7 @@ from qtpy.QtCore import QSettings
 
 from napari_restore.core.errors import ModelError
 from napari_restore.gui.parts.remembered import user_settings
-from napari_restore.gui.restore.verbs import DENOISERS
+from napari_restore.methods import METHODS
 from napari_restore.store.header import PICTURE, card_in, read_header
 
 _MOST = 8
@@ -111,9 +111,9 @@ def picture_of(card: Mapping[str, Any] | None) -> bytes | None:
 
 
 def trained_on(card: Mapping[str, Any]) -> str:
-    """Such as ``Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21``; what is not known is left out."""
+    """Such as ``Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21``; what is not known is left out."""
     name = str(card.get("method", ""))
-    label = DENOISERS[name].label.split(":")[0] if name in DENOISERS else name.replace("_", " ").capitalize()
+    label = METHODS[name].label if name in METHODS else name.replace("_", " ").capitalize()
     told = card.get("provenance")
     past = told if isinstance(told, Mapping) else {}
     images = [_image(one) for one in past.get("images", ()) if isinstance(one, Mapping)]

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from napari_restore.core.cost import Cost
 from napari_restore.core.events import Event, Preview
 from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.options import Effort
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.extent import Framed, cropped, framed
 from napari_restore.gui.restore.point_spread import PsfRequest, for_method, for_verb
-from napari_restore.gui.restore.verbs import VERBS, Effort, VerbName
+from napari_restore.gui.restore.verbs import VERBS, VerbName
 from napari_restore.sources.image import Image
 
 _IMAGING_METHOD = "scale_equivariant"
