@@ -6,6 +6,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,8 +31,10 @@ from napari_restore.core.events import (
     Trained,
     TrainingStarted,
 )
+from napari_restore.core.options import Training
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.verbs.request import Request, ask
 from napari_restore.verbs.words import asked
@@ -188,6 +193,26 @@ class PretendEngine:
         return result
 
 
+class BriefEngine:
+    """The real engine with a budget of its own; what would go to a temporary folder goes to one of the test."""
+
+    def __init__(self, folder: Path, *, method: str = "auto", **budget) -> None:
+        self._real = package_engine(device="cpu")
+        self._folder, self._method, self._budget = folder, method, budget
+
+    def __getattr__(self, name: str):
+        return getattr(self._real, name)
+
+    def run(self, request, watch):
+        if Training in request.row.groups:
+            own = request.own if self._method == "auto" else replace(request.own, method=self._method)
+            request = replace(request, own=own, training=replace(request.training, **self._budget))
+        if request.row.gives == "image" and request.writing.output is None:
+            output = self._folder / f"{request.image.name} {sum(1 for _ in self._folder.iterdir())}.zarr"
+            request = replace(request, writing=replace(request.writing, output=output))
+        return self._real.run(request, watch)
+
+
 def bound(request: Request) -> dict:
     """What a request says that is not so anyway, once the real verb, and the method where it has settings, take it."""
     said = asked(request)
@@ -207,6 +232,12 @@ def own_settings(tmp_path: Path) -> None:
 @pytest.fixture
 def engine(tmp_path) -> PretendEngine:
     return PretendEngine(tmp_path)
+
+
+@pytest.fixture
+def brief(tmp_path) -> Callable[..., BriefEngine]:
+    """The real engine, as brief as is said."""
+    return partial(BriefEngine, tmp_path)
 
 
 @pytest.fixture

@@ -262,9 +262,9 @@ def test_the_menu_puts_them_on_the_clipboard(qtbot, viewer, engine, tmp_path, mo
         viewer.add_image(data, **arguments)
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Restore")
-    widget.verb.choose("super_resolve")
-    widget.noise.line.setText("3")
-    widget.place.use(tmp_path)
+    widget.form.verb.choose("super_resolve")
+    widget.form.editors["noise"].line.setText("3")
+    widget.form.place.use(tmp_path)
     verb, args, given = run_script(copied(qtbot, widget, "script"), monkeypatch)
     output = str(tmp_path / "my cells_superresolved.ome.zarr")
     sizes = pytest.approx({"Z": 0.5, "Y": 0.25, "X": 0.25})
@@ -276,6 +276,6 @@ def test_the_menu_puts_them_on_the_clipboard(qtbot, viewer, engine, tmp_path, mo
     viewer.layers.selection.active = viewer.layers["nowhere"]
     assert "viewer.layers['nowhere']" in copied(qtbot, widget, "script")
     assert copied(qtbot, widget, "command") == ""
-    assert "is in no file" in widget.messages.toPlainText()
+    assert "is in no file" in widget.outcome.messages.toPlainText()
     viewer.layers.clear()
     assert not widget.buttons.copy_button.isEnabled()

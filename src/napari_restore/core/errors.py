@@ -20,7 +20,7 @@ class OutputError(RestoreError):
 
 
 class OtherRunError(OutputError, ModelError):
-    """What lies there unfinished, an output or a training, was begun from something else: an image, a model, settings."""
+    """What lies there unfinished, an output or a training, was begun from another image, model or settings."""
 
 
 class InterruptedWorkError(RestoreError):

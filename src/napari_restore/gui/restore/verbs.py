@@ -1,4 +1,4 @@
-"""What the widget can do to an image: the verbs of the package, and the words for each. No Qt here."""
+"""The methods in words: what the window says of them. No Qt here."""
 
 from __future__ import annotations
 
@@ -6,68 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-VerbName = Literal["denoise", "super_resolve", "deblur"]
-Effort = Literal["quick", "normal", "thorough"]
+from napari_restore.core.options import Effort
+from napari_restore.verbs import VERBS
 
+SHOWN: tuple[str, ...] = tuple(name for name, row in VERBS.items() if row.loss)
+"""The verbs that have a button."""
 
-@dataclass(frozen=True)
-class Verb:
-    """How one verb is shown.
-
-    Attributes
-    ----------
-    label
-        On its buttons.
-    suffix
-        What a result is called after its image's name.
-    tip
-        What it does.
-    seconds
-        Of training for each effort, as the verb's method has them. Repeated here because asking the methods would
-        load torch in the GUI thread; a test compares them.
-    loss
-        What the curves are.
-    """
-
-    label: str
-    suffix: str
-    tip: str
-    seconds: Mapping[Effort, float]
-    loss: str
-
-
-_FLAT = "When the bold curve is flat, more training gains nothing."
-_IMAGING_LOSS = (
-    "How far the result, measured as the instrument would, is from the image beyond its noise (SURE),\n"
-    f"and how it changes where it should not; in units of the image's variance. {_FLAT}"
-)
-_IMAGING_SECONDS: Mapping[Effort, float] = {"quick": 20, "normal": 55, "thorough": 900}
-
-VERBS: Mapping[VerbName, Verb] = {
-    "denoise": Verb(
-        label="Denoise",
-        suffix="denoised",
-        tip="Train on this image, then restore it into a new layer.",
-        seconds={"quick": 20, "normal": 60, "thorough": 600},
-        loss="Error of the prediction of hidden pixels, in units of the image's variance.\n"
-        "Thin: on the patches of the moment, smoothed. Bold: on pixels kept out of training.\n"
-        f"It levels off at the noise; {_FLAT[0].lower()}{_FLAT[1:]}",
-    ),
-    "super_resolve": Verb(
-        label="Super-resolve",
-        suffix="superresolved",
-        tip="Train on this image, then make its pixels finer in a new layer that lies over it.",
-        seconds=_IMAGING_SECONDS,
-        loss=_IMAGING_LOSS,
-    ),
-    "deblur": Verb(
-        label="Deblur",
-        suffix="deblurred",
-        tip="Train on this image, then undo its blur in a new layer.",
-        seconds=_IMAGING_SECONDS,
-        loss=_IMAGING_LOSS,
-    ),
-}
+_USUAL: Mapping[Effort, float] = {"quick": 20, "normal": 60, "thorough": 600}
+_UNDOING: Mapping[Effort, float] = {"quick": 20, "normal": 55, "thorough": 900}
 
 
 @dataclass(frozen=True)
@@ -89,7 +35,7 @@ class Denoiser:
     label: str
     tip: str
     needs: Literal["", "second", "target"] = ""
-    seconds: Mapping[Effort, float] = field(default_factory=lambda: VERBS["denoise"].seconds)
+    seconds: Mapping[Effort, float] = field(default_factory=lambda: _USUAL)
 
 
 DENOISERS: Mapping[str, Denoiser] = {
@@ -117,3 +63,10 @@ DENOISERS: Mapping[str, Denoiser] = {
     ),
 }
 """Named here because asking the methods for their labels would load torch in the GUI thread."""
+
+
+def seconds_of(method: str) -> Mapping[Effort, float]:
+    """Of training for each effort, as the method has them; a test compares them."""
+    if method in DENOISERS:
+        return DENOISERS[method].seconds
+    return _USUAL if method == "finer_planes" else _UNDOING
