@@ -200,8 +200,8 @@ class MethodChoice(Editor):
         return ""
 
     def suits(self, verb: Verb) -> bool:
-        """For verbs that denoise: the others have methods of their own."""
-        return verb.does == "denoise"
+        """For verbs that denoise: those that undo something have methods of their own."""
+        return verb.does != "undo"
 
     @property
     def needs(self) -> Literal["", "second", "target"]:
