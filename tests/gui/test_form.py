@@ -12,7 +12,7 @@ import pytest
 from napari_restore import gui
 from napari_restore.gui import commands
 from napari_restore.gui.parts.describe import tip_of
-from napari_restore.gui.restore.form import EDITORS
+from napari_restore.gui.restore.editors import EDITORS
 from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import Engine, package_engine
@@ -47,13 +47,13 @@ def test_a_verb_shows_the_editors_of_its_own_options_with_the_one_text_of_each(w
     form.verb.choose(verb)
     options = {option.name: option for option in options_of(verb)}
     own = set(own_of(VERBS[verb]).__dataclass_fields__)
-    for name, editor in form.editors.items():
+    for name, editor in form.editors.by_name.items():
         assert editor.isHidden() is not (name in own and editor.suits(VERBS[verb]))
     for name in (*[name for name in EDITORS if not form.editors[name].isHidden()], "effort", "axes"):
-        label, editor = form._rows[name]
+        label, editor = form.rows.labels[name], form.rows.widgets[name]
         assert label.toolTip() == editor.toolTip() == tip_of(options[name].text) != ""
     for name in ("region", "output"):
-        assert form._rows[name][0].toolTip() == tip_of(options[name].text)
+        assert form.rows.labels[name].toolTip() == tip_of(options[name].text)
 
 
 @pytest.mark.parametrize("verb", SHOWN)

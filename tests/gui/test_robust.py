@@ -67,7 +67,7 @@ def assert_free(widget, *, has_layer: bool = True) -> None:
     assert widget.buttons.run_button.isEnabled() is has_layer
     assert not widget.buttons.stop_button.isEnabled() and widget.buttons.stop_button.text() == "Cancel"
     assert widget.buttons.bar.maximum() == 1000, "it is not busy"
-    assert all(row[1].isEnabled() for name, row in widget.form._rows.items() if name != "axes" or has_layer)
+    assert all(each.isEnabled() for name, each in widget.form.rows.widgets.items() if name != "axes" or has_layer)
 
 
 def begun(qtbot, widget):
@@ -461,7 +461,7 @@ def watch(monkeypatch):
     timed(LossPlot, "add")
     for owner, names in (
         (RestoreWidget, ("_show_state", "_scroll_down", "run")),
-        (Form, ("request", "allow", "_take_verb", "_take_change", "_take_layer", "_take_image")),
+        (Form, ("request", "allow", "_take_verb", "_take_change", "_take_image")),
         (Subject, ("_describe", "take_layer")),
         (Outcome, ("_begin", "_compare")),
     ):

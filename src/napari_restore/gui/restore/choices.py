@@ -283,6 +283,8 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
 class FactorChoice(Editor):
     """How much finer the pixels become: in the plane, or from plane to plane of a stack."""
 
+    grows = False
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = QComboBox()

@@ -20,11 +20,14 @@ class Editor(QWidget):  # type: ignore[misc]
     ----------
     changed
         Signal: something else is asked for, or known to be wrong.
+    grows
+        Whether it may become higher: its name then stays at its top.
     finer
         So many times finer along Y and X will the pixels of the result be.
     """
 
     changed = Signal()
+    grows = True
     finer = 1
 
     @property

@@ -38,10 +38,10 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
     Attributes
     ----------
     said
-        Signal: what to do next, in words.
+        Signal: what to do next, in words, and their level.
     """
 
-    said = Signal(str)
+    said = Signal(str, str)
 
     def __init__(self, viewer: Any, links: Links, over: Callable[[], Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +99,7 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
             self._viewer.layers.selection.active = shapes
             shapes.mode = "add_rectangle"
         if not len(shapes.data):
-            self.said.emit(f"Draw a rectangle in the layer {shapes.name}, then start.")
+            self.said.emit(f"Draw a rectangle in the layer {shapes.name}, then start.", "info")
 
     def _forget(self, event: Any = None) -> None:
         if self.extent == "drawn" and drawing(self._viewer) is None:
