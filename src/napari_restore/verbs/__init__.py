@@ -12,6 +12,7 @@ from typing import Any, Literal
 from napari_restore.core.options import Computing, Opening, Restoring, Training, Writing
 
 Gives = Literal["image", "model", "folder"]
+Does = Literal["denoise", "undo"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Verb:
         What the function calls its first argument, and the option that may be given as the second without its name.
     loss
         What the curves of its training are, for the window; empty for verbs that it has no button for.
+    does
+        Whether it takes the noise away, with a method that is chosen, or undoes what the instrument did, with its own.
     """
 
     label: str
@@ -59,6 +62,7 @@ class Verb:
     first: Literal["image", "images"] = "image"
     second: str = ""
     loss: str = ""
+    does: Does = "denoise"
 
 
 _WHOLE = (Opening, Training, Computing, Restoring, Writing)
@@ -94,6 +98,7 @@ VERBS: dict[str, Verb] = {
         groups=_WHOLE,
         suffix="superresolved",
         loss=_IMAGING_LOSS,
+        does="undo",
     ),
     "deblur": Verb(
         label="Deblur",
@@ -104,6 +109,7 @@ VERBS: dict[str, Verb] = {
         groups=_WHOLE,
         suffix="deblurred",
         loss=_IMAGING_LOSS,
+        does="undo",
     ),
     "train": Verb(
         label="Train",

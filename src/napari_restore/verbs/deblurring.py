@@ -34,10 +34,15 @@ class Deblur:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def settled_method(self) -> str:
+        """The method, whether it was asked for or not."""
+        return self.method if self.method != "auto" else "scale_equivariant"
+
     def lesson(self) -> tuple[str, dict[str, Any]]:
         """The method, and what this verb asks of it; a PSF's file is read."""
         config = {"noise": noise_level(self.noise), "psf": psf_text(self.psf)}
-        return self.method if self.method != "auto" else "scale_equivariant", config
+        return self.settled_method, config
 
 
 def noise_level(given: float | str) -> float | Literal["auto"]:

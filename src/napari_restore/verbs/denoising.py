@@ -23,6 +23,11 @@ class Denoise:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def settled_method(self) -> str:
+        """The method, or ``auto`` where the image decides."""
+        return self.method
+
     def lesson(self) -> tuple[str, dict[str, Any]]:
         """The method, and what this verb asks of it."""
         return self.method, {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_restore import methods
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
@@ -140,7 +140,7 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
 
     Raises
     ------
-    RestoreError
+    OtherRunError
         With the setting that differs.
     """
     method, asked = request.own.lesson()
@@ -151,7 +151,7 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
     for name, value in wanted.items():
         left_open = value == "auto" or (name == "psf" and ".." in value)
         if str(had.get(name)) != str(value) and not left_open:
-            raise RestoreError(
+            raise OtherRunError(
                 f"the unfinished {path.name} was begun with {name} {had.get(name)}, this run has {value}: use the same "
                 "again, or `overwrite` it."
             )

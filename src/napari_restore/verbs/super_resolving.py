@@ -43,11 +43,17 @@ class SuperResolve:
         """The factor for each axis that is named."""
         return dict(self.factor) if isinstance(self.factor, Mapping) else {"Y": self.factor, "X": self.factor}
 
+    @property
+    def settled_method(self) -> str:
+        """The method, whether it was asked for or not."""
+        if self.method != "auto":
+            return self.method
+        finer = {axis for axis, n in self.by_axis.items() if n > 1}
+        return "finer_planes" if finer == {"Z"} and self.psf is None else "scale_equivariant"
+
     def lesson(self) -> tuple[str, dict[str, Any]]:
         """The method, and what this verb asks of it; a PSF's file is read."""
-        finer = {axis for axis, n in self.by_axis.items() if n > 1}
-        usual = "finer_planes" if finer == {"Z"} and self.psf is None else "scale_equivariant"
         config: dict[str, Any] = {"factor": self.by_axis, "noise": noise_level(self.noise)}
         if self.psf is not None:
             config["psf"] = psf_text(self.psf)
-        return self.method if self.method != "auto" else usual, config
+        return self.settled_method, config

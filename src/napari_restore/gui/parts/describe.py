@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from napari_restore.core.events import (
@@ -12,10 +15,14 @@ from napari_restore.core.events import (
     Trained,
     TrainingStarted,
 )
+from napari_restore.core.explained import plain
 from napari_restore.core.geometry import SPATIAL
 from napari_restore.sources.image import Image
 
 _UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
+_TIP_WIDTH = 100
+"""Letters in a line of a tooltip."""
+
 _KINDS = {"u": "", "i": " signed", "f": " float"}
 
 
@@ -62,9 +69,42 @@ def describe_time(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def for_widget(note: str) -> str:
-    """A note in the words of the widget: it has a box where Python has an option."""
-    return note.replace("`axes` overrides", "type over them above")
+IN_WINDOW: Mapping[str, str] = {
+    "axes": "the Axes box",
+    "channel": "a layer of that channel alone",
+    "model": "Restore with…",
+    "save_model": "Save model…",
+    "start": "a model file",
+    "output": "another folder under Result",
+    "overwrite": "the box Overwrite in the tab Batch",
+    "resume": "another run",
+    "second": "a second image",
+    "target": "a clean image",
+    "method": "Method",
+    "effort": "Effort",
+    "psf": "PSF",
+    "factor": "Factor",
+    "noise": "the Noise box",
+    "region": "the part under What",
+    "seconds": "Seconds under Advanced",
+    "steps": "Steps under Advanced",
+    "seed": "Seed under Advanced",
+    "precision": "Precision under Advanced",
+    "device": "the device under File ▸ Preferences",
+    "memory_share": "the memory share under File ▸ Preferences",
+}
+"""Where the window has what a script calls by these names."""
+
+
+def for_widget(message: str) -> str:
+    """A message with the options that it names in backticks in the words of the window."""
+    message = message.replace("`axes` overrides", "type over them above")
+    return re.sub(r"`([a-z_]+)`", lambda found: IN_WINDOW.get(found[1], found[1].replace("_", " ")), message)
+
+
+def tip_of(text: str) -> str:
+    """What is said of an option, as a tooltip: plain, in lines."""
+    return textwrap.fill(for_widget(plain(text)), _TIP_WIDTH)
 
 
 def status_of(event: Event) -> Status | None:

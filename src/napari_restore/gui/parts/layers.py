@@ -15,13 +15,12 @@ from napari.utils.transforms import Affine
 from napari_restore.core.events import RestorationStarted
 from napari_restore.core.geometry import AXES
 from napari_restore.core.region import Region
-from napari_restore.gui.restore.extent import Framed
 from napari_restore.sources.image import Image
 
 _LARGEST_PLANE = 4096
 """Pixels along Y or X above which a finished result is shown as a pyramid; below, level 0 is quick and exact in 3-D."""
 
-_PART = "_part"
+PART = "_part"
 """Ends the names of results that are of a part of the image."""
 
 _LEAST_PAUSE = 0.3
@@ -78,17 +77,25 @@ class ResultLayer:
 
     It copies the raw layer's place in the world when it is made, so that the raw layer may be deleted meanwhile.
     A result layer that the user deletes stays deleted.
+
+    Parameters
+    ----------
+    part
+        What is restored of the image; all of it where not given.
     """
 
-    def __init__(self, viewer: Any, raw: Any, image: Image) -> None:
+    def __init__(self, viewer: Any, raw: Any, image: Image, *, part: Region | None = None) -> None:
         self._viewer = viewer
         self._raw = raw
         self._image = image
         self._name = raw.name
         self._looks = looks_of(raw)
+        self._part = part
         self._place = Place.of(raw, image)
+        if part is not None:
+            self._place = self._place.part(part, image)
+            self._looks["translate"] = self._place.translate
         self._centred: Mapping[str, bool] = {}
-        self._framed: Framed | None = None
         self._cost = 0.0
         self._drawn = 0.0
         self.layer: Any = None
@@ -104,19 +111,13 @@ class ResultLayer:
         """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
         return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
 
-    def frame(self, framed: Framed) -> None:
-        """The file will hold a part of the image and what surrounds it; the part alone is shown, in its place."""
-        self._framed = framed
-        self._place = self._place.part(framed.part, self._image)
-        self._looks["translate"] = self._place.translate
-
     def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
         """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
 
         ``started`` says how the result is called, and where its pixels lie if there are more of them than in the image.
         """
         if started is not None:
-            self._looks["name"] = f"{self._name}_{started.suffix}" + (_PART if self._framed is not None else "")
+            self._looks["name"] = f"{self._name}_{started.suffix}" + (PART if self._part is not None else "")
             self._centred = dict(zip(self._image.axes, started.centred, strict=False))
         import zarr
 
@@ -141,7 +142,7 @@ class ResultLayer:
             self._show(levels[0])
         if not self.shown:
             return
-        arranged = [self._arranged(level) for level in levels[: 1 if self._framed is not None else None]]
+        arranged = [self._arranged(level) for level in levels]
         if len(arranged) > 1 and max(arranged[0].shape[self._place.axes.index(a)] for a in "YX") > _LARGEST_PLANE:
             self._swap(arranged)
         else:
@@ -156,7 +157,7 @@ class ResultLayer:
 
     def _show(self, array: Any) -> None:
         data = self._arranged(array)
-        shape = self._image.shape if self._framed is None else self._framed.part.shape
+        shape = self._image.shape if self._part is None else self._part.shape
         rate = {axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, shape, strict=True)}
         if max(rate.values()) > 1:
             self._looks |= self._place.refined(rate, self._centred)
@@ -166,14 +167,7 @@ class ResultLayer:
 
     def _arranged(self, array: Any) -> Any:
         """The file's array as the layer shows it."""
-        whole = arrange(array, self._image, rgb=self._looks["rgb"])
-        if self._framed is None or self._framed.read == self._framed.part:
-            return whole
-        rate = [fine // raw for fine, raw in zip(whole.shape, self._framed.read.shape, strict=True)]
-        import dask.array as da
-
-        lazy = whole if isinstance(whole, da.Array) else da.from_array(whole, chunks=whole.chunks)
-        return lazy[self._framed.inner.scale(rate).slices]
+        return arrange(array, self._image, rgb=self._looks["rgb"])
 
     def _swap(self, levels: Sequence[Any]) -> None:
         """A layer cannot become multiscale: put another one in its place, as the user has set it up."""

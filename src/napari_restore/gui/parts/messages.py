@@ -9,6 +9,8 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QSizePolicy, QTextBrowser, QWidget
 
+from napari_restore.gui.parts.describe import for_widget
+
 Level = Literal["info", "warning", "error"]
 
 _SIGNS: dict[Level, str] = {"info": "", "warning": "⚠ ", "error": "✖ "}
@@ -36,7 +38,7 @@ class Messages(QTextBrowser):  # type: ignore[misc]
         self._colours = {"info": "", "warning": warning, "error": error}
 
     def say(self, text: str, level: Level = "info") -> None:
-        """Add a line."""
+        """Add a line; options that it names in backticks are said in the words of the window."""
         colour = f' style="color:{self._colours[level]}"' if self._colours[level] else ""
-        self.append(f"<span{colour}>{_SIGNS[level]}{html.escape(text)}</span>")
+        self.append(f"<span{colour}>{_SIGNS[level]}{html.escape(for_widget(text))}</span>")
         self.moveCursor(QTextCursor.MoveOperation.End)

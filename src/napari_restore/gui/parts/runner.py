@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Failed
+from napari_restore.gui.parts.describe import for_widget
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Runner(QObject):  # type: ignore[misc]
 
     The generator is made, advanced and closed in its own thread. Events wait in a queue that a timer empties
     in the GUI thread, so that a fast worker never floods the event loop. No exception leaves the thread: it
-    becomes the ``failure`` of ``ended``.
+    becomes the ``failure`` of ``ended``, in the words of the window.
 
     Attributes
     ----------
@@ -141,7 +142,7 @@ def _run(start: Start, stop: threading.Event, mail: SimpleQueue[Any]) -> Ended:
             except StopIteration as end:
                 return Ended(end.value, None)
     except RestoreError as error:
-        return Ended(None, Failed(type(error).__name__, str(error)))
+        return Ended(None, Failed(type(error).__name__, for_widget(str(error))))
     except BaseException as error:  # noqa: BLE001  nothing may leave a worker: napari loses it, or aborts
         _log.exception("the work failed")
         return Ended(None, Failed(type(error).__name__, in_words(error)))

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.describe import Status
 from napari_restore.gui.restore.models import Known
-from napari_restore.gui.restore.verbs import VERBS, VerbName
+from napari_restore.verbs import VERBS
 
 State = Literal["idle", "running", "stopping"]
 
@@ -44,6 +44,7 @@ class Actions(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.words = QLabel()
         self.bar = Bar()
+        self._tip = ""
         self.run_button = _button("", "", self.run)
         self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
         self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
@@ -55,11 +56,10 @@ class Actions(QWidget):  # type: ignore[misc]
         self._fill_menu()
         self._fill_copy_menu()
         self._lay_out()
-        self.show_verb("denoise")
         self.show_state("idle", has_layer=False, has_model=False)
         self.show_status(Status(0.0, "Ready"))
 
-    def show_verb(self, verb: VerbName) -> None:
+    def show_verb(self, verb: str) -> None:
         """Say what the main button does."""
         self.run_button.setText(VERBS[verb].label)
         self._tip = VERBS[verb].tip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt, Signal
@@ -25,9 +26,11 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.options import Effort
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.restore.verbs import VERBS, VerbName
-from napari_restore.methods import MOST_FINER, listed, rows
+from napari_restore.gui.restore.editor import Editor
+from napari_restore.gui.restore.verbs import SHOWN, seconds_of
+from napari_restore.methods import MOST_FINER, rows
 from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS, Verb
 
 _WITH = {"second": ": with a second image", "target": ": with a clean image"}
 """What the list of methods says of the other image, by what a method needs."""
@@ -37,7 +40,7 @@ _FEWEST_PLANES = 4
 
 
 class VerbChoice(QWidget):  # type: ignore[misc]
-    """Denoise, super-resolve or deblur: one button each, one of them down.
+    """A button for each verb that makes an image of one, and one of them down.
 
     Attributes
     ----------
@@ -49,23 +52,23 @@ class VerbChoice(QWidget):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.buttons: dict[VerbName, QPushButton] = {}
-        self.verb: VerbName = "denoise"
+        self.buttons: dict[str, QPushButton] = {}
+        self.verb = SHOWN[0]
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         group = QButtonGroup(self)
-        for name, verb in VERBS.items():
-            button = QPushButton(verb.label)
+        for name in SHOWN:
+            button = QPushButton(VERBS[name].label)
             button.setCheckable(True)
-            button.setToolTip(verb.tip)
+            button.setToolTip(VERBS[name].tip)
             button.clicked.connect(partial(self._take, name))
             group.addButton(button)
             row.addWidget(button, 1)
             self.buttons[name] = button
         self.buttons[self.verb].setChecked(True)
 
-    def choose(self, verb: VerbName) -> None:
+    def choose(self, verb: str) -> None:
         """Press a button."""
         self.buttons[verb].setChecked(True)
         self._take(verb)
@@ -74,7 +77,7 @@ class VerbChoice(QWidget):  # type: ignore[misc]
         """Show which one is down."""
         self.setStyleSheet(f"QPushButton:checked {{ background-color: {accent}; color: {text}; font-weight: bold; }}")
 
-    def _take(self, verb: VerbName, checked: bool = True) -> None:
+    def _take(self, verb: str, checked: bool = True) -> None:
         if verb != self.verb:
             self.verb = verb
             self.chosen.emit(verb)
@@ -142,19 +145,21 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
             self.chosen.emit(self.layer)
 
 
-class MethodChoice(QWidget):  # type: ignore[misc]
+class MethodChoice(Editor):
     """Which method denoises; where it learns from two images, also the layer of the other one.
 
-    Attributes
+    Parameters
     ----------
-    changed
-        Signal: the method or the other layer is another one.
+    opened
+        Opens a layer, as the user has named its axes.
     """
 
-    changed = Signal()
-
-    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, viewer: Any, links: Links, opened: Callable[[Any], Image], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
+        self._opened = opened
+        self._layer: Any = None
         self.box = QComboBox()
         self._rows = {name: row for name, row in rows().items() if row.does == "denoise"}
         self._add("auto", "Chosen by the noise", "Looks at the noise, takes the method that suits it, and says why.")
@@ -174,25 +179,44 @@ class MethodChoice(QWidget):  # type: ignore[misc]
         grid.addWidget(self.other, 1, 1)
         grid.addWidget(self.words, 2, 0, 1, 2)
         self.box.currentIndexChanged.connect(self._take)
-        self.other.chosen.connect(lambda _: self.changed.emit())
+        self.other.chosen.connect(lambda _: self._tell())
         self._take()
 
     @property
-    def method(self) -> str:
+    def value(self) -> str:
         """The name of the method, or ``auto``."""
         return str(self.box.currentData())
 
     @property
+    def more(self) -> dict[str, Any]:
+        """The other image, where the method learns from two."""
+        return {self.needs: self._opened(self.partner)} if self.needs else {}
+
+    @property
+    def wrong(self) -> str:
+        """That the other layer is missing."""
+        try:
+            _ = self.partner
+        except RestoreError as error:
+            return str(error)
+        return ""
+
+    def suits(self, verb: Verb) -> bool:
+        """For verbs that denoise: those that undo something have methods of their own."""
+        return verb.does != "undo"
+
+    @property
     def needs(self) -> Literal["", "second", "target"]:
         """``second`` or ``target``, where the method learns from two images; else nothing."""
-        row = self._rows.get(self.method)
+        row = self._rows.get(self.value)
         return row.needs[0] if row is not None and row.needs else ""
 
     def choose(self, method: str) -> None:
         """Choose a method by its name."""
         self.box.setCurrentIndex(self.box.findData(method))
 
-    def partner(self, layer: Any) -> Any:
+    @property
+    def partner(self) -> Any:
         """The layer of the other image, or None where the method learns from one.
 
         Raises
@@ -202,24 +226,20 @@ class MethodChoice(QWidget):  # type: ignore[misc]
         """
         if not self.needs:
             return None
-        if self.other.layer is None or self.other.layer is layer:
+        if self.other.layer is None or self.other.layer is self._layer:
             wanted = "a second acquisition" if self.needs == "second" else "a clean image"
             raise RestoreError(
-                f"{self._rows[self.method].label} learns from {wanted} besides the layer itself: "
+                f"{self._rows[self.value].label} learns from {wanted} besides the layer itself: "
                 "choose another layer for it, or another method."
             )
         return self.other.layer
 
-    def suit(self, layer: Any) -> None:
+    def show_layer(self, layer: Any) -> None:
         """Another layer is to be restored: it cannot be the other image too, and what is wrong is said."""
+        self._layer = layer
         if self.needs and self.other.layer is layer:
             self.other.choose_besides(layer)
-        try:
-            self.partner(layer)
-        except RestoreError as error:
-            self.words.setText(str(error))
-        else:
-            self.words.clear()
+        self.words.setText(self.wrong)
         self.words.setVisible(bool(self.words.text()) and layer is not None)
 
     def set_colours(self, *, error: str) -> None:
@@ -236,6 +256,10 @@ class MethodChoice(QWidget):  # type: ignore[misc]
         self.other.setToolTip("A layer of the same scene and shape as the image to restore.")
         for widget in (self._what, self.other):
             widget.setVisible(bool(self.needs))
+        self._tell()
+
+    def _tell(self) -> None:
+        self.show_layer(self._layer)
         self.changed.emit()
 
 
@@ -244,22 +268,16 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        for effort in VERBS["denoise"].seconds:
+        for effort in get_args(Effort):
             self.addItem(effort, effort)
-        self.show_verb("denoise")
+        self.show_method("auto")
         self.setCurrentIndex(self.findData("normal"))
         let_shrink(self)
-        self.setToolTip(
-            "How long the network learns before it restores, and how large it is.\n"
-            "Longer is better, by less and less. Writing the result takes its time on top."
-        )
 
-    def show_verb(self, verb: VerbName, method: str = "auto") -> None:
-        """Say how long each effort trains for this; where the noise decides on the method, how long at most."""
-        by_noise = method == "auto"
-        lengths = listed(method).seconds if verb == "denoise" and not by_noise else VERBS[verb].seconds
-        most = "up to " if verb == "denoise" and by_noise else ""
-        for index, (effort, seconds) in enumerate(lengths.items()):
+    def show_method(self, method: str) -> None:
+        """Say how long each effort trains; where the noise decides on the method, how long at most."""
+        most = "up to " if method == "auto" else ""
+        for index, (effort, seconds) in enumerate(seconds_of(method).items()):
             self.setItemText(index, f"{effort.capitalize()}: {most}{describe_time(seconds)} of training")
 
     @property
@@ -269,16 +287,10 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
         return effort
 
 
-class FactorChoice(QWidget):  # type: ignore[misc]
-    """How much finer the pixels become: in the plane, or from plane to plane of a stack.
+class FactorChoice(Editor):
+    """How much finer the pixels become: in the plane, or from plane to plane of a stack."""
 
-    Attributes
-    ----------
-    changed
-        Signal: the factor is another one.
-    """
-
-    changed = Signal()
+    grows = False
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -288,10 +300,6 @@ class FactorChoice(QWidget):  # type: ignore[misc]
         for n in (2, 3, 4):
             self.box.addItem(f"{n} × finer in Y and X", n)
         let_shrink(self.box)
-        self.box.setToolTip(
-            "Pixels of the result for one of the image, along each axis.\n"
-            "Z only: planes between the planes, for stacks that are coarse along Z."
-        )
         self.planes.setRange(2, MOST_FINER)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -303,17 +311,17 @@ class FactorChoice(QWidget):  # type: ignore[misc]
         self._take()
 
     @property
-    def factor(self) -> int | dict[str, int]:
+    def value(self) -> int | dict[str, int]:
         """As ``super_resolve`` takes it."""
         chosen: int | None = self.box.currentData()
         return chosen if chosen is not None else {"Z": self.planes.value()}
 
     @property
-    def in_plane(self) -> int:
+    def finer(self) -> int:  # type: ignore[override]
         """Along Y and X."""
         return self.box.currentData() or 1
 
-    def show_image(self, image: Image | None) -> None:
+    def show_image(self, image: Image | None, *, finer: int) -> None:
         """Offer Z for stacks alone, at first so often that voxels become cubes."""
         planes = image.geometry.length("Z") if image is not None else 1
         index = self.box.findText("Z only")

@@ -13,8 +13,8 @@ from napari_restore.core.events import Event
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.runner import Ended, Runner, Start
-from napari_restore.gui.restore.work import Engine, Wish, trained_with
-from napari_restore.sources.image import Image
+from napari_restore.gui.restore.work import Engine, resolved
+from napari_restore.verbs.request import Request
 
 _SETTLES_MS = 700
 """Settings are changed several at a time: only then is it worth a second of the processor."""
@@ -28,12 +28,10 @@ class CostLine(QLabel):  # type: ignore[misc]
     engine
         What knows.
     asked
-        Gives the image and what is wanted of it, or None while that is not settled.
+        Gives the very request that would run, or None while that is not settled.
     """
 
-    def __init__(
-        self, engine: Engine, asked: Callable[[], tuple[Image, Wish] | None], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, asked: Callable[[], Request | None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine, self._asked = engine, asked
         self._colour, self._allowed, self._stale = "", True, False
@@ -77,7 +75,7 @@ class CostLine(QLabel):  # type: ignore[misc]
         if not self._allowed:
             return
         asked = self._asked()
-        self._stale = asked is not None and not self._runner.start(_estimating(self._engine, *asked))
+        self._stale = asked is not None and not self._runner.start(_estimating(self._engine, asked))
         if asked is None:
             self._say("")
         elif self._stale:
@@ -108,10 +106,9 @@ def cost_words(cost: Cost) -> str:
     return f"About {', '.join(parts)}; {memory}"
 
 
-def _estimating(engine: Engine, image: Image, wish: Wish) -> Start:
+def _estimating(engine: Engine, request: Request) -> Start:
     def start(stop: threading.Event) -> Generator[Event, None, Cost]:
         yield from ()
-        method, config = trained_with(wish)
-        return engine.estimate_cost(image, method, effort=wish.effort, **config)
+        return engine.estimate(resolved(request))
 
     return start

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any, Literal
 
@@ -26,27 +25,6 @@ DRAWN = "region to restore"
 """What the layer to draw in is called, where the viewer has none."""
 
 
-@dataclass(frozen=True)
-class Framed:
-    """A part is restored with what surrounds it, so that it becomes what it would be within the whole.
-
-    Attributes
-    ----------
-    read
-        Of the image: what is read and restored.
-    part
-        Of the image: what is shown of it; inside ``read``.
-    """
-
-    read: Region
-    part: Region
-
-    @property
-    def inner(self) -> Region:
-        """The part, within what is read."""
-        return self.part.relative_to(self.read.start)
-
-
 class ExtentChoice(QComboBox):  # type: ignore[misc]
     """Everything, the plane in view, or the box around the shapes of a Shapes layer.
 
@@ -60,10 +38,10 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
     Attributes
     ----------
     said
-        Signal: what to do next, in words.
+        Signal: what to do next, in words, and their level.
     """
 
-    said = Signal(str)
+    said = Signal(str, str)
 
     def __init__(self, viewer: Any, links: Links, over: Callable[[], Any], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -121,7 +99,7 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
             self._viewer.layers.selection.active = shapes
             shapes.mode = "add_rectangle"
         if not len(shapes.data):
-            self.said.emit(f"Draw a rectangle in the layer {shapes.name}, then start.")
+            self.said.emit(f"Draw a rectangle in the layer {shapes.name}, then start.", "info")
 
     def _forget(self, event: Any = None) -> None:
         if self.extent == "drawn" and drawing(self._viewer) is None:
@@ -206,31 +184,3 @@ def _to_region(image: Image, layer: Any, box: Sequence[tuple[float, float]]) -> 
         start.append(first)
         stop.append(max(ceil(high + 0.5), first + 1))
     return Region(tuple(start), tuple(stop)).clip(image.shape)
-
-
-def framed(part: Region, image: Image, method: Any) -> Framed:
-    """What has to be read around a part for its pixels to become those of the whole image's result.
-
-    It reaches as far as the method looks, and begins on its grid, as the tiles of the whole do.
-    """
-    radius = dict(zip(method.spatial, method.radius, strict=True))
-    grid = dict(zip(method.spatial, method.grid, strict=True))
-    start, stop = [], []
-    for axis, n, a, b in zip(image.axes, image.shape, part.start, part.stop, strict=True):
-        far, step = radius.get(axis, 0), grid.get(axis, 1)
-        start.append(max(a - far, 0) // step * step)
-        stop.append(min(-(-(b + far) // step) * step, n))
-    return Framed(Region(tuple(start), tuple(stop)), part)
-
-
-def cropped(image: Image, region: Region) -> Image:
-    """A part of an image as an image, read where it lies, and at its place in the world."""
-    geometry = image.geometry
-    first = zip(geometry.origin, region.start, geometry.pixel_size, strict=True)
-    origin = tuple(o + s * size for o, s, size in first)
-    return replace(
-        image,
-        geometry=replace(geometry, shape=region.shape, origin=origin),
-        chunks=tuple(min(c, n) for c, n in zip(image.chunks, region.shape, strict=True)),
-        reader=lambda wanted: image.read(wanted.shift(region.start)),
-    )

@@ -8,12 +8,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.work import Engine
 from napari_restore.sources.image import Image
 
@@ -26,24 +26,14 @@ class Estimated:
     words: str
 
 
-class NoiseChoice(QWidget):  # type: ignore[misc]
-    """``auto`` or a standard deviation, a button that estimates one, and a sentence about it.
-
-    Attributes
-    ----------
-    changed
-        Signal: another noise level is wanted, or an estimate has begun or ended.
-    wanted
-        Signal: the button was clicked; ``estimate`` is to be called with the image.
-    """
-
-    changed = Signal()
-    wanted = Signal()
+class NoiseChoice(Editor):
+    """``auto`` or a standard deviation, a button that estimates one, and a sentence about it."""
 
     def __init__(self, engine: Engine, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine = engine
         self._colour = ""
+        self._image: Image | None = None
         self._asked: Image | None = None
         self._found = ""
         self.line = QLineEdit("auto")
@@ -52,11 +42,11 @@ class NoiseChoice(QWidget):  # type: ignore[misc]
         self._estimator = Runner(self)
         self._lay_out()
         self.line.textChanged.connect(self._take)
-        self.button.clicked.connect(lambda _: self.wanted.emit())
+        self.button.clicked.connect(lambda _: self.estimate())
         self._estimator.ended.connect(self._show)
 
     @property
-    def noise(self) -> float | Literal["auto"]:
+    def value(self) -> float | Literal["auto"]:
         """As the verbs take it.
 
         Raises
@@ -80,16 +70,20 @@ class NoiseChoice(QWidget):  # type: ignore[misc]
         """Whether an estimate is being made."""
         return self._estimator.running
 
-    def estimate(self, image: Image) -> None:
+    def estimate(self) -> None:
         """Look at the image in a thread, then put the number into the box and say what was found."""
-        if self._estimator.start(_estimating(self._engine, image)):
-            self._asked = image
+        if self._image is not None and self._estimator.start(_estimating(self._engine, self._image)):
+            self._asked = self._image
             self.words.setStyleSheet("")
             self.words.setText("Looking at the flat parts of the image …")
             self.words.show()
             self.button.setEnabled(False)
 
-    def forget(self) -> None:
+    def show_image(self, image: Image | None, *, finer: int) -> None:
+        """What will be estimated."""
+        self._image = image
+
+    def show_layer(self, layer: Any) -> None:
         """Another image is chosen: what was found does not hold for it. What the user has written stays."""
         self._asked = None
         if self.line.text() == self._found:
@@ -106,7 +100,7 @@ class NoiseChoice(QWidget):  # type: ignore[misc]
 
     def _take(self) -> None:
         try:
-            _ = self.noise
+            _ = self.value
         except RestoreError as error:
             self._say(str(error), wrong=True)
         else:
@@ -129,10 +123,6 @@ class NoiseChoice(QWidget):  # type: ignore[misc]
         self.words.setVisible(bool(text))
 
     def _lay_out(self) -> None:
-        self.line.setToolTip(
-            "Standard deviation of the noise, in grey values. auto: found by the method, with its growth with the\n"
-            "signal and its correlation. Too small a value leaves noise in the result, too large a one blurs it."
-        )
         self.button.setToolTip("Find the noise in the flat parts of the image, and put a safe number in the box.")
         self.words.setWordWrap(True)
         self.words.hide()

@@ -11,7 +11,6 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_restore.core.events import Measured
-from napari_restore.gui.restore.verbs import VERBS
 
 _KEPT = 2000
 """Points of a curve that are drawn at most; past that every second one goes."""
@@ -68,7 +67,6 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self._curves = {name: self.plot() for name in _INERTIA}
         self.floor = pg.InfiniteLine(angle=0)
         self.addItem(self.floor, ignoreBounds=True)
-        self.setToolTip(VERBS["denoise"].loss)
         self._text = self._accent = "#808080"  # until the viewer's colours are known
         self.clear_traces()
 

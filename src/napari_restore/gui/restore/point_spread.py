@@ -40,7 +40,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Option:
+class Options:
     """One of several values, by their labels."""
 
     label: str
@@ -53,7 +53,7 @@ class Formula:
     """A PSF with a formula: what the user sets, and the text that these values give."""
 
     label: str
-    fields: Mapping[str, Number | Option]
+    fields: Mapping[str, Number | Options]
     write: Callable[[Values], str]
 
 
@@ -112,22 +112,6 @@ def read(request: PsfRequest) -> PsfSeen:
     if kernel.ndim == 3 and len(kernel) > 1 and request.axes == 2:
         raise RestoreError(f"the PSF has {len(kernel)} planes and the image only one: choose a PSF of one plane.")
     return PsfSeen(kernel, count)
-
-
-def for_verb(request: PsfRequest | None) -> Any:
-    """As ``deblur`` and ``super_resolve`` take it: a text, a path or an array."""
-    if request is None or not isinstance(request.source, Beads):
-        return request.source if request is not None else None
-    return read(request).kernel
-
-
-def for_method(request: PsfRequest | None) -> str:
-    """As a method's config takes it: a text, which holds the pixels of a measured PSF."""
-    from napari_restore.operators import psf
-
-    if request is None:
-        return ""
-    return request.source if isinstance(request.source, str) else psf.inline(read(request).kernel)
 
 
 def axes_of(text: str, most: int) -> int:
@@ -219,7 +203,7 @@ FORMULAS: Mapping[str, Formula] = {
         "Microscope",
         {
             "NA": Number("NA", 1.4, 0.01, 2, unit="", tip="Numerical aperture of the objective."),
-            "n": Option(
+            "n": Options(
                 "Immersion", {"oil": 1.515, "glycerol": 1.47, "water": 1.33, "air": 1.0}, "Gives the refractive index."
             ),
             "wavelength": Number(
@@ -230,7 +214,7 @@ FORMULAS: Mapping[str, Formula] = {
                 "Pixel", 0.1, 0.0005, 1000, digits=4, unit=" µm",
                 tip="Of the result: to super-resolve, the image's pixel divided by the factor.",
             ),
-            "mode": Option("Mode", {"widefield": "widefield", "confocal": "confocal"}, "Confocal: a small pinhole."),
+            "mode": Options("Mode", {"widefield": "widefield", "confocal": "confocal"}, "Confocal: a small pinhole."),
             "z": Number(
                 "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True,
                 tip="From plane to plane. With it the blur along Z counts too, which takes longer.",

@@ -31,12 +31,13 @@ from napari_restore.core.events import Event
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
+from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.point_spread import (
     FORMULAS,
     Beads,
     Formula,
     Number,
-    Option,
+    Options,
     PsfRequest,
     PsfSeen,
     describe_psf,
@@ -46,6 +47,7 @@ from napari_restore.gui.restore.point_spread import (
 from napari_restore.gui.restore.preview import Picture
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
+from napari_restore.verbs.request import Option
 
 _SIDE = 92
 """Pixels of the screen along a side of the picture."""
@@ -57,20 +59,16 @@ _NONE = "None: the pixel's size alone"
 _GAMMA = 0.5
 
 
-class PsfChoice(QWidget):  # type: ignore[misc]
+class PsfChoice(Editor):
     """Chooses a PSF and shows it. It is read in a thread, some time after the last change.
 
     Attributes
     ----------
-    changed
-        Signal: another PSF is wanted, or what is known of it has changed.
     error
         What is wrong with the PSF, in words; empty where nothing is known to be.
     seen
         The PSF in the picture, or None.
     """
-
-    changed = Signal()
 
     def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,6 +104,21 @@ class PsfChoice(QWidget):  # type: ignore[misc]
         source = self._source(str(self.kind.currentData()))
         return PsfRequest(source, self._axes) if source is not None else None
 
+    @property
+    def value(self) -> str | Path | PsfRequest | None:
+        """As the verbs take it; a picture of beads is read by ``work.resolved``."""
+        request = self.request
+        return request if request is None or isinstance(request.source, Beads) else request.source
+
+    @property
+    def wrong(self) -> str:
+        """What is left out, or what was found when it was read."""
+        return super().wrong or self.error
+
+    def show_option(self, option: Option) -> None:
+        """Offer no PSF at all where the verb can do without."""
+        self.allow_none(option.default is None)
+
     def use(self, text: str) -> None:
         """Take a PSF in words, such as ``gaussian:2``."""
         self.kind.setCurrentIndex(self.kind.findData("text"))
@@ -121,15 +134,15 @@ class PsfChoice(QWidget):  # type: ignore[misc]
         else:
             self.kind.removeItem(0)
 
-    def show_image(self, image: Image | None, *, factor: int = 1) -> None:
-        """Suit an image whose pixels are made finer by a factor: its axes and its pixel size."""
+    def show_image(self, image: Image | None, *, finer: int) -> None:
+        """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
         if image is not None and (pixel := micrometres(image.geometry, "X")) is not None:
-            self.forms["theory"].suggest("pixel", pixel / factor)
+            self.forms["theory"].suggest("pixel", pixel / finer)
         for form in self.forms.values():
             form.show_stack(axes == 3)
-        if (axes, factor > 1) != (self._axes, self._finer):
-            self._axes, self._finer = axes, factor > 1
+        if (axes, finer > 1) != (self._axes, self._finer):
+            self._axes, self._finer = axes, finer > 1
             self._look()
 
     def set_colours(self, *, error: str) -> None:
@@ -214,7 +227,6 @@ class PsfChoice(QWidget):  # type: ignore[misc]
         for label, name in (("As text…", "text"), ("Image file…", "file"), ("Beads in a layer", "beads")):
             self.kind.addItem(label, name)
         let_shrink(self.kind)
-        self.kind.setToolTip("The point spread function: what a point looks like in the image, noise aside.")
         self.text.setPlaceholderText("gaussian:1.5..2.5")
         self.text.setToolTip("As in the shell. A range such as gaussian:1.5..2.5 tries three and keeps the best.")
         self.caption.setWordWrap(True)
@@ -377,8 +389,8 @@ def painted(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.asarray(grey.round(), dtype=np.uint8)
 
 
-def _box(field: Number | Option) -> Any:
-    if isinstance(field, Option):
+def _box(field: Number | Options) -> Any:
+    if isinstance(field, Options):
         box = QComboBox()
         for label, value in field.choices.items():
             box.addItem(label, value)
@@ -396,7 +408,7 @@ def _box(field: Number | Option) -> Any:
     return box
 
 
-def _for_stacks(field: Number | Option) -> bool:
+def _for_stacks(field: Number | Options) -> bool:
     return isinstance(field, Number) and field.stack
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +26,52 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.job import PreviewRequest
-from napari_restore.core.region import Region
 from napari_restore.gui.parts.describe import Status, describe_time, status_of
-from napari_restore.gui.parts.layers import ResultLayer, load_readers
+from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
-from napari_restore.gui.restore.extent import Framed
 from napari_restore.gui.restore.preview import region_in_view
-from napari_restore.gui.restore.verbs import VERBS
-from napari_restore.gui.restore.work import Engine, Pair, Task, Wish, doing, restoring, training
+from napari_restore.gui.restore.work import Engine, Pair, doing, training
 from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS
+from napari_restore.verbs.request import Request
 
 _BUSY = "A run is going on: wait for its end, or cancel it, then start again."
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run: what is restored, for which preview, and where the result is shown."""
+    """One run.
+
+    Attributes
+    ----------
+    raw
+        The layer that is restored.
+    request
+        What is asked for.
+    verb
+        Whose button was down: that of the request, or what the model is said to do.
+    preview
+        What is shown while it trains.
+    result
+        Where the result is shown.
+    """
 
     raw: Any
-    image: Image
-    wish: Wish
-    request: PreviewRequest
+    request: Request
+    verb: str
+    preview: PreviewRequest
     result: ResultLayer
-    keeps_model: bool
-    """Whether a stop while it trains leaves a model."""
+
+    @property
+    def image(self) -> Image:
+        """Of the layer."""
+        image: Image = self.request.image
+        return image
+
+    @property
+    def undoes(self) -> bool:
+        """Whether the result is of a kind that there are baselines for."""
+        return VERBS[self.verb].does == "undo"
 
 
 class Session(QObject):  # type: ignore[misc]
@@ -106,18 +129,15 @@ class Session(QObject):  # type: ignore[misc]
         """The run that is going on, or the last one."""
         return self._run
 
-    def do(self, raw: Any, image: Image, wish: Wish, part: Region | None = None) -> bool:
-        """Train on the image and restore it, or a part of it: denoise, super-resolve or deblur."""
-        keeps_model = wish.verb == "denoise" or part is not None
-        return self._start(raw, image, wish, doing, part=part, keeps_model=keeps_model)
+    def do(self, raw: Any, request: Request, *, verb: str = "") -> bool:
+        """Train on the layer's image and restore it, or restore it with a model; ``verb`` names what that one does."""
+        verb = verb or request.verb
+        suffix = VERBS[verb].suffix + (PART if request.restoring.region is not None else "")
+        return self._start(raw, request, verb, partial(doing, folder=self.folder, suffix=suffix))
 
-    def train(self, raw: Any, image: Image, wish: Wish) -> bool:
-        """Train on the image, and keep the model."""
-        return self._start(raw, image, wish, training)
-
-    def restore(self, raw: Any, image: Image, model: Any, wish: Wish, part: Region | None = None) -> bool:
-        """Restore the image, or a part of it, with a model, or with the file of one."""
-        return self._start(raw, image, wish, lambda task: restoring(task, model), part=part)
+    def train(self, raw: Any, request: Request) -> bool:
+        """Train on the layer's image as the request would, and keep the model."""
+        return self._start(raw, request, request.verb, training)
 
     def stop(self) -> None:
         """Ask for a stop; it comes at the work's next step."""
@@ -150,34 +170,26 @@ class Session(QObject):  # type: ignore[misc]
         run = self._run
         if run is not None and run.raw.ndim + bool(run.raw.rgb) == run.image.ndim:
             position = run.raw.world_to_data(world_in_view(self._viewer))
-            run.request.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
+            run.preview.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
 
-    def _start(
-        self,
-        raw: Any,
-        image: Image,
-        wish: Wish,
-        work: Callable[[Task], Start],
-        *,
-        part: Region | None = None,
-        keeps_model: bool = True,
-    ) -> bool:
+    def _start(self, raw: Any, request: Request, verb: str, work: Callable[..., Start]) -> bool:
         """Begin a run; False, and nothing happens but that it is said, while another one is going on."""
         if self.runner.running:
             self.said.emit(_BUSY, "warning")
             return False
-        request = PreviewRequest(every=self.preview_every)
-        self._run = Run(raw, image, wish, request, ResultLayer(self._viewer, raw, image), keeps_model)
+        preview = PreviewRequest(every=self.preview_every)
+        result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
+        self._run = Run(raw, request, verb, preview, result)
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(with_readers(work(Task(image, self._run.request, self._engine, wish, self.folder, part))))
+        self.runner.start(with_readers(work(self._engine, request, preview)))
         self.changed.emit()
         return True
 
-    def _receive(self, events: list[Event | Pair | Framed]) -> None:
+    def _receive(self, events: list[Event | Pair]) -> None:
         """Show what has arrived since the last tick; of pictures and states only the last."""
-        states = [state for event in events if not isinstance(event, Pair | Framed) and (state := status_of(event))]
+        states = [state for event in events if not isinstance(event, Pair) and (state := status_of(event))]
         if measured := [event for event in events if isinstance(event, Measured)]:
             self.measured.emit(measured)
         if pairs := [event for event in events if isinstance(event, Pair)]:
@@ -189,7 +201,7 @@ class Session(QObject):  # type: ignore[misc]
         if any(isinstance(event, TileDone) for event in events) and not self._redraw.isActive() and self._run:
             self._redraw.start(round(1000 * self._run.result.pause))
 
-    def _tell(self, event: Event | Pair | Framed) -> None:
+    def _tell(self, event: Event | Pair) -> None:
         """Say an event in words, and act on it."""
         match event:
             case Note(text=text, level=level):
@@ -203,9 +215,6 @@ class Session(QObject):  # type: ignore[misc]
                 self.floored.emit(event.floor)
             case Trained(step=step, seconds=seconds):
                 self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
-            case Framed() if self._run is not None:
-                self._run.result.frame(event)
-                self.said.emit(framed_words(event), "info")
             case RestorationStarted():
                 self._begin_result(event)
             case Compared():
@@ -213,16 +222,13 @@ class Session(QObject):  # type: ignore[misc]
             case Saved(path=path, what=what):
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
-                keeps_model = self._run is not None and self._run.keeps_model
-                self.said.emit(stopped_words(what, step, path, keeps_model=keeps_model), "warning")
+                self.said.emit(stopped_words(what, step, path), "warning")
 
     def _begin_result(self, started: RestorationStarted) -> None:
         path = started.path
         if self._run is not None:
-            if self._run.wish.verb == "deblur" and started.suffix == "restored":
-                started = replace(
-                    started, suffix=VERBS["deblur"].suffix
-                )  # the method does not know what it is used for
+            if (part := self._run.request.restoring.region) is not None:
+                self.said.emit(f"Restoring {' × '.join(str(n) for n in part.shape)} pixels.", "info")
             if self._run.raw not in self._viewer.layers:
                 self.said.emit(f"The layer {self._run.raw.name} is gone; its result is shown on top.", "info")
             if path in self._unfinished:
@@ -279,24 +285,12 @@ def with_readers(start: Start) -> Start:
     return begin
 
 
-def framed_words(framed: Framed) -> str:
-    """Which part is restored, and what its file holds besides."""
-    shape = " × ".join(str(n) for n in framed.part.shape)
-    if framed.read == framed.part:
-        return f"Restoring {shape} pixels."
-    whole = " × ".join(str(n) for n in framed.read.shape)
-    return f"Restoring {shape} pixels; what surrounds them counts, so the file holds {whole}."
-
-
-def stopped_words(what: str, step: int, path: str | None, *, keeps_model: bool = True) -> str:
+def stopped_words(what: str, step: int, path: str | None) -> str:
     """What a stop left behind."""
-    if what == "training" and not keeps_model:
-        return f"Stopped after {step:,} training steps, before there was a result. Train only keeps what is learned."
     if what == "training":
         return f"Stopped after {step:,} training steps. The model as it is now is kept: see Restore with…"
-    return f"Stopped after {step:,} tiles. They stay in the layer" + (
-        f"; its file is unfinished: {path}" if path else "."
-    )
+    kept = "They stay in the layer"
+    return f"Stopped after {step:,} tiles. {kept}; its file is unfinished: {path}" if path else f"{kept}."
 
 
 def world_in_view(viewer: Any) -> list[float]:

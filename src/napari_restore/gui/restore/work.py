@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.cost import Cost
-from napari_restore.core.events import Event, Preview
+from napari_restore.core.errors import OtherRunError, OutputError
+from napari_restore.core.events import Event, Note, Preview
 from napari_restore.core.job import Events, PreviewRequest
-from napari_restore.core.options import Effort
+from napari_restore.core.options import Computing, Restoring, Training
 from napari_restore.core.region import Region
+from napari_restore.core.watch import Watch
 from napari_restore.gui.parts.runner import Start
-from napari_restore.gui.restore.extent import Framed, cropped, framed
-from napari_restore.gui.restore.point_spread import PsfRequest, for_method, for_verb
-from napari_restore.gui.restore.verbs import VERBS, VerbName
+from napari_restore.gui.restore.point_spread import PsfRequest, read
 from napari_restore.sources.image import Image
-
-_IMAGING_METHOD = "scale_equivariant"
-_PLANES_METHOD = "finer_planes"
-_RESTORING = ("restore_events", "super_resolve_events", "deblur_events", "estimate_cost")
+from napari_restore.verbs.request import Request, ask
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,34 +34,64 @@ class Pair:
 
 
 class Engine(Protocol):
-    """The part of ``napari_restore`` that the widget uses; tests bring their own."""
+    """The part of ``napari_restore`` that the window uses; tests bring their own."""
 
-    @property
-    def train_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
-    @property
-    def restore_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
-    @property
-    def super_resolve_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
-    @property
-    def deblur_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
-    @property
-    def restore_folder_events(self) -> Callable[..., Events[Any]]: ...  # noqa: D102
-    @property
-    def load_model(self) -> Callable[..., Any]: ...  # noqa: D102
-    @property
-    def estimate_noise(self) -> Callable[..., Any]: ...  # noqa: D102
-    @property
-    def estimate_cost(self) -> Callable[..., Cost]: ...  # noqa: D102
-    def describe_device(self) -> str: ...  # noqa: D102
-    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]: ...  # noqa: D102
+    def preferring(self, request: Request) -> Request:
+        """The request with what the user prefers for all work, where it leaves that open."""
+
+    def run(self, request: Request, watch: Watch) -> Events[Any]:
+        """As ``verbs.run.run``."""
+
+    def estimate(self, request: Request) -> Cost:
+        """As ``verbs.cost.estimate``."""
+
+    def load_model(self, path: str | Path) -> Any:
+        """As ``napari_restore.load_model``."""
+
+    def estimate_noise(self, image: Image) -> Any:
+        """As ``napari_restore.estimate_noise``."""
+
+    def describe_device(self) -> str:
+        """Where work will be done, in words."""
+
+    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
+        """What simpler ways make of a part of an image, by their labels."""
 
 
 class _Package:
-    """The real engine: each name is imported on first use, which is in the worker thread."""
+    """The real engine: everything is imported on first use, which is in the worker thread."""
 
     def __init__(self, device: str, memory_share: float) -> None:
         self.device = device
-        self._share = memory_share
+        self.memory_share = memory_share
+
+    def preferring(self, request: Request) -> Request:
+        computing, restoring = request.computing, request.restoring
+        if computing.device == Computing().device:
+            computing = replace(computing, device=self.device)
+        if restoring.memory_share == Restoring().memory_share:
+            restoring = replace(restoring, memory_share=self.memory_share)
+        return replace(request, computing=computing, restoring=restoring)
+
+    def run(self, request: Request, watch: Watch) -> Events[Any]:
+        from napari_restore.verbs.run import run
+
+        return run(self.preferring(request), watch)
+
+    def estimate(self, request: Request) -> Cost:
+        from napari_restore.verbs.cost import estimate
+
+        return estimate(self.preferring(request))
+
+    def load_model(self, path: str | Path) -> Any:
+        from napari_restore.store.model import load_model
+
+        return load_model(path)
+
+    def estimate_noise(self, image: Image) -> Any:
+        from napari_restore.api import estimate_noise
+
+        return estimate_noise(image)
 
     def describe_device(self) -> str:
         from napari_restore.methods.device import describe, find_device
@@ -73,18 +99,10 @@ class _Package:
         return describe(find_device(self.device))
 
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
-        from napari_restore.restoration.judging import baseline_layers
+        from napari_restore.judging.baselines import baselines_of
 
-        found: Mapping[str, NDArray[Any]] = baseline_layers(image, model, region)
+        found: Mapping[str, NDArray[Any]] = baselines_of(image, model, region)
         return found
-
-    def __getattr__(self, name: str) -> Any:
-        import napari_restore
-
-        found = getattr(napari_restore, name)
-        given = {"device": self.device} if name.endswith("_events") or name == "estimate_cost" else {}
-        share = {"memory_share": self._share} if name in _RESTORING else {}
-        return partial(found, **given, **share) if given else found
 
 
 def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine:
@@ -92,148 +110,127 @@ def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine
     return _Package(device, memory_share)
 
 
-@dataclass(frozen=True, eq=False)
-class Partner:
-    """The other image that a method learns from.
+def doing(
+    engine: Engine, request: Request, preview: PreviewRequest, *, folder: Path | None = None, suffix: str = ""
+) -> Start:
+    """Do what is asked: train on the image and restore it, or restore it with a model.
 
-    Attributes
+    Parameters
     ----------
-    kind
-        Another acquisition, or the clean image: what the verbs call it.
-    image
-        With the shape of the noisy one.
-    place
-        Its file, or what stands for a layer in no file; see ``reproduce.file_of``.
+    preview
+        Which part to show while it trains.
+    folder, suffix
+        Where the result goes, and what it is called after the image's name. Without a folder it goes to a temporary
+        one.
     """
-
-    kind: Literal["second", "target"]
-    image: Image
-    place: Any
+    return lambda stop: compared(_done(engine, request, Watch(stop, preview), folder, suffix), request.image)
 
 
-@dataclass(frozen=True, eq=False)
-class Wish:
-    """What the user wants done to an image.
-
-    Attributes
-    ----------
-    method, partner
-        To denoise with, and what it learns from besides the image.
-    factor, noise
-        As ``super_resolve`` and ``deblur`` take them.
-    psf
-        Not read yet: that may take its time, and is done in the thread.
-    options
-        What else the user has changed, as the verbs take it: of the training, and of the method's config.
-    """
-
-    verb: VerbName = "denoise"
-    effort: Effort = "normal"
-    factor: int | Mapping[str, int] = 1
-    psf: PsfRequest | None = None
-    noise: float | Literal["auto"] = "auto"
-    method: str = "auto"
-    partner: Partner | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+def training(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
+    """Train on the image as the request would, and give the model."""
+    return lambda stop: compared(_trained(engine, request, Watch(stop, preview)), request.image)
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What a run needs, complete before the thread starts, so that the viewer may change meanwhile."""
-
-    image: Image
-    preview: PreviewRequest
-    engine: Engine
-    wish: Wish = field(default_factory=Wish)
-    folder: Path | None = None
-    part: Region | None = None
-    """What is restored of the image; None for all of it. Training looks at the whole image."""
-
-    @property
-    def output(self) -> Path | None:
-        """A name in the folder that is not taken; None where there is no folder."""
-        suffix = VERBS[self.wish.verb].suffix + ("_part" if self.part is not None else "")
-        return free_name(self.folder, self.image.name, suffix=suffix) if self.folder is not None else None
+def resolved(request: Request) -> Request:
+    """The request with its PSF read from a picture of beads, which may take its time."""
+    psf = getattr(request.own, "psf", None)
+    if not isinstance(psf, PsfRequest):
+        return request
+    return replace(request, own=replace(request.own, psf=read(psf).kernel))
 
 
-def doing(task: Task) -> Start:
-    """What the main button does: train on the image, then restore it."""
-    apart = task.wish.verb == "denoise" or task.part is not None
-    work = _train_and_restore if apart else _image
-    return lambda stop: compared(work(task, stop), task.image)
-
-
-def training(task: Task) -> Start:
-    """Train on the image, and give the model."""
-    return lambda stop: compared(_train(task, stop), task.image)
-
-
-def _train_and_restore(task: Task, stop: threading.Event) -> Generator[Event | Framed, None, Any]:
-    """Stopped while it trains, it gives the model instead of the result."""
-    model = yield from _train(task, stop)
-    return model if stop.is_set() else (yield from _restore(task, model, stop))
-
-
-def _restore(task: Task, model: Any, stop: threading.Event) -> Generator[Event | Framed, None, Any]:
-    """Restore the image, or the part of it that is wanted, which is said first."""
-    image = task.image
-    if task.part is not None:
-        frame = framed(task.part, image, model.method)
-        yield frame
-        image = cropped(image, frame.read)
-    return (yield from task.engine.restore_events(image, model, output=task.output, stop=stop))
-
-
-def _image(task: Task, stop: threading.Event) -> Events[Any]:
-    """Super-resolve or deblur; stopped while it trains, it gives nothing."""
-    events = task.engine.super_resolve_events if task.wish.verb == "super_resolve" else task.engine.deblur_events
-    return (yield from events(task.image, **asked(task.wish), output=task.output, preview=task.preview, stop=stop))
-
-
-def asked(wish: Wish) -> dict[str, Any]:
-    """What the verb is called with for a wish; reads the PSF, which may take its time."""
-    if wish.verb == "denoise":
-        method = {"method": wish.method} if wish.method != "auto" else {}
-        other: dict[str, Any] = {wish.partner.kind: wish.partner.place} if wish.partner is not None else {}
-        return {**method, **other, "effort": wish.effort, **wish.options}
-    given: dict[str, Any] = {"psf": for_verb(wish.psf), "noise": wish.noise, "effort": wish.effort, **wish.options}
-    return {**given, "factor": wish.factor} if wish.verb == "super_resolve" else given
-
-
-def imaging_method(factor: int | Mapping[str, int], *, psf: bool) -> str:
-    """The method that super-resolves or deblurs, with a PSF or without: planes between planes have one of their own."""
-    return _IMAGING_METHOD if psf or isinstance(factor, int) else _PLANES_METHOD
-
-
-def _train(task: Task, stop: threading.Event) -> Events[Any]:
-    wish = task.wish
-    method, config = trained_with(wish)
-    given = [method] if method != "auto" else []
-    other: dict[str, Any] = {wish.partner.kind: [wish.partner.image]} if wish.partner is not None else {}
-    return (
-        yield from task.engine.train_events(
-            [task.image], *given, effort=wish.effort, preview=task.preview, stop=stop, **other, **config
-        )
+def to_train(request: Request) -> Request:
+    """To train what a request trains on its way to an image; reads the PSF."""
+    method, asked = request.own.lesson()
+    return replace(
+        ask("train", request.image, method=method),
+        config={**asked, **request.config},
+        opening=request.opening,
+        training=request.training,
+        computing=request.computing,
     )
 
 
-def trained_with(wish: Wish) -> tuple[str, dict[str, Any]]:
-    """The method that a wish is trained with, and its settings; reads the PSF, which may take its time."""
-    if wish.verb == "denoise":
-        return wish.method, dict(wish.options)
-    method = imaging_method(wish.factor, psf=wish.psf is not None)
-    psf = {"psf": for_method(wish.psf)} if method == _IMAGING_METHOD else {}
-    return method, {"factor": wish.factor, "noise": wish.noise, **psf, **wish.options}
+def _trained(engine: Engine, request: Request, watch: Watch) -> Events[Any]:
+    return (yield from engine.run(to_train(resolved(request)), watch))
 
 
-def restoring(task: Task, model: Any) -> Start:
-    """Restore the image with a model, or with the file of one."""
+def _done(engine: Engine, request: Request, watch: Watch, folder: Path | None, suffix: str) -> Events[Any]:
+    """Goes on with an unfinished result of this image and these settings, where one lies in the folder."""
+    request = resolved(request)
+    if folder is None:
+        return (yield from engine.run(request, watch))
+    from napari_restore.store.output import forget_training
 
-    def start(stop: threading.Event) -> Generator[Event | Pair | Framed, None, Any]:
-        loaded = task.engine.load_model(model) if isinstance(model, str | Path) else model
-        return compared(_restore(task, loaded, stop), task.image)
+    for path in names(folder, request, suffix=suffix):
+        if not _claim(path):
+            continue
+        try:
+            writing = replace(request.writing, output=path)
+            result = yield from engine.run(replace(request, writing=writing), watch)
+            if not hasattr(result, "complete"):  # stopped while it trained: that is the model the window keeps
+                forget_training(path)
+            return result
+        except OtherRunError:
+            yield Note(f"the unfinished {path.name} is of something else: it stays, and the result gets another name")
+        finally:
+            _HELD.discard(path)
 
-    return start
+
+_HELD: set[Path] = set()
+_LOCK = threading.Lock()
+"""The outputs that this program works on: training has no lock in the folder."""
+
+
+def _claim(path: Path) -> bool:
+    with _LOCK:
+        free = path not in _HELD
+        _HELD.add(path)
+    return free
+
+
+def names(folder: Path, request: Request, *, suffix: str) -> Iterator[Path]:
+    """``NAME_SUFFIX.ome.zarr`` in the folder, numbered; without those that are there already or being written.
+
+    One that lies there unfinished, from a crash or a stop, is a name too, if a request like this one can go on with it.
+    """
+    name = request.image.name
+    safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .") or "image"
+    for number in count(1):
+        path = folder / f"{safe}_{suffix}{f'_{number}' if number > 1 else ''}.ome.zarr"
+        if path not in _HELD and (_unfinished(path, trains=Training in request.row.groups) or not _taken(path)):
+            yield path
+
+
+def _unfinished(path: Path, *, trains: bool) -> bool:
+    """Whether a run was cut off there, of a verb that trains for its result or of one that does not."""
+    from napari_restore.store.output import model_path, resumable, training_path
+
+    if _being_written(path):
+        return False
+    if trains:
+        return training_path(path).is_dir() or (resumable(path) and model_path(path).is_file())
+    return resumable(path) and not model_path(path).exists()
+
+
+def _being_written(path: Path) -> bool:
+    from napari_restore.store.lock import Lock
+    from napari_restore.store.output import lock_path
+
+    if not lock_path(path).exists():
+        return False
+    try:
+        Lock.acquire(lock_path(path)).release()
+    except OutputError:
+        return True
+    return False
+
+
+def _taken(path: Path) -> bool:
+    from napari_restore.store.output import journal_path, model_path, partial_path, training_path
+
+    beside = (partial_path, journal_path, model_path, training_path)
+    return path.exists() or any(each(path).exists() for each in beside)
 
 
 def finding_device(engine: Engine) -> Start:
@@ -266,17 +263,7 @@ def comparing(engine: Engine, image: Image, model: Any, region: Region) -> Start
     return start
 
 
-def free_name(folder: Path, name: str, *, suffix: str = "denoised") -> Path:
-    """``NAME_SUFFIX.ome.zarr`` in the folder, numbered where that is there already or being written."""
-    safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .") or "image"
-    for number in count(1):
-        path = folder / f"{safe}_{suffix}{f'_{number}' if number > 1 else ''}.ome.zarr"
-        if not path.exists() and not path.with_name(f"{path.name}.partial").exists():
-            break
-    return path
-
-
-def compared(events: Generator[Event | Framed, None, Any], image: Image) -> Generator[Event | Pair | Framed, None, Any]:
+def compared(events: Generator[Event, None, Any], image: Image) -> Generator[Event | Pair, None, Any]:
     """The same events, each preview with the raw pixels beside it: they are read here, off the GUI thread."""
     while True:
         try:
