@@ -32,6 +32,13 @@ class Region:
         ranges = [s.indices(n) for s, n in zip(slices, shape, strict=True)]
         return cls(tuple(a for a, _, _ in ranges), tuple(max(a, b) for a, b, _ in ranges))
 
+    @classmethod
+    def middle_of(cls, shape: Sequence[int], most: Sequence[int]) -> Region:
+        """The middle of an array of this shape, at most so many pixels along each axis."""
+        lengths = [min(n, k) for n, k in zip(shape, most, strict=True)]
+        start = tuple((n - k) // 2 for n, k in zip(shape, lengths, strict=True))
+        return cls(start, tuple(a + k for a, k in zip(start, lengths, strict=True)))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Pixels along each axis."""
