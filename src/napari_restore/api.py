@@ -19,6 +19,8 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.judging.denoised import check, check_events
+from napari_restore.judging.undone import judge_events
 from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import constants, noise_levels
@@ -27,8 +29,6 @@ from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
 from napari_restore.restoration import engine, memory
 from napari_restore.restoration.batch import restore_folder_events
-from napari_restore.restoration.checking import check, check_events
-from napari_restore.restoration.judging import judge_events
 from napari_restore.restoration.prepare import name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image, open_image
@@ -549,7 +549,7 @@ def evaluate(
     reference
         The truth, of the same shape.
     model
-        A trained denoiser: what it makes of the middle of the image is judged without the truth (``checking.check``).
+        A trained denoiser: what it makes of the middle of the image is judged without the truth (``denoised.check``).
     measures
         Names of what is wanted, of those below.
 

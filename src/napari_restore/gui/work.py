@@ -72,9 +72,9 @@ class _Package:
         return describe(find_device(self.device))
 
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
-        from napari_restore.restoration.judging import baseline_layers
+        from napari_restore.judging.undone import baselines_of
 
-        found: Mapping[str, NDArray[Any]] = baseline_layers(image, model, region)
+        found: Mapping[str, NDArray[Any]] = baselines_of(image, model, region)
         return found
 
     def __getattr__(self, name: str) -> Any:

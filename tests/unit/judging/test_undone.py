@@ -14,12 +14,12 @@ from napari_restore.core.events import Compared, Note, from_json, to_json
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
-from napari_restore.methods.baselines import BASELINES, forward, wiener
+from napari_restore.judging import undone
+from napari_restore.judging.baselines import BASELINES, forward, wiener
+from napari_restore.judging.undone import baselines_of, judge, judge_events
 from napari_restore.methods.imaging import Imaging, ImagingConfig, build_operator
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.psf import gaussian
-from napari_restore.restoration import judging
-from napari_restore.restoration.judging import baseline_layers, judge, judge_events
 from napari_restore.sources import open_image
 from napari_restore.store.model import Model, build_method
 
@@ -137,13 +137,13 @@ def test_a_model_that_leaves_out_details_is_found_out(bars):
 def test_the_spectrum_of_noise_is_flat_and_tells_where_it_is_not():
     rng = np.random.default_rng(0)
     white = rng.standard_normal((200, 256))
-    spectrum = judging._spectrum(white)
+    spectrum = undone._spectrum(white)
     assert np.allclose(spectrum[spectrum > 0], 1, atol=0.15)
     wave = np.cos(2 * np.pi * np.arange(256) * 0.19)
-    ring = int(0.19 * 2 * judging._RINGS)
-    assert np.argmax(judging._spectrum(white + wave)[1:]) + 1 == ring
-    assert f"details of about {2 * judging._RINGS / (ring + 0.5):.2g} px" in judging._structure_in_words(
-        judging._spectrum(white + wave)
+    ring = int(0.19 * 2 * undone._RINGS)
+    assert np.argmax(undone._spectrum(white + wave)[1:]) + 1 == ring
+    assert f"details of about {2 * undone._RINGS / (ring + 0.5):.2g} px" in undone._structure_in_words(
+        undone._spectrum(white + wave)
     )
 
 
@@ -217,11 +217,11 @@ def test_layers_lie_on_the_grid_of_the_result(truth):
     operator = build_operator((2, 2), None, ["cubic", "cubic"])
     y = noisy(np.stack([forward(operator, truth)] * 2))
     image, model = open_image(y, axes="TYX"), model_for(y, psf="", factor=2)
-    whole = baseline_layers(image, model)
+    whole = baselines_of(image, model)
     assert set(whole) == {b.label for b in BASELINES.values() if b.label != "Richardson-Lucy"}, "there is no blur"
     assert all(x.shape == (2, *truth.shape) for x in whole.values())
     region = Region((1, 20, 30), (2, 50, 70))
-    part = baseline_layers(image, model, region)
+    part = baselines_of(image, model, region)
     assert all(x.shape == (1, 60, 80) for x in part.values())
     label = BASELINES["bicubic"].label
     assert np.allclose(part[label][0], whole[label][1, 40:100, 60:140], atol=1e-3)

@@ -7,7 +7,7 @@ from skimage.data import camera
 from skimage.restoration import richardson_lucy as skimage_richardson_lucy
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods.baselines import (
+from napari_restore.judging.baselines import (
     BASELINES,
     baselines_for,
     discrepancy,

@@ -24,8 +24,8 @@ from napari_restore.core.job import Events
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
+from napari_restore.judging.baselines import Baseline, Pixels, baselines_for, forward
 from napari_restore.methods.apply import per_axis, restore_samples
-from napari_restore.methods.baselines import Baseline, Pixels, baselines_for, forward
 from napari_restore.methods.device import find_device
 from napari_restore.methods.imaging import Imaging, ImagingConfig
 from napari_restore.metrics.whiteness import whiteness
@@ -58,7 +58,7 @@ class Judged:
     Attributes
     ----------
     name, label
-        ``"learned"`` or a name of ``methods.baselines.BASELINES``; for people.
+        ``"learned"`` or a name of ``baselines.BASELINES``; for people.
     sure
         Estimated error of ``A x``, root mean square in units of the image; 0 where the estimate is below 0.
     whiteness
@@ -183,7 +183,7 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     return _verdict(rows, seen, variance=counted, white=not method.config.covariance)
 
 
-def baseline_layers(image: Image, model: Model, region: Region | None = None) -> dict[str, NDArray[np.float32]]:
+def baselines_of(image: Image, model: Model, region: Region | None = None) -> dict[str, NDArray[np.float32]]:
     """Every baseline of a region, by its label: to be laid beside the learned result.
 
     Parameters
