@@ -18,7 +18,8 @@ from napari_restore.losses.recorruption import r2r, recorrupted, split
 from napari_restore.losses.sure import Unsure, pg_sure, sure
 from napari_restore.methods import MOST_FINER
 from napari_restore.methods.measuring import choose_psf, measure
-from napari_restore.methods.method import Batch, Fit, Method
+from napari_restore.methods.method import Batch, Fit, Method, Undone
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators import noise as noises
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
@@ -208,6 +209,23 @@ class Imaging(Method):
     def centred(self) -> tuple[bool, ...]:
         """False along axes of point samples."""
         return self._centred
+
+    @property
+    def undoes(self) -> Undone:
+        """Its operator, with the noise that it was told of or has found."""
+        config = self.config
+        std = [s or 1.0 for s in config.std or (1.0,) * self.channels]
+        constant = [s**2 for s in config.sigma or (0.0,) * self.channels]
+        if self.unsure is not None:
+            constant = [float(self.unsure.variance) * s**2 for s in std]
+        return Undone(
+            operator=self.operator,
+            psf=self._psf,
+            centred=self._centred,
+            noise=tuple(PixelNoise(c, config.gain, config.offset) for c in constant),
+            covariance=np.asarray(config.covariance, np.float64) if config.covariance else None,
+            step=config.tau * std[0],
+        )
 
     @property
     def turns(self) -> bool:

@@ -27,7 +27,6 @@ from napari_restore.sources.planes import planes_of_all, planes_of_channels, wit
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
 
-_CORRELATED = 0.15
 _NEARLY_WHITEST = 1.5
 _NEARLY_NOISE = 0.985
 _TEXTURE_TAKEN_FOR_NOISE = 1.5
@@ -183,7 +182,7 @@ def _covariance(
     planes: Sequence[NDArray[Any]], level: NoiseLevel, *, noise: float | Literal["auto"], risk: str
 ) -> tuple[tuple[float, ...], ...]:
     """The covariance of noise that is not white, scaled to the level the user gave; empty where it is white."""
-    found = abs(level.correlation) > _CORRELATED and level.reliable
+    found = level.reliable and not level.white
     if risk != "correlated" and not (risk == "auto" and found):
         return ()
     largest = max(planes, key=lambda p: p.size)

@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Effort
 from napari_restore.methods.listed import Listed
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.networks.layout import channels_last
 from napari_restore.networks.unet import fold_batch_norm
+from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
 
 
@@ -61,6 +65,35 @@ class Fit:
     spatial: str
     normalisation: Normalisation | None = None
     notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Undone:
+    """What a method undoes, and the noise it takes its image to have: what its result can be judged by.
+
+    Attributes
+    ----------
+    operator
+        From the fine grid to the measured one, on the method's device.
+    psf
+        What the operator blurs with, on the fine grid; None where nothing.
+    centred
+        As ``Method.centred``.
+    noise
+        Of the pixels, one entry a channel, in units of the image.
+    covariance
+        Of the noise with its neighbours, odd along all its axes, about its middle, in squared units of the image; None
+        for white noise.
+    step
+        Of a finite difference of ``restore``, in units of the image.
+    """
+
+    operator: Operator
+    psf: NDArray[np.float64] | None
+    centred: tuple[bool, ...]
+    noise: tuple[PixelNoise, ...]
+    covariance: NDArray[np.float64] | None = None
+    step: float = 1.0
 
 
 class Method(nn.Module):
@@ -140,6 +173,11 @@ class Method(nn.Module):
         True where a pixel is a mean over its area, False where it is a point sample, on the first of them.
         """
         return (True,) * len(self.spatial)
+
+    @property
+    def undoes(self) -> Undone | None:
+        """The operator that the result is judged through; None for what takes noise away and nothing else."""
+        return None
 
     @property
     def turns(self) -> bool:

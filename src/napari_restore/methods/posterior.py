@@ -22,13 +22,12 @@ from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.metrics.noise_level import NoiseLevel, describe
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
 _LEAST = 16
-_CORRELATED = 0.15
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
-_DARK = 1 / 16  # photons squared: the variance of a dark pixel is taken to be that of an eighth of a photon
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
 
@@ -225,16 +224,14 @@ class Posterior(Denoiser):
     def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
         """Of the noise where the image without it is ``signal``, as first measured; in units of the image's deviation.
 
-        Dark pixels keep the variance of an eighth of a photon: the line through brighter ones ends below 0 somewhere,
-        and a pixel without noise would be believed whatever its surroundings say.
+        Dark pixels keep some: one without noise would be believed whatever its surroundings say.
         """
         config, std = self.config, self.config.std[channel] or 1.0
         read = (config.sigma[channel] / std) ** 2
-        gain = config.gain[channel] / std
-        if gain == 0:
+        noise = PixelNoise(read, config.gain[channel] / std, (config.offset[channel] - config.mean[channel]) / std)
+        if noise.gain == 0:
             return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
-        photons = (signal - (config.offset[channel] - config.mean[channel]) / std) / gain
-        return gain**2 * (photons + (photons.square() + _DARK).sqrt()) / 2 + read
+        return noise.smooth_at(signal)
 
 
 def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
@@ -266,7 +263,7 @@ def _measured(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
 
 
 def _trusted(level: NoiseLevel) -> bool:
-    return level.reliable and abs(level.correlation) < _CORRELATED
+    return level.reliable and level.white
 
 
 def _read(level: NoiseLevel) -> float:

@@ -12,7 +12,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
-from napari_restore.judging import judged_events
+from napari_restore.judging.judged import judged_events
 from napari_restore.restoration.engine import restore_events
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Runner
@@ -87,7 +87,11 @@ def judged(request: Request, image: Image, restored: Restored) -> Events[Restore
     if not restored.complete:
         return restored
     found: Mapping[str, Any] = yield from judged_events(
-        image, restored.model, device=request.computing.device, seed=request.computing.seed
+        image,
+        restored.model,
+        compare=request.row.does == "undo",
+        device=request.computing.device,
+        seed=request.computing.seed,
     )
     return replace(restored, report={**restored.report, **found})
 

@@ -18,7 +18,7 @@ from napari_restore.methods import imaging
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.finer_planes import FinerPlanes
 from napari_restore.methods.imaging import Imaging
-from napari_restore.methods.method import Batch
+from napari_restore.methods.method import Batch, Method
 from napari_restore.operators import psf as psfs
 from napari_restore.sources import open_image
 from napari_restore.store.model import Model, build_method, load_model
@@ -394,6 +394,36 @@ def test_noise_of_photons_is_known_to_the_filter_that_undoes_the_blur():
     plain = method.plain(torch.from_numpy(constants.apply(photons[None, None]))).numpy()
     plain = plain * constants.std[0] + constants.mean[0]
     assert (plain[0, 0] - truth).std() < photons.std() / 2
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_who_undoes_an_operator_says_so(name):
+    silent = methods.find(name).undoes is Method.undoes
+    assert silent == (name not in IMAGING)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "planes"])
+def test_what_is_undone_is_what_is_fitted_through(case):
+    image, fit, method = made("sure", case, noise=4.0)
+    undone = method.undoes
+    assert undone.operator is method.operator
+    assert undone.centred == method.centred
+    assert (undone.psf is not None) == ("psf" in CASES[case][0])
+    assert undone.covariance is None
+    assert [noise.at(np.zeros(1)).item() for noise in undone.noise] == [16.0] * image.geometry.length("C")
+    assert undone.step == fit.config.tau * fit.config.std[0]
+
+
+def test_the_noise_of_what_is_undone_is_the_one_that_was_found():
+    _, _, photons = made("sure", "blurred", noise=3.0, gain=2.0, offset=10.0)
+    (told,) = photons.undoes.noise
+    assert told.at(np.array([410.0])).item() == 3**2 + 2 * 400
+    _, _, unsure = made("sure", "blurred", risk="unsure")
+    unsure.unsure.variance.fill_(0.25)
+    (found,) = unsure.undoes.noise
+    assert found.constant == pytest.approx(0.25 * unsure.config.std[0] ** 2)
+    _, fit, correlated = made("sure", "blurred", risk="correlated", noise=4.0)
+    assert np.array_equal(correlated.undoes.covariance, np.asarray(fit.config.covariance))
 
 
 @pytest.mark.parametrize("name", ["sure", "scale_equivariant", "equivariant_shift", "equivariant_rotation"])

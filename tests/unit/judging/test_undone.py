@@ -14,12 +14,13 @@ from napari_restore.core.events import Compared, Note, from_json, to_json
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
-from napari_restore.methods.baselines import BASELINES, forward, wiener
+from napari_restore.judging.baselines import BASELINES, forward, wiener
+from napari_restore.judging.undone import baselines_of, judge, judge_events
 from napari_restore.methods.imaging import Imaging, ImagingConfig, build_operator
+from napari_restore.methods.method import Method, Undone
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.psf import gaussian
-from napari_restore.restoration import judging
-from napari_restore.restoration.judging import baseline_layers, judge, judge_events
 from napari_restore.sources import open_image
 from napari_restore.store.model import Model, build_method
 
@@ -53,6 +54,25 @@ class Smoothing(Untrained):
 
     def restore(self, pixels: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.avg_pool2d(self.plain(pixels), 9, 1, 4, count_include_pad=False)
+
+
+class SomebodyElses(Method):
+    """Not of our family: it says what it undoes, and no more."""
+
+    label = "Somebody else's"
+    citation = "None."
+    radius = grid = (1, 1)
+
+    @property
+    def undoes(self):
+        kernel = gaussian(2)
+        return Undone(operator=Blur(kernel), psf=kernel, centred=(True, True), noise=(PixelNoise(SIGMA**2),))
+
+    def restore(self, pixels):
+        return pixels
+
+    def for_restoring(self):
+        return self
 
 
 def model_for(y, kind=Untrained, *, spatial="YX", channels=1, sigma=SIGMA, psf="gaussian:2", **config):
@@ -134,17 +154,24 @@ def test_a_model_that_leaves_out_details_is_found_out(bars):
     assert judgement.warning
 
 
-def test_the_spectrum_of_noise_is_flat_and_tells_where_it_is_not():
-    rng = np.random.default_rng(0)
-    white = rng.standard_normal((200, 256))
-    spectrum = judging._spectrum(white)
-    assert np.allclose(spectrum[spectrum > 0], 1, atol=0.15)
-    wave = np.cos(2 * np.pi * np.arange(256) * 0.19)
-    ring = int(0.19 * 2 * judging._RINGS)
-    assert np.argmax(judging._spectrum(white + wave)[1:]) + 1 == ring
-    assert f"details of about {2 * judging._RINGS / (ring + 0.5):.2g} px" in judging._structure_in_words(
-        judging._spectrum(white + wave)
-    )
+def test_a_method_is_judged_by_what_it_says_that_it_undoes(clean):
+    y = noisy(clean)
+    foreign = Model("foreign", SomebodyElses(None, spatial="YX", channels=1), Normalisation((0.0,), (1.0,)))
+    judgement = judge(open_image(y), foreign, size=128, device="cpu")
+    assert [row.label for row in judgement.rows] == ["Somebody else's", *(b.label for b in BASELINES.values())]
+    error = (forward(Blur(gaussian(2)), y) - clean)[26:154, 36:164]
+    assert rows_of(judgement)["learned"].sure == pytest.approx(float(np.sqrt(np.mean(error**2))), rel=0.1)
+    assert set(baselines_of(open_image(y[:40, :40]), foreign)) == {b.label for b in BASELINES.values()}
+
+
+def test_what_is_left_out_is_said_with_its_size(bars):
+    """A wave so faint that the classical ones, which see it, are worse for all the rest."""
+    wave = 1.5 * np.cos(2 * np.pi * np.arange(bars.shape[0]) * 0.19)[:, None]
+    y = noisy(bars + wave.astype(np.float32))
+    judgement = judge(open_image(y), model_for(y, AlongY), device="cpu")
+    assert judgement.best == "learned"
+    assert not judgement.learned_is_better
+    assert "leaves out more than noise: details of about 5.3 px" in judgement.warning
 
 
 def test_coarse_images_are_judged_on_the_grid_they_were_measured_on(truth):
@@ -213,15 +240,15 @@ def test_the_shell_prints_a_table():
     assert variation.split() == ["*total", "variation", "1.4", "0.050", "1.00"]
 
 
-def test_layers_lie_on_the_grid_of_the_result(truth):
+def test_baselines_lie_on_the_grid_of_the_result(truth):
     operator = build_operator((2, 2), None, ["cubic", "cubic"])
     y = noisy(np.stack([forward(operator, truth)] * 2))
     image, model = open_image(y, axes="TYX"), model_for(y, psf="", factor=2)
-    whole = baseline_layers(image, model)
+    whole = baselines_of(image, model)
     assert set(whole) == {b.label for b in BASELINES.values() if b.label != "Richardson-Lucy"}, "there is no blur"
     assert all(x.shape == (2, *truth.shape) for x in whole.values())
     region = Region((1, 20, 30), (2, 50, 70))
-    part = baseline_layers(image, model, region)
+    part = baselines_of(image, model, region)
     assert all(x.shape == (1, 60, 80) for x in part.values())
     label = BASELINES["bicubic"].label
     assert np.allclose(part[label][0], whole[label][1, 40:100, 60:140], atol=1e-3)

@@ -7,7 +7,7 @@ from skimage.data import camera
 from skimage.restoration import richardson_lucy as skimage_richardson_lucy
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods.baselines import (
+from napari_restore.judging.baselines import (
     BASELINES,
     baselines_for,
     discrepancy,
@@ -225,9 +225,8 @@ def test_richardson_lucy_without_a_blur_is_an_interpolation_and_has_no_row(truth
         for x in (interpolated(y, operator), richardson_lucy(y, operator, sigma=SIGMA, **chosen))
     )
     assert abs(updated - interpolation) < 0.05
-    assert list(baselines_for("gaussian:2")) == list(BASELINES)
-    for nothing in ("", None):
-        assert list(baselines_for(nothing)) == [name for name in BASELINES if name != "richardson_lucy"]
+    assert list(baselines_for(gaussian(2))) == list(BASELINES)
+    assert list(baselines_for(None)) == [name for name in BASELINES if name != "richardson_lucy"]
 
 
 def test_every_baseline_names_its_source():

@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_restore import denoise, evaluate, train
 from napari_restore.core.errors import RestoreError
-from napari_restore.restoration import checking
-from napari_restore.restoration.checking import check
+from napari_restore.judging import denoised
+from napari_restore.judging.denoised import check
 from napari_restore.sources import open_image
 
 SIGMA = 20.0
@@ -83,8 +83,8 @@ def test_the_part_is_restored_twice_and_not_more(pair, monkeypatch, hole):
         seen.append(part.read())
         return real(method, part, *args, **options)
 
-    real = checking.restore_region
-    monkeypatch.setattr(checking, "restore_region", counted)
+    real = denoised.restore_region
+    monkeypatch.setattr(denoised, "restore_region", counted)
     checked = check(open_image(noisy), model)
     assert checked.psnr is not None
     assert len(seen) == 2, "as it is, and with a little noise added"

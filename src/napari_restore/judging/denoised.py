@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +13,18 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
+from napari_restore.judging import words
+from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
-from napari_restore.methods.imaging import Imaging
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
-from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.sources import Image, open_image
 from napari_restore.store.model import Model
 
-_DEPTH = 8
-_LEAST_PIXELS = 4096
-_CORRELATED = 0.15
+_DEPTH = 8  # planes, where the method looks along Z
 _LOST = 0.02  # share of the part with structure in what was removed
 
 
@@ -84,81 +83,75 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or the part has less
         than 4096 pixels or cannot be read: its result may be there all the same, with 0 for those pixels.
     """
-    if isinstance(model.method, Imaging) or max(model.method.rate) > 1:
+    if model.method.undoes is not None or max(model.method.rate) > 1:
         return None
-    region = _middle(image, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
-    try:
-        pixels = np.asarray(image.read(region), np.float32)
-    except ImageError:
+    pixels = _part(image, model.method.spatial, size)
+    if pixels is None:
         return None
-    if np.isfinite(pixels).sum() < _LEAST_PIXELS:
-        return None
-    place = find_device(device)
-    method = model.method.for_restoring().to(place)
-
-    def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
-        part = open_image(y.astype(np.float32), axes=image.axes)
-        whole = Region.of_shape(y.shape)
-        return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
-
-    filled = np.where(
-        np.isfinite(pixels), pixels, pixels[np.isfinite(pixels)].mean(dtype=np.float64).astype(np.float32)
-    )
-    restored = denoise(filled)
-
-    def denoise_once(y: NDArray[Any]) -> NDArray[np.float32]:
-        return restored if np.array_equal(y.astype(np.float32), filled) else denoise(y)
-
-    order = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
-    error = _error(denoise_once, pixels, image, seed=seed)
-    residual = (pixels - restored).transpose(order)
-    found = summary(structure_map(residual, restored.transpose(order)))
-    better = error is None or error.better
+    denoise = _denoiser(model, image.axes, device)
+    restored = denoise(_filled(pixels))
+    error = _error(denoise, pixels, restored, image, seed=seed)
+    planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
+    removed = (pixels - restored).transpose(planes)
+    found = summary(structure_map(removed, restored.transpose(planes)))
     return Checked(
         mse=error.mse if error is not None else None,
         psnr=error.psnr if error is not None else None,
         psnr_at_least=error.psnr_at_least if error is not None else None,
         psnr_before=error.psnr_before if error is not None else None,
         structure=found.share,
-        whiteness=float(whiteness(np.nan_to_num(residual))),
-        verdict=f"{_error_in_words(error)}; {found.verdict}",
-        trusted=found.share < _LOST and better,
+        whiteness=float(whiteness(np.nan_to_num(removed))),
+        verdict=f"{words.gained(error)}; {found.verdict}",
+        trusted=found.share < _LOST and (error is None or error.better),
     )
 
 
-def _middle(image: Image, *, depth: int, size: int) -> Region:
-    most = {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size}
-    lengths = [min(n, most.get(a, 1)) for a, n in zip(image.axes, image.shape, strict=True)]
-    start = [(n - k) // 2 for n, k in zip(image.shape, lengths, strict=True)]
-    return Region(tuple(start), tuple(a + k for a, k in zip(start, lengths, strict=True)))
+def _part(image: Image, spatial: str, size: int) -> NDArray[np.float32] | None:
+    """The middle of the image; None where it has too few finite pixels, or cannot be read."""
+    depth = _DEPTH if "Z" in spatial else 1
+    region = middle(image, {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size})
+    try:
+        pixels = np.asarray(image.read(region), np.float32)
+    except ImageError:
+        return None
+    return pixels if np.isfinite(pixels).sum() >= LEAST_PIXELS else None
 
 
-def _error(denoise: Any, pixels: NDArray[np.float32], image: Image, *, seed: int) -> EstimatedError | None:
+def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    place = find_device(device)
+    method = model.method.for_restoring().to(place)
+
+    def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
+        part = open_image(y.astype(np.float32), axes=axes)
+        whole = Region.of_shape(y.shape)
+        return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
+
+    return denoise
+
+
+def _filled(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean where pixels are not finite, summed as ``estimated_error`` does, whose image this stands for."""
+    finite = np.isfinite(pixels)
+    return np.where(finite, pixels, pixels[finite].mean(dtype=np.float64).astype(np.float32))
+
+
+def _error(
+    denoise: Callable[[NDArray[Any]], NDArray[np.float32]],
+    pixels: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    image: Image,
+    *,
+    seed: int,
+) -> EstimatedError | None:
     """SURE with the noise of each channel; None where that is not known or not white."""
     try:
         levels = noise_levels([image])
     except ImageError:  # no block of finite pixels
         return None
-    if not all(level.reliable and level.sigma > 0 and abs(level.correlation) < _CORRELATED for level in levels):
+    if not all(level.reliable and level.sigma > 0 and level.white for level in levels):
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
-    variances = np.stack([_variance(y, level) for y, level in zip(split, levels, strict=True)])
+    variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
     variance = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
-    return estimated_error(denoise, pixels, variance=variance, rng=np.random.default_rng(seed))
-
-
-def _variance(y: NDArray[np.float32], level: NoiseLevel) -> NDArray[np.float64]:
-    """Not clamped where the signal grows the noise: ``estimated_error`` says why."""
-    return level.read**2 + level.gain * (y.astype(np.float64) - level.offset)
-
-
-def _error_in_words(error: EstimatedError | None) -> str:
-    if error is None:
-        return "the noise is not known well enough to estimate a PSNR"
-    if not error.better:
-        return "the result is not surely nearer to the truth than the image itself: train longer"
-    gained = error.psnr - error.psnr_before
-    return (
-        f"estimated without a truth: PSNR {error.psnr:.1f} dB, {error.psnr_at_least:.1f} dB at least, which is "
-        f"{gained:.1f} dB more than before"
-    )
+    rng = np.random.default_rng(seed)
+    return estimated_error(denoise, pixels, variance=variance, rng=rng, restored=restored)

@@ -202,9 +202,9 @@ BASELINES: Mapping[str, Baseline] = {
 }
 
 
-def baselines_for(psf: object) -> dict[str, Baseline]:
-    """The rows of ``BASELINES`` that say something of their own; ``psf`` is what blurs, empty or None where nothing."""
-    return {name: baseline for name, baseline in BASELINES.items() if psf or not baseline.needs_psf}
+def baselines_for(psf: NDArray[np.float64] | None) -> dict[str, Baseline]:
+    """The rows of ``BASELINES`` that say something of their own; ``psf`` is what blurs, None where nothing does."""
+    return {name: b for name, b in BASELINES.items() if psf is not None or not b.needs_psf}
 
 
 def forward(operator: Operator, x: Pixels) -> Pixels:
