@@ -77,7 +77,9 @@ def runner_for(request: Request, image: Image) -> Runner | None:
     client = request.restoring.client
     if client is None:
         return None
-    from napari_restore.restoration.cluster import Workers, find_source  # loads distributed, which who has a client has
+    # These load distributed, which who has a client has.
+    from napari_restore.restoration.cluster.source import find_source
+    from napari_restore.restoration.cluster.workers import Workers
 
     return Workers(client, find_source(image, axes=request.opening.axes, channel=request.opening.channel))
 
