@@ -19,19 +19,23 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Computing, Opening, Restoring, Writing
+from napari_restore.core.watch import Watch
 from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Effort
 from napari_restore.metrics.noise import image_noise
 from napari_restore.metrics.noise_level import NoiseLevel, estimate
+from napari_restore.restoration import batch as batches
 from napari_restore.restoration import engine, memory
-from napari_restore.restoration.batch import restore_folder_events
 from napari_restore.restoration.checking import check, check_events
 from napari_restore.restoration.judging import judge_events
-from napari_restore.restoration.prepare import name_suffix
+from napari_restore.restoration.plan import name_suffix
 from napari_restore.restoration.result import Restored
+from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.folders import EVERYTHING
 from napari_restore.sources.planes import planes_of_all, planes_of_channels, without_filling
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
@@ -421,6 +425,7 @@ def restore_events(
     client: Any = None,
     unreadable: Literal["fail", "fill"] = "fail",
     memory_share: float = 0.8,
+    region: Any = None,
     stop: threading.Event | None = None,
 ) -> Events[Restored]:
     """Restore an image with a trained model, as a generator of events.
@@ -440,35 +445,33 @@ def restore_events(
     unreadable
         What becomes of a chunk of the image that cannot be read, after it was tried again: ``"fail"`` ends the run,
         which can be resumed; ``"fill"`` takes 0 for its pixels and says so.
+    region
+        The part of the image to restore, in pixels by axis, ``{"Y": (0, 512), "X": (100, 612)}`` or
+        ``"Y=0:512,X=100:612"``; all of it where not given.
     image, output, tile, batch, device, precision, resume, overwrite, memory_share, axes, pixel_size, channel, stop
         As for ``denoise_events``.
     """
+    opening = Opening(axes=axes, pixel_size=pixel_size, channel=channel)
+    restoring = Restoring(
+        tile=tile, together=batch, memory_share=memory_share, unreadable=unreadable, region=region, client=client
+    )
+    computing = Computing(device=device, precision=precision)  # type: ignore[arg-type]
+    writing = Writing(resume=resume, overwrite=overwrite, version=version)
     opened = open_image(image, axes=axes, pixel_size=pixel_size, channel=channel)
     yield from _notes([opened])
     loaded = model if isinstance(model, Model) else load_model(model)
     if match_intensity:
         loaded, said = _matched(loaded, opened)
         yield said
-    runner: engine.Runner | None = None
-    if client is not None:
-        from napari_restore.restoration import cluster  # loads distributed, which who has a client has
-
-        runner = cluster.Workers(client, cluster.find_source(opened, axes=axes, channel=channel))
     restored = yield from engine.restore_events(
         opened,
         loaded,
         output=_destination(output, opened, name_suffix(loaded.method)),
-        tile=tile,
-        batch=batch,
-        device=device,
-        precision=precision,
-        resume=resume,
-        overwrite=overwrite,
-        version=version,
-        stop=stop,
-        runner=runner,
-        unreadable=unreadable,
-        memory_share=memory_share,
+        restoring=restoring,
+        computing=computing,
+        writing=writing,
+        watch=Watch(stop),
+        runner=runner_for(opened, client, opening),
     )
     checked = (yield from check_events(opened, loaded, device=device)) if restored.complete else None
     return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
@@ -512,7 +515,9 @@ def estimate_cost(
     model = Model(method, built.eval(), fit.normalisation or constants(planes_of_channels([opened]), opened.name))
     learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [opened]))
     learning += pool_bytes([opened], images_apiece=1 + bool(kind.needs))
-    restoring, plan = engine.foresee(opened, model, device=device, memory_share=memory_share)
+    restoring, plan = engine.foresee(
+        opened, model, restoring=Restoring(memory_share=memory_share), computing=Computing(device=device)
+    )
     budget = None if steps is not None and seconds is None else seconds if seconds is not None else level.seconds
     if plan.device:
         return Cost(
@@ -529,6 +534,62 @@ def restore_folder(
     Takes what ``restore_folder_events`` takes.
     """
     return drain(restore_folder_events(images, model, **options))
+
+
+def restore_folder_events(
+    images: str | Path | Sequence[str | Path],
+    model: Model | str | Path,
+    *,
+    output: str | Path,
+    pattern: str = EVERYTHING,
+    suffix: str | None = None,
+    format: batches.OutputFormat = "auto",
+    tile: Sequence[int] | None = None,
+    batch: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    overwrite: bool = False,
+    version: Version = "0.5",
+    memory_share: float = 0.8,
+    unreadable: Literal["fail", "fill"] = "fail",
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    channel: int | str | None = None,
+    stop: threading.Event | None = None,
+) -> Events[list[FileState]]:
+    """Restore each image of a folder with one model, as a generator of events; see ``batch.restore_folder_events``.
+
+    Parameters
+    ----------
+    images
+        A folder, or paths. A folder of slices is one image of a list, and no image of a folder: there every file is.
+    model
+        A ``Model`` or the path of one.
+    output
+        The folder to write into; it is made where it is missing. It may be that of the images.
+    pattern
+        Which files of the folder: ``*.tif``.
+    suffix
+        What results are called after their images; the model's word for what it does where not given.
+    format
+        ``"auto"`` writes OME-TIFF for TIFF, under the same ending, and OME-Zarr for all else.
+    overwrite
+        Replace also what lies at an output and was made otherwise; an input is never written over.
+    tile, batch, device, precision, version, memory_share, unreadable, axes, pixel_size, channel, stop
+        As for ``restore_events``.
+    """
+    return (
+        yield from batches.restore_folder_events(
+            images,
+            model,
+            batches.InFolder(output=output, pattern=pattern, suffix=suffix, format=format),
+            opening=Opening(axes=axes, pixel_size=pixel_size, channel=channel),
+            restoring=Restoring(tile=tile, together=batch, memory_share=memory_share, unreadable=unreadable),
+            computing=Computing(device=device, precision=precision),  # type: ignore[arg-type]
+            writing=Writing(overwrite=overwrite, version=version),
+            watch=Watch(stop),
+        )
+    )
 
 
 def evaluate(
