@@ -65,7 +65,7 @@ def _command(name: str, verb: Verb) -> Callable[..., None]:
     def command(**given: Any) -> None:
         as_json, quiet = given.pop("as_json"), given.pop("quiet")
         image, address = given.pop("image"), given.pop("client", None)
-        settings = _settings(given.pop("settings", None))
+        settings = _settings(name, given.pop("settings", None))
         options = {option: read_word(option, word) for option, word in given.items() if word not in (None, [])}
         request = ask(name, image, **options, **settings)
         if name == "train" and request.writing.resume and request.own.run is None:
@@ -165,21 +165,22 @@ def _help(verb: Verb) -> str:
     return (own_of(verb).__doc__ or "").strip().partition("\n")[0]
 
 
-def _settings(given: list[str] | None) -> dict[str, Any]:
+def _settings(verb: str, given: list[str] | None) -> dict[str, Any]:
     """Settings of the method from NAME=VALUE; the method's config checks them.
 
     Raises
     ------
     RestoreError
-        If one is written otherwise, or is no setting but an option of the verbs: these have flags of their own.
+        If one is written otherwise, or is no setting but an option of the verb: these have flags of their own.
     """
     settings: dict[str, Any] = {}
+    options = {option.name for option in options_of(verb)}
     for item in given or []:
         name, equals, value = item.partition("=")
         if not equals or not name:
             raise RestoreError(f"--set {item}: write NAME=VALUE, for example --set masked=0.05.")
-        if name in _NAMES | _NEVER:
-            flag = flag_of(name) if name in _NAMES else "the command's own arguments"
+        if name in options or name in _NEVER:
+            flag = flag_of(name) if name in options else "the command's own arguments"
             raise RestoreError(f"--set {item}: {name} is no setting of a method. Use {flag}.")
         settings[name] = _several(item, value) if value[:1] in ("[", "{") else value
     return settings
