@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing
 
-__version__ = "0.1.0"
+from napari_restore.core.version import __version__
 
 _HOME = {
     "open_image": "napari_restore.sources",

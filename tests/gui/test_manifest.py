@@ -26,6 +26,13 @@ def test_every_command_points_at_something_callable(manifest):
         assert callable(getattr(import_module(module), name)), command.id
 
 
+def test_the_patterns_are_the_endings_that_the_sources_know(manifest):
+    from napari_restore.sources.formats import endings
+
+    (images,) = (one for one in manifest.contributions.readers if one.command == "napari-restore.get_reader")
+    assert sorted(images.filename_patterns) == sorted(f"*{ending}" for ending in endings("stack", "folder"))
+
+
 def test_every_command_referred_to_exists(manifest):
     known = {command.id for command in manifest.contributions.commands}
     given = manifest.contributions

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QFileDialog
 
 import napari_restore
 from napari_restore.gui.actions import Actions
-from napari_restore.gui.models import Known, Recent, card_of, get_model_reader, picture_of, trained_on
+from napari_restore.gui.dropped import get_model_reader
+from napari_restore.gui.models import Known, Recent, card_of, picture_of, trained_on
 from napari_restore.gui.tabs import MainWidget, Preferences
 
 

@@ -41,7 +41,7 @@ def test_time_in_words(seconds, words):
 
 def test_the_guess_names_the_box_in_the_widget():
     note = open_image(np.zeros((9, 20, 20))).notes[0]
-    assert "--axes" in note and "--axes" not in for_widget(note)
+    assert "`axes`" in note and "`axes`" not in for_widget(note)
 
 
 def test_what_the_progress_bar_says():

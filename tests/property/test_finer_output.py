@@ -25,7 +25,7 @@ from napari_restore.methods.method import Method
 from napari_restore.restoration.engine import restore_events
 from napari_restore.restoration.prepare import fingerprint, name_suffix, plan_image, usual_tile
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.work import TileJob, read_tile, run_batch, run_tile
+from napari_restore.restoration.work import TileJob, read_tile, run_batch
 from napari_restore.sources import Image, open_image
 from napari_restore.store.model import Model
 
@@ -170,7 +170,7 @@ def test_any_order_and_any_company_give_the_same_bytes(
     job = TileJob(image, method, NORMALISATION, plan, 2, np.dtype(np.float32), CPU, "float32")
     forth, back = np.full(plan.output_shape, np.nan), np.full(plan.output_shape, np.nan)
     for index in range(len(plan)):
-        found = run_tile(job, index)
+        (found,) = run_batch(job, [index], [read_tile(job, index)])
         assert found.region == plan.write(index)
         forth[found.region.slices] = found.pixels
     for index in reversed(range(0, len(plan), 2)):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_restore.core.region import Region
 from napari_restore.sources import open_image
 
 LAYOUTS = {
@@ -32,10 +33,8 @@ def test_pixels_are_those_of_tifffile(tmp_path, layout):
     expected = tifffile.imread(tmp_path / "a.tif")
     assert image.shape == expected.shape
     assert np.array_equal(image.read(), expected)
-    region = tuple(slice(n // 3, max(n // 3 + 1, 2 * n // 3)) for n in shape)
-    from napari_restore.core.region import Region
-
-    assert np.array_equal(image.read(Region.from_slices(region, shape)), expected[region])
+    region = Region(tuple(n // 3 for n in shape), tuple(max(n // 3 + 1, 2 * n // 3) for n in shape))
+    assert np.array_equal(image.read(region), expected[region.slices])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
+PACKAGE = ROOT / "src" / "napari_restore"
+ROOMS = sorted(page.parent for page in PACKAGE.glob("*/README.md"))
+
 LINK = re.compile(r"(?<!\\)\]\(\s*([^)\s]+)[^)]*\)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -77,6 +80,15 @@ def test_every_method_has_a_section():
     page = (ROOT / "docs" / "methods.md").read_text("utf-8")
     headings = " ".join(re.findall(r"^### (.+)$", page, flags=re.MULTILINE)).split()
     assert sorted(set(METHODS) - set(headings)) == []
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_s_readme_names_the_files_that_are_there(room):
+    named = set(re.findall(r"`([\w./-]+\.py)`", (room / "README.md").read_text("utf-8")))
+    there = {path.relative_to(room).as_posix() for path in room.rglob("*.py") if path.name != "__init__.py"}
+    assert sorted(there - named) == [], "these are not named"
+    places = (room, PACKAGE, ROOT)
+    assert sorted(name for name in named if not any((place / name).is_file() for place in places)) == []
 
 
 def test_a_package_index_is_given_whole_addresses():

@@ -169,4 +169,4 @@ def guess_axes(shape: Sequence[int]) -> tuple[str, str]:
         raise ImageError(f"an array of shape {shape} is not an image: 2 to 5 axes are needed, Y and X among them.")
     letters = {2: "YX", 3: "ZYX", 4: "CZYX" if body[0] <= 8 and not colour else "TZYX", 5: "TCZYX"}[len(body)]
     axes = letters + ("C" if colour else "")
-    return axes, f"axes {axes} guessed from the shape {'x'.join(map(str, shape))}; --axes overrides"
+    return axes, f"axes {axes} guessed from the shape {'x'.join(map(str, shape))}; `axes` overrides"

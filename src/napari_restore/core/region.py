@@ -26,12 +26,6 @@ class Region:
         """The whole of an array of this shape."""
         return cls((0,) * len(shape), tuple(int(n) for n in shape))
 
-    @classmethod
-    def from_slices(cls, slices: Sequence[slice], shape: Sequence[int]) -> Region:
-        """The region that NumPy would read for these unit-step slices of an array of this shape."""
-        ranges = [s.indices(n) for s, n in zip(slices, shape, strict=True)]
-        return cls(tuple(a for a, _, _ in ranges), tuple(max(a, b) for a, b, _ in ranges))
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Pixels along each axis."""

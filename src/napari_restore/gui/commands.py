@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_restore.gui.tabs import MainWidget, PageName
 from napari_restore.gui.verbs import VerbName
 from napari_restore.gui.widget import RestoreWidget
+from napari_restore.sources.formats import endings
 
 
 def open_denoise(viewer: Viewer) -> None:
@@ -38,8 +39,8 @@ def open_stack(viewer: Viewer) -> None:
         viewer.open(path, plugin="napari-restore")
 
 
-STACKS = "Stacks (*.tif *.tiff *.btf *.tf8 *.lsm *.stk *.zarr.zip *.ozx *.dcm *.dicom *.ima);;All files (*)"
-"""The files among the manifest's patterns, for the dialogue."""
+STACKS = f"Stacks ({' '.join(f'*{ending}' for ending in endings('stack'))});;All files (*)"
+"""For the dialogue."""
 
 
 def open_restore(viewer: Viewer) -> RestoreWidget:

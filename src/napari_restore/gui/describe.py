@@ -63,8 +63,8 @@ def describe_time(seconds: float) -> str:
 
 
 def for_widget(note: str) -> str:
-    """A note in the words of the widget: it has a box where the shell has an option."""
-    return note.replace("--axes overrides", "type over them above")
+    """A note in the words of the widget: it has a box where Python has an option."""
+    return note.replace("`axes` overrides", "type over them above")
 
 
 def status_of(event: Event) -> Status | None:

@@ -67,40 +67,6 @@ def recorrupted(
     return mean_of((operator(x1) - (y - fresh / alpha)).square() - excess, mask), x1
 
 
-def binomial_thinning(
-    restore: Restore,
-    operator: Operator,
-    y: Tensor,
-    *,
-    gain: Parameter,
-    rng: torch.Generator,
-    fraction: float = 0.1,
-    offset: Parameter = 0.0,
-    weight: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Two independent Poisson measurements from one, by giving each photon to one of them.
-
-    Monroy, Bacca, Tachella (2025, Generalized Recorrupted-to-Recorrupted, arXiv:2412.04648, table 1). Photons are
-    ``(y - offset) / gain``, rounded, as a camera's analogue values are no whole numbers.
-
-    Parameters
-    ----------
-    gain
-        Units of ``y`` for one photon.
-    fraction
-        Of the photons that go to the target, between 0 and 1.
-    offset
-        What the camera reads in the dark.
-    """
-    gain, offset = _level(gain, y), _level(offset, y)
-    photons = ((y - offset) / gain).round().clamp(min=0)
-    drawn = torch.binomial(photons.to(rng.device), torch.full_like(photons, fraction, device=rng.device), generator=rng)
-    target = drawn.to(y)
-    x1 = restore(gain * (photons - target) / (1 - fraction) + offset)
-    mask = inside(y, operator.margin, weight)
-    return mean_of((operator(x1) - (gain * target / fraction + offset)).square(), mask), x1
-
-
 def split(
     restore: Restore, operator: Operator, y: Tensor, second: Tensor, *, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

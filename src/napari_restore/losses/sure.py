@@ -108,33 +108,6 @@ def pg_sure(
     return mean_of((first - y).square() - variance + 2 * divergence, mask), x1
 
 
-def correlated_sure(
-    restore: Restore,
-    operator: Operator,
-    y: Tensor,
-    *,
-    covariance: Callable[[Tensor], Tensor],
-    variance: Parameter,
-    rng: torch.Generator,
-    tau: float,
-    weight: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """SURE for Gaussian noise of any covariance (Eldar 2009, doi:10.1109/TSP.2008.2008212, eq. 17).
-
-    Parameters
-    ----------
-    covariance
-        Multiplies ``(B, C, *S)`` by the covariance matrix.
-    variance
-        Its diagonal.
-    """
-    mask = inside(y, operator.margin, weight)
-    probe = _normal(y, rng)
-    first, moved, x1 = _both(restore, operator, y, tau * probe)
-    divergence = covariance(probe) * (moved - first) / tau
-    return mean_of((first - y).square() - _level(variance, y) + 2 * divergence, mask), x1
-
-
 class Unsure(nn.Module):
     """SURE without the noise level (Tachella, Davies, Jacques 2025, UNSURE, arXiv:2409.01985, eq. 8).
 

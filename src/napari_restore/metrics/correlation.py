@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +29,6 @@ _CORRELATED = 0.12
 _REACHES = 0.08
 _ORDER = 3  # of the difference across an axis: more gains little
 _FLATTEST = 0.1  # of the tiles of an image
-_LIKE_NOISE = 0.5  # of the tiles of a residual
 _STRUCTURE = 1.5  # coarse energy over that of noise with the correlation found
 _LOW, _CHI2_LOW = 0.1, 0.542  # of chi-squared over its 13 degrees of freedom
 _LEAST_GAIN = 0.02
@@ -45,15 +44,13 @@ class NoiseCorrelation:
         Next neighbours are correlated, by more than 0.12 and clearly so: ``"horizontal"`` along X, ``"vertical"``
         along Y, both, or none.
     lag_1
-        Correlation of next neighbours along each of ``axes``, -1 to 1.
-    length
-        Pixels to either side along each of ``axes`` that a pixel is correlated with: 0 for white noise, 16 at most.
+        Correlation of next neighbours along Y and along X, -1 to 1.
+    length_yx
+        Pixels to either side that a pixel is correlated with: 0 for white noise, 16 at most.
     curves
-        For each of ``axes`` the correlation at 1, 2 ... pixels, up to 16.
+        The correlation at 1, 2 ... pixels, up to 16, along Y and along X.
     standard_error
         Of ``lag_1``.
-    axes
-        ``"YX"``, or ``"ZYX"`` of a volume.
     reliable
         False where structure may be taken for noise, or too few parts can be used: ``direction`` is none then.
     reason
@@ -61,26 +58,12 @@ class NoiseCorrelation:
     """
 
     direction: Direction
-    lag_1: tuple[float, ...]
-    length: tuple[int, ...]
-    curves: tuple[tuple[float, ...], ...]
-    standard_error: tuple[float, ...]
-    axes: str
+    lag_1: tuple[float, float]
+    length_yx: tuple[int, int]
+    curves: tuple[tuple[float, ...], tuple[float, ...]]
+    standard_error: tuple[float, float]
     reliable: bool
     reason: str = ""
-
-    @property
-    def length_yx(self) -> tuple[int, int]:
-        """``length`` along Y and X."""
-        return self.length[-2], self.length[-1]
-
-    @property
-    def mask(self) -> tuple[int, ...]:
-        """Pixels along each of ``axes``, odd, to be hidden together by structured Noise2Void; ones for white noise.
-
-        After Broaddus et al. (2020, doi:10.1109/ISBI45749.2020.9098336).
-        """
-        return tuple(2 * n + 1 for n in self.length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,106 +121,46 @@ def noise_correlation(planes: Sequence[NDArray[Any]]) -> NoiseCorrelation:
     ImageError
         If one has not two axes.
     """
-    return _found([np.asarray(p) for p in planes], order=_ORDER, share=_FLATTEST)
-
-
-def residual_correlation(residual: NDArray[Any], *, expected: NDArray[Any] | float = 1.0) -> NoiseCorrelation:
-    """The correlation of the noise that a residual consists of.
-
-    As ``noise_correlation`` without a difference, from the half of the tiles that is most like noise. Take the residual
-    of a prediction that did not see its own pixels, or of a clean image: any other lacks noise that it has fitted, and
-    shows neighbours with opposite signs.
-
-    Parameters
-    ----------
-    residual
-        Image minus prediction, ``(Y, X)`` or ``(Z, Y, X)``, planes of a volume being taken for independent.
-    expected
-        Deviation of its noise, of the same shape, where it is known; local differences are evened out in any case.
-
-    Raises
-    ------
-    ImageError
-        If it has another number of axes.
-    """
-    r = np.asarray(residual, np.float64) / expected
-    return _found(list(r) if r.ndim == 3 else [r], order=0, share=_LIKE_NOISE)
-
-
-def volume_correlation(volume: NDArray[Any]) -> NoiseCorrelation:
-    """``noise_correlation`` of all planes of ``(Z, Y, X)``, and along Z too.
-
-    Planes are compared along Z after a second difference along both Y and X.
-
-    Raises
-    ------
-    ImageError
-        If it has not three axes.
-    """
-    v = np.asarray(volume)
-    if v.ndim != 3:
-        raise ImageError(f"noise correlation: an array of shape {v.shape} is no volume. Give (Z, Y, X).")
-    plane = noise_correlation(list(v))
-    curve, error = _along_z(v.astype(np.float64))
-    along = _Curve(np.append(1.0, curve), error, 1.0)
-    correlated = plane.reliable and len(curve) > 0 and along.lag_1 > _CORRELATED
-    return replace(
-        plane,
-        lag_1=(along.lag_1 if len(curve) else 0.0, *plane.lag_1),
-        length=(_length(along) if correlated else 0, *plane.length),
-        curves=(tuple(curve.tolist()), *plane.curves),
-        standard_error=(error, *plane.standard_error),
-        axes="ZYX",
-    )
-
-
-def describe(correlation: NoiseCorrelation) -> str:
-    """One sentence for users, such as "noise correlated along X, by 0.45 from pixel to pixel, over 2 px"."""
-    if not correlation.reliable:
-        return f"whether the noise is correlated cannot be told: {correlation.reason}"
-    told = zip(correlation.axes, correlation.lag_1, correlation.length, strict=True)
-    parts = [f"along {a} by {r:.2f} from pixel to pixel, over {n} px" for a, r, n in told if n]
-    return f"noise correlated {' and '.join(parts)}" if parts else "noise independent from pixel to pixel"
-
-
-def _found(planes: Sequence[NDArray[Any]], *, order: int, share: float) -> NoiseCorrelation:
-    for p in planes:
+    floats = [np.asarray(p).astype(np.float64) for p in planes]
+    for p in floats:
         if p.ndim != 2:
             raise ImageError(f"noise correlation: an array of shape {p.shape} is no plane. Give (Y, X).")
-    floats = [p.astype(np.float64) for p in planes]
-    sides = [_together([_along_x(p, order) for p in each]) for each in ([p.T for p in floats], floats)]
+    sides = [_together([_along_x(p) for p in each]) for each in ([p.T for p in floats], floats)]
     count = min(len(side.coarse) for side in sides)
     if count < _FEWEST:
         reason = f"{count} tiles of {_TILE} x {_TILE} px can be used of the {_FEWEST} needed; give more of the image"
-        return NoiseCorrelation("none", (0.0, 0.0), (0, 0), ((), ()), (math.inf, math.inf), "YX", False, reason)
-    y, x = (_curve(side, share) for side in sides)
-    excess = _excess(y, x, order)
+        return NoiseCorrelation("none", (0.0, 0.0), (0, 0), ((), ()), (math.inf, math.inf), False, reason)
+    y, x = (_curve(side) for side in sides)
+    excess = _excess(y, x)
     reason = f"what is flattest has {excess:.1f} times the coarse structure that such noise would have"
     # Structure makes neighbours more alike, never less: what is white beside it is white.
     reliable = excess < _STRUCTURE or max(y.lag_1, x.lag_1) <= _CORRELATED
-    length = tuple(_length(c) if reliable and c.lag_1 > _CORRELATED else 0 for c in (y, x))
-    names: dict[tuple[bool, bool], Direction] = {(True, True): "both", (True, False): "vertical"}
-    along = (length[0] > 0, length[1] > 0)
+    along_y, along_x = (_length(c) if reliable and c.lag_1 > _CORRELATED else 0 for c in (y, x))
     return NoiseCorrelation(
-        names.get(along, "horizontal" if along[1] else "none"),
+        _direction(along_y > 0, along_x > 0),
         (y.lag_1, x.lag_1),
-        length,
+        (along_y, along_x),
         (tuple(y.values[1:].tolist()), tuple(x.values[1:].tolist())),
         (y.error, x.error),
-        "YX",
         reliable,
         "" if reliable else reason,
     )
 
 
-def _along_x(plane: NDArray[np.float64], order: int) -> _Along:
+def _direction(along_y: bool, along_x: bool) -> Direction:
+    if along_y:
+        return "both" if along_x else "vertical"
+    return "horizontal" if along_x else "none"
+
+
+def _along_x(plane: NDArray[np.float64]) -> _Along:
     """What the tiles of a plane tell about neighbours along X."""
-    height, width = (max(0, n) // _TILE * _TILE for n in (plane.shape[0] - order, plane.shape[1]))
+    height, width = (max(0, n) // _TILE * _TILE for n in (plane.shape[0] - _ORDER, plane.shape[1]))
     finite = np.isfinite(plane)
     if not (height and width and finite.any()):
         return _Along(np.zeros((LAGS + 1, 0)), np.zeros(0))
     filled = np.where(finite, plane, plane[finite].mean())
-    fine = np.diff(filled, order, axis=0)
+    fine = np.diff(filled, _ORDER, axis=0)
     power = np.maximum(0, uniform_filter(np.square(fine), _TILE - 1, mode="reflect"))  # rounding goes below 0
     even = np.divide(fine, np.sqrt(power), out=np.zeros_like(fine), where=power > 0)
     products = []
@@ -245,12 +168,12 @@ def _along_x(plane: NDArray[np.float64], order: int) -> _Along:
         pairs = np.zeros_like(even)  # where the plane ends there is none; one tile in many lacks some
         pairs[:, : even.shape[1] - lag] = even[:, : even.shape[1] - lag] * even[:, lag:]
         products.append(_means(pairs[:height, :width], _TILE))
-    middle = slice(order // 2, order // 2 + height)
+    middle = slice(_ORDER // 2, _ORDER // 2 + height)
     told = np.asarray(products)
     coarse = _coarse(filled[middle, :width]) / np.maximum(_means(power[:height, :width], _TILE), np.finfo(float).tiny)
     chosen = _usable(plane, finite)[middle, :width]
     whole = (_means(chosen, _TILE) == 1) & (told[0] > 0)
-    return _Along(told[:, whole], (coarse * _power_of_difference(order)[0])[whole])
+    return _Along(told[:, whole], (coarse * _power_of_difference()[0])[whole])
 
 
 def _together(parts: Sequence[_Along]) -> _Along:
@@ -282,9 +205,9 @@ def _coarse(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.square(left).sum(1) / (n * n - 3) * _CELL**2)
 
 
-def _curve(along: _Along, share: float) -> _Curve:
+def _curve(along: _Along) -> _Curve:
     """Correlations from the tiles of least coarse energy, which white noise has independently of the products."""
-    count = min(len(along.coarse), max(_FEWEST, round(share * len(along.coarse))))
+    count = min(len(along.coarse), max(_FEWEST, round(_FLATTEST * len(along.coarse))))
     told = along.products[:, np.argsort(along.coarse, kind="stable")[:count]]
     each = told[1] / told[0]
     error = max(float(each.std(ddof=1)), 1 / _TILE) / math.sqrt(count)
@@ -301,13 +224,13 @@ def _length(curve: _Curve) -> int:
     return len(alike) if alike.all() else int(np.argmin(alike))
 
 
-def _excess(y: _Curve, x: _Curve, order: int) -> float:
+def _excess(y: _Curve, x: _Curve) -> float:
     """Coarse energy over what noise has whose correlation is the product of the two curves; the greater of both."""
     wide = _gain_of_cells(y) * _gain_of_cells(x)
-    power = _power_of_difference(order)
+    power = _power_of_difference()
     found: list[float] = []
     for side, other in ((y, x), (x, y)):  # the difference was taken along the other axis
-        fine = float(power[0] + 2 * power[1:] @ other.values[1 : order + 1]) / power[0]
+        fine = float(power[0] + 2 * power[1:] @ other.values[1 : _ORDER + 1]) / power[0]
         found.append(side.coarse * max(_LEAST_GAIN, fine) / max(_LEAST_GAIN, wide))
     return max(found)
 
@@ -318,30 +241,7 @@ def _gain_of_cells(curve: _Curve) -> float:
     return max(_LEAST_GAIN, float(1 + 2 * np.sum(curve.values[lags] * (1 - lags / _CELL))))
 
 
-def _power_of_difference(order: int) -> NDArray[np.float64]:
-    """Covariance of the difference of white noise with itself at lags 0 ... order."""
-    kernel = np.array([(-1.0) ** k * math.comb(order, k) for k in range(order + 1)])
-    return np.asarray(np.correlate(kernel, kernel, "full")[order:], np.float64)
-
-
-def _along_z(volume: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Correlations at 1, 2 ... planes, and the standard error of the first."""
-    lags = min(LAGS, len(volume) - 1)
-    if lags < 1 or min(volume.shape[1:]) < _TILE + 2:
-        return np.zeros(0), math.inf
-    fine = np.diff(np.diff(volume, 2, axis=1), 2, axis=2)
-    fine = np.where(np.isfinite(fine), fine, 0)
-    power = np.maximum(0, uniform_filter(np.square(fine), (0, _TILE - 1, _TILE - 1), mode="reflect"))
-    even = np.divide(fine, np.sqrt(power), out=np.zeros_like(fine), where=power > 0)
-    height, width = (n // _TILE * _TILE for n in even.shape[1:])
-    even = even[:, :height, :width]
-    energy = float(np.mean(np.square(even)))
-    if energy == 0:
-        return np.zeros(0), math.inf
-    curve = np.array([np.median(_by_tile(even, k)) / energy for k in range(1, lags + 1)])
-    first = _by_tile(even, 1)
-    return curve, max(float(first.std()) / energy, 1 / _TILE) / math.sqrt(max(1, len(first)))
-
-
-def _by_tile(even: NDArray[np.float64], lag: int) -> NDArray[np.float64]:
-    return _means((even[lag:] * even[:-lag]).mean(0), _TILE)
+def _power_of_difference() -> NDArray[np.float64]:
+    """Covariance of the difference of white noise with itself at lags 0 ... its order."""
+    kernel = np.array([(-1.0) ** k * math.comb(_ORDER, k) for k in range(_ORDER + 1)])
+    return np.asarray(np.correlate(kernel, kernel, "full")[_ORDER:], np.float64)

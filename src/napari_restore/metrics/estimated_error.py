@@ -109,37 +109,6 @@ def estimated_error(
     return _summary(risk, v, finite, data_range if data_range is not None else float(np.ptp(restored[finite])))
 
 
-def estimated_error_blind(
-    prediction: NDArray[Any], image: NDArray[Any], *, variance: ArrayLike, data_range: float | None = None
-) -> EstimatedError:
-    """Error of a prediction whose pixels did not see themselves: ``mean (y - f)^2 - v``.
-
-    The noise of a pixel is independent of what was predicted from others, so that the square of their difference is
-    the error and the noise side by side (Batson and Royer 2019, Noise2Self, arXiv:1901.11365). Right for a
-    Noise2Void network where its pixels are hidden; too small for any that sees them.
-
-    Parameters
-    ----------
-    prediction, image
-        Of the same shape and units. Pixels that are not finite in either do not count.
-    variance
-        Of the noise, in squared units of the image: one number, or what broadcasts to the image.
-    data_range
-        The peak of the PSNR, in units of the image; the range of the prediction where it is not given.
-
-    Raises
-    ------
-    ImageError
-        If the shapes differ, or no pixel is finite in both.
-    """
-    f = np.asarray(prediction, np.float64)
-    if f.shape != np.shape(image):
-        raise ImageError(f"estimated error: shapes {f.shape} and {np.shape(image)} differ. Give the same shape.")
-    y, v, finite = _checked(np.where(np.isfinite(f), image, np.nan), variance)
-    risk = np.square(np.where(finite, f, y) - y) - v
-    return _summary(risk, v, finite, data_range if data_range is not None else float(np.ptp(f[finite])))
-
-
 def _checked(
     image: NDArray[Any], variance: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:

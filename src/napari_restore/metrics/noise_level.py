@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources import Image
-from napari_restore.sources.planes import middle_planes
 
 _BLOCK = 8
 _HALF = _BLOCK // 2
@@ -138,49 +136,12 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
     )
 
 
-def image_level(image: Image, *, channel: int | None = None) -> NoiseLevel:
-    """``estimate`` from the middle (512 px at most) of up to five planes spread over an image.
-
-    Parameters
-    ----------
-    image
-        Any image; only those parts of it are read.
-    channel
-        Of the axis C, counted from 0; the planes are spread over all channels without it.
-
-    Raises
-    ------
-    ImageError
-        If there is no such channel, or its planes are smaller than 8 x 8 pixels.
-    """
-    count = image.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if channel is not None and not 0 <= channel < count:
-        raise ImageError(f"{image.name}: channel {channel} is not one of its {count}: choose 0 to {count - 1}.")
-    return estimate(middle_planes(image, channel=channel))
-
-
 def rounded_up(level: NoiseLevel) -> float:
     """The deviation to give to a method: one spread above the estimate, 2 to 10 % of it.
 
     Too small a value costs a method that trusts it more than too large a one.
     """
     return level.sigma * (1 + min(0.1, max(0.02, level.spread)))
-
-
-def variance_by_signal(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> NDArray[np.float64]:
-    """What ``estimate`` fits its line to: signal, variance and its relative standard error in bins of the signal.
-
-    Returns
-    -------
-    NDArray
-        ``(N, 3)`` in the order of the signal, N 12 at most: the bins whose variance is known within 20 %.
-
-    Raises
-    ------
-    ImageError
-        If no plane has a block of 8 x 8 finite pixels.
-    """
-    return _points(_blocks(planes), smallest)
 
 
 def describe(level: NoiseLevel, *, units: str = "") -> str:

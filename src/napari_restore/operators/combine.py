@@ -1,4 +1,4 @@
-"""Operators made of operators, and the two simplest ones."""
+"""Operators made of operators, and the simplest one."""
 
 from __future__ import annotations
 
@@ -24,30 +24,6 @@ class Identity(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         """``y``."""
         return y
-
-
-class Mask(Operator):
-    """Pixels that were not measured are 0; its own adjoint.
-
-    Parameters
-    ----------
-    mask
-        ``(*S)``, 1 where a pixel is measured and 0 elsewhere.
-    """
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__()
-        self.rate, self.margin = (1,) * mask.ndim, (0,) * mask.ndim
-        self.register_buffer("mask", mask.float(), persistent=False)
-        self.mask: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` where it is measured."""
-        return x * self.mask.to(x.dtype)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """``y`` where it is measured."""
-        return y * self.mask.to(y.dtype)
 
 
 class Composed(Operator):

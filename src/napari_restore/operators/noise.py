@@ -56,28 +56,6 @@ class Gaussian:
 
 
 @dataclass(frozen=True, eq=False)
-class Poisson:
-    """Photons counted: ``y = gain * Poisson(x / gain)``, ``gain`` above 0 in units of the image for one photon.
-
-    Pixels below 0 hold no photon. No gradient goes through a sample.
-    """
-
-    gain: Parameter
-
-    def __post_init__(self) -> None:
-        _check("gain", self.gain, positive=True)
-
-    def sample(self, clean: Tensor, rng: torch.Generator) -> Tensor:
-        """See ``Noise.sample``."""
-        gain = _level(self.gain, clean)
-        return gain * _photons(clean / gain, rng).to(clean)
-
-    def variance(self, clean: Tensor) -> Tensor:
-        """See ``Noise.variance``."""
-        return _level(self.gain, clean) * clean.clamp(min=0)
-
-
-@dataclass(frozen=True, eq=False)
 class PoissonGaussian:
     """A camera: ``y = gain * Poisson(max(x - offset, 0) / gain) + offset + N(0, read^2)``.
 

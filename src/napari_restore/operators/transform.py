@@ -97,15 +97,6 @@ class Rotate:
         return turned.view(x.shape)
 
 
-@dataclass(frozen=True)
-class ExchangeXZ:
-    """Z and X of ``(B, C, Z, Y, X)`` change places, for stacks whose planes are blurred across."""
-
-    def __call__(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Nothing is drawn."""
-        return x.transpose(2, 4)
-
-
 def resampling_matrix(n: int, count: int, *, factor: float, start: float = 0.0) -> Tensor:
     """``(count, n)``: pixels of width ``1 / factor`` from pixels of width 1, the first starting at ``start``.
 

@@ -126,11 +126,6 @@ def _on_its_way(restored: Tensor) -> Callable[[], NDArray[np.float32]]:
     return pixels
 
 
-def run_tile(job: TileJob, index: int) -> Tile:
-    """Read, restore and crop one tile."""
-    return run_batch(job, [index], [read_tile(job, index)])[0]
-
-
 def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArray[np.float32]) -> Tile:
     axes = job.image.axes
     kept = _hand_on(read, restored, rate=job.method.rate)

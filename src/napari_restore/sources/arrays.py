@@ -20,10 +20,6 @@ _BLOCK = 16 * MIB
 
 def describe_array(array: Any, level: int, *, name: str = "image", location: str | None = None) -> Described:
     """An array as an image without metadata; xarray says more."""
-    if _is_zarr_group(array):
-        from napari_restore.sources.zarrs import describe_group
-
-        return describe_group(array, level, name=name, location=location)
     only_level(level, 1, name)
     if hasattr(array, "dims") and hasattr(array, "coords"):
         return _describe_xarray(array, name)
@@ -143,10 +139,6 @@ def _regular_step(values: NDArray[Any]) -> float | None:
     steps = np.diff(values.astype(float))
     step = float(steps.mean())
     return step if step > 0 and np.allclose(steps, step, rtol=1e-3) else None
-
-
-def _is_zarr_group(array: Any) -> bool:
-    return type(array).__module__.startswith("zarr.") and type(array).__name__ == "Group"
 
 
 def _has_numpy_dtype(array: Any) -> bool:

@@ -6,13 +6,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.formats import natural, recognises
+from napari_restore.sources.formats import endings, natural, recognises
 
 EVERYTHING = "*"
 
-_IMAGE_NAMES = frozenset(
-    {".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".dcm", ".dicom", ".ima"}
-)
+_IMAGE_NAMES = endings("stack", "plain")
 """Files with these names are taken for images, damaged as they may be: what is wrong with them is to be said."""
 
 
@@ -43,4 +41,4 @@ def _wanted(path: Path, pattern: str) -> bool:
         return False
     if path.is_dir():
         return recognises(path) == "Zarr"
-    return pattern != EVERYTHING or path.suffix.lower() in _IMAGE_NAMES or recognises(path) is not None
+    return pattern != EVERYTHING or path.name.lower().endswith(_IMAGE_NAMES) or recognises(path) is not None

@@ -7,27 +7,37 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import Described
 from napari_restore.sources.locations import without_secrets
+from napari_restore.sources.marks import ZARR_MARKS
 
 HEAD = 4096
 """Bytes of a file that a sniffer may look at."""
+
+
+Kind = Literal["stack", "folder", "plain"]
+"""A file that napari is to open with us, a folder, or a file that every viewer opens by itself."""
 
 
 class Format(NamedTuple):
     """One kind of file or folder.
 
     ``sniff(path, head)`` is cheap; ``head`` is the first bytes of a file, None for a folder. ``loader`` is
-    ``"module:function"`` in this room, a function of path and level, imported when it is needed.
+    ``"module:function"`` in this room, a function of path and level, imported when it is needed. ``endings`` are those
+    of usual names, in small letters: for patterns and lists, never to choose the loader. ``title`` is for lists that
+    users read, where the name says too little.
     """
 
     name: str
     sniff: Callable[[Path, bytes | None], bool]
     loader: str
+    kind: Kind
+    endings: tuple[str, ...] = ()
+    title: str = ""
 
 
 def _starts(*magics: bytes) -> Callable[[Path, bytes | None], bool]:
@@ -74,31 +84,47 @@ def _holds(*formats: str) -> Callable[[Path, bytes | None], bool]:
 SLICE_FORMATS = ("TIFF", "PNG", "JPEG", "BMP")
 """Formats of which a folder can be a stack."""
 
-ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-
 FORMATS: tuple[Format, ...] = (
     # DICOM before TIFF: the preamble of a DICOM file may be that of a TIFF.
-    Format("DICOM", _is_dicom, "dicom:open_dicom"),
-    Format("TIFF", _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff:open_tiff"),
-    Format("Zarr", _has(*ZARR_MARKS), "zarrs:open_zarr"),
-    Format("zipped Zarr", _is_zipped_zarr, "zarrs:open_zipped_zarr"),
-    Format("PNG", _starts(b"\x89PNG\r\n\x1a\n"), "pictures:open_png"),
-    Format("JPEG", _starts(b"\xff\xd8\xff"), "pictures:open_jpeg"),
-    Format("BMP", _starts(b"BM"), "pictures:open_bmp"),
-    Format("NPY", _starts(b"\x93NUMPY"), "npy:open_npy"),
-    Format("DICOM series", _holds("DICOM"), "dicom:open_series"),
-    Format("folder of slices", _holds(*SLICE_FORMATS), "slices:open_slices"),
+    Format("DICOM", _is_dicom, "dicom:open_dicom", "stack", (".dcm", ".dicom", ".ima")),
+    Format(
+        "TIFF",
+        _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        "tiff:open_tiff",
+        "stack",
+        (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
+        "TIFF (ImageJ, OME, BigTIFF, LSM, STK)",
+    ),
+    Format("Zarr", _has(*ZARR_MARKS), "zarrs:open_zarr", "folder", (".zarr",), "OME-Zarr and Zarr"),
+    Format("zipped Zarr", _is_zipped_zarr, "zarrs:open_zipped_zarr", "stack", (".zarr.zip", ".ozx")),
+    Format("PNG", _starts(b"\x89PNG\r\n\x1a\n"), "pictures:open_png", "plain", (".png",)),
+    Format("JPEG", _starts(b"\xff\xd8\xff"), "pictures:open_jpeg", "plain", (".jpg", ".jpeg")),
+    Format("BMP", _starts(b"BM"), "pictures:open_bmp", "plain", (".bmp",)),
+    Format("NPY", _starts(b"\x93NUMPY"), "npy:open_npy", "plain", (".npy",)),
+    Format("DICOM series", _holds("DICOM"), "dicom:open_series", "folder"),
+    Format(
+        "folder of slices",
+        _holds(*SLICE_FORMATS),
+        "slices:open_slices",
+        "folder",
+        title=f"a folder of {', '.join(SLICE_FORMATS[:-1])} or {SLICE_FORMATS[-1]} slices",
+    ),
 )
+
+_URL_LOADER = "zarrs:open_url"
+"""As in a row: what is behind a URL is a Zarr, whatever its name."""
 
 _SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs")
 
 _CRUSHED = re.compile(rf"({'|'.join(_SCHEMES)}):[/\\]([^/\\].*)", re.IGNORECASE | re.DOTALL)
 """What a ``Path`` makes of a URL."""
 
-_KNOWN = (
-    "TIFF (ImageJ, OME, BigTIFF, LSM, STK), a folder of TIFF, PNG, JPEG or BMP slices, OME-Zarr and Zarr, DICOM files "
-    "and series, PNG, JPEG, BMP, NPY"
-)
+_KNOWN = ", ".join(format.title or format.name for format in FORMATS)
+
+
+def endings(*kinds: Kind) -> tuple[str, ...]:
+    """How the names of files and folders of these kinds usually end, with the dot."""
+    return tuple(ending for format in FORMATS if format.kind in kinds for ending in format.endings)
 
 
 def open_location(given: str | os.PathLike[str], level: int) -> Described:
@@ -111,10 +137,7 @@ def open_location(given: str | os.PathLike[str], level: int) -> Described:
         return _open_url(location, level)
     path = Path(location).expanduser()
     format = _format_of(path, *_look(path))
-    module, function = format.loader.split(":")
-    load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
-    described: Described = load(path, level)
-    return described
+    return _load(format.loader, path, level)
 
 
 def recognises(path: object) -> str | None:
@@ -195,6 +218,12 @@ def _open_url(url: str, level: int) -> Described:
             f"{without_secrets(url)}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a "
             "Zarr."
         )
-    from napari_restore.sources.zarrs import open_url
+    return _load(_URL_LOADER, url, level)
 
-    return open_url(url, level)
+
+def _load(loader: str, location: Path | str, level: int) -> Described:
+    """What a loader of this room makes of a path, or of a URL; its module is imported now."""
+    module, function = loader.split(":")
+    load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
+    described: Described = load(location, level)
+    return described

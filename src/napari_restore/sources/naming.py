@@ -71,4 +71,4 @@ def name_unknown(axes: str, shape: Sequence[int], known: str = "TCZYX") -> tuple
             free = [other for other in free if other != letters[i]]
     named = "".join(letters)
     sizes = "x".join(str(n) for n in shape)
-    return named, f"axes {named} guessed from the shape {sizes}; --axes overrides"
+    return named, f"axes {named} guessed from the shape {sizes}; `axes` overrides"

@@ -12,7 +12,7 @@ import numpy as np
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.region import Region
-from napari_restore.sources import arrays, formats, layers
+from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources.described import Described, Reader
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
@@ -67,6 +67,8 @@ def _describe(image: Any, level: int) -> Described:
         return formats.open_location(image, level)
     if not isinstance(image, np.ndarray) and layers.is_layer(image):
         return layers.describe_layer(image, level)
+    if zarrs.is_group(image):
+        return zarrs.describe_group(image, level)
     return arrays.describe_array(image, level)
 
 

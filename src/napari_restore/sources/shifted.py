@@ -25,7 +25,7 @@ def neighbouring_frames(image: Image) -> Image:
     if frames < 2:
         raise ImageError(
             f"{image.name} has axes {image.axes} and {frames} frame: a neighbouring one needs at least 2. Say which "
-            "axis is T with --axes."
+            "axis is T with `axes`."
         )
     axis = image.axes.index("T")
 

@@ -13,8 +13,8 @@ from typing import Any
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.arrays import describe_array
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, only_level
-from napari_restore.sources.formats import ZARR_MARKS
 from napari_restore.sources.locations import without_secrets
+from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.sources.naming import letters_of, unit_name
 
 _MOST_COUNTED = 200_000
@@ -74,10 +74,15 @@ def _open_store(store: Any, root: str, level: int, name: str, location: str) -> 
     return replace(_describe_node(node, level, name), location=location)
 
 
-def describe_group(group: Any, level: int, *, name: str, location: str | None) -> Described:
-    """A ``zarr.Group`` that the user opened."""
+def is_group(thing: Any) -> bool:
+    """Whether this is a ``zarr.Group``, told without importing zarr."""
+    return type(thing).__module__.startswith("zarr.") and type(thing).__name__ == "Group"
+
+
+def describe_group(group: Any, level: int, *, name: str = "image") -> Described:
+    """A ``zarr.Group`` that the user opened; ``name`` is for one at the top of its store, which has none."""
     with explaining(f"{name} cannot be read as Zarr"):
-        return replace(_describe_node(group, level, group.basename or name), location=location)
+        return _describe_node(group, level, group.basename or name)
 
 
 def _describe_node(node: Any, level: int, name: str) -> Described:

@@ -103,11 +103,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
     lines = path.read_bytes().splitlines(keepends=True)
     header = _parse(lines[0]) if lines else None
     if header is None or "journal" not in header:
-        raise OutputError(f"{path} is not a journal of a restoration: remove it, or give --overwrite to start again.")
+        raise OutputError(f"{path} is not a journal of a restoration: remove it, or give `overwrite` to start again.")
     if header["journal"] != FORMAT:
         raise OutputError(
             f"{path} has journal format {header['journal']}, this version reads {FORMAT}: "
-            "finish it with the version that began it, or give --overwrite to start again."
+            "finish it with the version that began it, or give `overwrite` to start again."
         )
     tiles: dict[int, Entry] = {}
     length = len(lines[0])

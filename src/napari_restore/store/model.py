@@ -12,13 +12,15 @@ from typing import Any, get_args
 
 import torch
 
-from napari_restore import __version__, methods
+from napari_restore import methods
 from napari_restore.core.errors import ModelError
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.version import __version__
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
-from napari_restore.store.weights import PICTURE, read_weights, write_weights
+from napari_restore.store.header import PICTURE
+from napari_restore.store.weights import read_weights, write_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region, split
+from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
 
 Version = Literal["0.5", "0.4"]
@@ -40,7 +41,6 @@ _PREFIXES = (
 _SPACE_UNITS = {f"{p}meter" for p in _PREFIXES} | {"angstrom", "foot", "inch", "mile", "parsec", "yard"}
 _TIME_UNITS = {f"{p}second" for p in _PREFIXES} | {"day", "hour", "minute"}
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
-_METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _MOST_CHANNELS = 16
 _SAMPLED_CHUNKS = 8
 _CHUNK = {"T": 1, "C": 1, "Z": 8, "Y": 512, "X": 512}
@@ -209,12 +209,12 @@ def write_metadata(
 
 def is_zarr(folder: Path) -> bool:
     """Whether a folder holds a zarr array or group."""
-    return any((folder / file).exists() for file in _METADATA)
+    return any((folder / file).exists() for file in ZARR_MARKS)
 
 
 def _sync_metadata(folder: Path) -> None:
     """Wait until the zarr metadata of a group or array is on the disk."""
-    for file in _METADATA:
+    for file in ZARR_MARKS:
         if (folder / file).exists():
             sync_file(folder / file)
     sync_folder(folder)

@@ -186,15 +186,15 @@ def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
         return
     if _published(path):
         raise OutputError(
-            f"{path} is whole, but was killed before it could tidy up: --resume does that, --overwrite starts again."
+            f"{path} is whole, but was killed before it could tidy up: `resume` does that, `overwrite` starts again."
         )
     unfinished = resumable(path)
     if unfinished and not resume:
         raise OutputError(
-            f"an unfinished {path.name} lies in {path.parent}: --resume goes on with it, --overwrite starts again."
+            f"an unfinished {path.name} lies in {path.parent}: `resume` goes on with it, `overwrite` starts again."
         )
     if occupied(path) and not (unfinished and _planned(path).overwrite):
-        raise OutputError(f"{path} exists already: choose another name, or give --overwrite to replace it.")
+        raise OutputError(f"{path} exists already: choose another name, or give `overwrite` to replace it.")
 
 
 def check_space(path: Path, *, geometry: Geometry, dtype: np.dtype[Any]) -> str | None:
@@ -282,7 +282,7 @@ def reopen(path: Path, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
         If nothing unfinished lies there, another process writes it, or it was begun from something else.
     """
     if not resumable(path):
-        raise OutputError(f"no unfinished {path.name} lies in {path.parent}: start it without --resume.")
+        raise OutputError(f"no unfinished {path.name} lies in {path.parent}: start it without `resume`.")
     with _locked(path) as lock:
         plan = _planned(path)
         _check_fingerprint(path, then=plan.fingerprint, now=_through_json(fingerprint))
@@ -387,7 +387,7 @@ class OutputWriter:
         written, needed = sum(entry.region.size for entry in self._journal.tiles.values()), prod(self.geometry.shape)
         if written != needed:
             raise OutputError(
-                f"{self.path} has only {written} of {needed} pixels: what there is has been kept, --resume goes on."
+                f"{self.path} has only {written} of {needed} pixels: what there is has been kept, `resume` goes on."
             )
 
     def _finish_zarr(self) -> None:
@@ -411,7 +411,7 @@ class OutputWriter:
         """Give the finished file or folder its final name, in the place of an old one if that was asked."""
         if occupied(self.path) and not self.plan.overwrite:
             raise OutputError(
-                f"{self.path} has appeared meanwhile: move it away and give --resume to finish. The result is "
+                f"{self.path} has appeared meanwhile: move it away and give `resume` to finish. The result is "
                 f"kept in {partial_path(self.path).name}."
             )
         if finished.is_dir():
@@ -465,7 +465,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_replaceable(path: Path) -> None:
-    """``--overwrite`` replaces a result, never a folder of something else."""
+    """``overwrite`` replaces a result, never a folder of something else."""
     if not occupied(path) or path.is_symlink():
         return
     if path.is_dir() and (_kind(path) == "tiff" or (any(path.iterdir()) and not ome_zarr.is_zarr(path))):
@@ -503,7 +503,7 @@ def _planned(path: Path) -> OutputPlan:
     try:
         return OutputPlan.from_json(header)
     except (KeyError, TypeError) as error:
-        raise OutputError(f"{journal_path(path)} is damaged ({error}): give --overwrite to start again.") from error
+        raise OutputError(f"{journal_path(path)} is damaged ({error}): give `overwrite` to start again.") from error
 
 
 def _through_json(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -519,7 +519,7 @@ def _check_fingerprint(path: Path, *, then: Mapping[str, Any], now: Mapping[str,
         if old != new:
             raise OutputError(
                 f"the unfinished {path.name} was begun with {field} {_short(old)}, this run has {_short(new)}: "
-                "use the same again, or give --overwrite to start over."
+                "use the same again, or give `overwrite` to start over."
             )
 
 

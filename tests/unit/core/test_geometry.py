@@ -117,7 +117,7 @@ def test_guessed_axes(shape, axes):
     guessed, words = guess_axes(shape)
     assert guessed == axes
     assert valid_axes(guessed, len(shape))
-    assert axes in words and "x".join(map(str, shape)) in words and "--axes" in words
+    assert axes in words and "x".join(map(str, shape)) in words and "`axes`" in words
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (1, 2, 3, 4, 17, 23)])

@@ -45,12 +45,6 @@ def test_inside_is_about_every_axis():
     assert not Region((-1, 0), (17, 23)).inside((17, 23))
 
 
-@pytest.mark.parametrize("slices", [np.s_[2:5, :], np.s_[-3:, 4:400], np.s_[9:3, 0:1]])
-def test_from_slices_reads_what_numpy_reads(slices):
-    array = np.arange(17 * 23).reshape(17, 23)
-    assert np.array_equal(array[Region.from_slices(slices, array.shape).slices], array[slices])
-
-
 def test_a_region_that_ends_before_it_starts_is_refused():
     with pytest.raises(ValueError, match=r"start <= stop.*\(3, 0\) to \(2, 5\)"):
         Region((3, 0), (2, 5))

@@ -21,7 +21,7 @@ from napari_restore.methods.baselines import (
 from napari_restore.metrics.similarity import psnr
 from napari_restore.operators import inverse
 from napari_restore.operators.blur import Blur
-from napari_restore.operators.combine import Composed, Identity, Mask
+from napari_restore.operators.combine import Composed, Identity
 from napari_restore.operators.downsample import Downsample
 from napari_restore.operators.psf import gaussian
 
@@ -179,14 +179,13 @@ def test_point_samples_lie_on_the_first_of_their_pixels(truth):
     assert np.allclose(updated, fine.clip(0), atol=0.1)
 
 
-def test_an_odd_image_a_mask_and_a_small_volume():
+def test_an_odd_image_and_a_small_volume():
     rng = np.random.default_rng(0)
     odd = rng.normal(100, 10, (17, 23)).astype(np.float32)
     volume = rng.normal(100, 10, (5, 12, 11)).astype(np.float32)
     measured_by = [
         (odd, Blur(gaussian(1)), gaussian(1)),
         (odd, Downsample((3, 2)), None),
-        (odd, Mask(torch.from_numpy((rng.random(odd.shape) > 0.3).astype(np.float32))), None),
         (volume, Blur(gaussian((0.5, 1, 1), ndim=3)), gaussian((0.5, 1, 1), ndim=3)),
         (volume, Downsample((2, 1, 1), sampling="point"), None),
     ]

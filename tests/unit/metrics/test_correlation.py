@@ -5,13 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from napari_restore.core.errors import ImageError
-from napari_restore.metrics.correlation import (
-    LAGS,
-    describe,
-    noise_correlation,
-    residual_correlation,
-    volume_correlation,
-)
+from napari_restore.metrics.correlation import LAGS, noise_correlation
 
 
 def noise(shape, seed=0):
@@ -49,22 +43,20 @@ def test_white_noise_alone_is_known_to_be_white():
         found = noise_correlation([noise((130, 150), seed)])
         assert found.reliable
         assert found.length_yx == (0, 0)
-        assert found.mask == (1, 1)
         assert max(map(abs, found.lag_1)) < 5 * max(found.standard_error)
 
 
 @pytest.mark.parametrize(("axes", "direction", "length"), FOUND)
 def test_the_direction_of_blurred_noise_is_found(axes, direction, length):
     n = blurred_along(axes)
-    for found in (noise_correlation([n]), residual_correlation(n)):
-        assert found.direction == direction
-        assert length(*found.length_yx)
-        wanted = [
-            np.corrcoef(n[1:].ravel(), n[:-1].ravel())[0, 1],
-            np.corrcoef(n[:, 1:].ravel(), n[:, :-1].ravel())[0, 1],
-        ]
-        assert found.lag_1 == pytest.approx(wanted, abs=0.06)
-        assert found.mask == tuple(2 * k + 1 for k in found.length_yx)
+    found = noise_correlation([n])
+    assert found.direction == direction
+    assert length(*found.length_yx)
+    wanted = [
+        np.corrcoef(n[1:].ravel(), n[:-1].ravel())[0, 1],
+        np.corrcoef(n[:, 1:].ravel(), n[:, :-1].ravel())[0, 1],
+    ]
+    assert found.lag_1 == pytest.approx(wanted, abs=0.06)
 
 
 @pytest.mark.parametrize(("axes", "direction", "length"), FOUND)
@@ -96,7 +88,6 @@ def test_texture_is_not_taken_for_noise():
     found = noise_correlation([texture + 0.5 * noise((300, 300), 2)])
     assert (found.direction, found.reliable) == ("none", False)
     assert "coarse structure" in found.reason
-    assert describe(found).startswith("whether the noise is correlated cannot be told")
 
 
 def test_clipped_and_missing_parts_do_not_count():
@@ -106,17 +97,6 @@ def test_clipped_and_missing_parts_do_not_count():
     plane[30:60, 150:200] = np.nan
     found = noise_correlation([plane])
     assert (found.direction, found.reliable) == ("none", True)
-
-
-def test_depth_has_its_own_correlation():
-    volume = gaussian_filter1d(noise((12, 80, 90)), 0.6, axis=0)
-    found = volume_correlation(volume)
-    assert found.axes == "ZYX"
-    assert found.lag_1[0] == pytest.approx(np.corrcoef(volume[1:].ravel(), volume[:-1].ravel())[0, 1], abs=0.05)
-    assert found.length[0] in (1, 2)
-    assert found.length_yx == (0, 0)
-    assert "along Z" in describe(found)
-    assert volume_correlation(noise((12, 80, 90))).mask == (1, 1, 1)
 
 
 def test_it_has_no_scale_and_no_offset():
@@ -139,22 +119,15 @@ def test_small_and_empty_planes_give_an_answer(shape, kind, seed):
         "nan": np.full(shape, np.nan),
         "bytes": (10 * noise(shape, seed) + 100).astype(np.uint8),
     }[kind]
-    for found in (noise_correlation([plane]), residual_correlation(plane)):
-        assert found.direction == "none"
-        assert found.mask == (1, 1)
-        assert found.reliable or found.reason
-        if kind in ("constant", "nan") or min(shape) < 16:
-            assert not found.reliable
+    found = noise_correlation([plane])
+    assert found.direction == "none"
+    assert found.length_yx == (0, 0)
+    assert found.reliable or found.reason
+    if kind in ("constant", "nan") or min(shape) < 16:
+        assert not found.reliable
 
 
 def test_other_numbers_of_axes_are_refused():
-    for call in (noise_correlation, residual_correlation):
+    for array in (np.zeros(5), np.zeros((1, 2, 3, 4))):
         with pytest.raises(ImageError, match="is no plane"):
-            call(np.zeros((1, 2, 3, 4)) if call is residual_correlation else [np.zeros(5)])
-    with pytest.raises(ImageError, match="is no volume"):
-        volume_correlation(np.zeros((4, 4)))
-
-
-def test_it_is_said_in_a_sentence():
-    assert describe(noise_correlation([noise((130, 150))])) == "noise independent from pixel to pixel"
-    assert describe(noise_correlation([blurred_along((1,))])).startswith("noise correlated along X by 0.4")
+            noise_correlation([array])

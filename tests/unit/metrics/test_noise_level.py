@@ -7,8 +7,9 @@ from skimage import data
 
 from napari_restore.core.errors import ImageError
 from napari_restore.metrics.noise import noise_sigma
-from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, image_level, rounded_up
+from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up
 from napari_restore.sources import open_image
+from napari_restore.sources.planes import middle_planes
 
 
 def noise(shape, sigma=5.0, seed=0):
@@ -158,16 +159,14 @@ def test_the_middle_of_a_large_image_is_enough():
         sizes.append(region.size)
         return image.reader(region)
 
-    assert image_level(replace(image, reader=counted)).sigma == pytest.approx(5, rel=0.03)
+    assert estimate(middle_planes(replace(image, reader=counted))).sigma == pytest.approx(5, rel=0.03)
     assert sum(sizes) <= 5 * 512 * 512
 
 
 def test_a_channel_has_its_own_level():
     image = open_image(np.stack([noise((90, 100), 3), noise((90, 100), 12)], 1), axes="YCX")
-    assert image_level(image, channel=0).sigma == pytest.approx(3, rel=0.1)
-    assert image_level(image, channel=1).sigma == pytest.approx(12, rel=0.1)
-    with pytest.raises(ImageError, match="channel 2 is not one of its 2: choose 0 to 1"):
-        image_level(image, channel=2)
+    assert estimate(middle_planes(image, channel=0)).sigma == pytest.approx(3, rel=0.1)
+    assert estimate(middle_planes(image, channel=1)).sigma == pytest.approx(12, rel=0.1)
 
 
 def level(**known):

@@ -8,7 +8,6 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.operators.noise import (
     CorrelatedGaussian,
     Gaussian,
-    Poisson,
     PoissonGaussian,
     _debiased,
     flat_covariance,
@@ -39,8 +38,8 @@ MODELS = {
     "gaussian": Gaussian(3.0),
     "gaussian, channels": Gaussian(CHANNELS),
     "gaussian, map": Gaussian(MAP),
-    "poisson": Poisson(1.7),
-    "poisson, channels": Poisson(CHANNELS),
+    "photons": PoissonGaussian(1.7, 0.0, 0.0),
+    "photons, channels": PoissonGaussian(CHANNELS, 0.0, 0.0),
     "camera": PoissonGaussian(2.0, 10.0, 1.5),
     "camera, channels and map": PoissonGaussian(CHANNELS, -4.0, MAP),
     "correlated": CorrelatedGaussian(kernel_of(1.0)),
@@ -63,7 +62,7 @@ def test_samples_have_the_mean_and_the_variance_that_the_model_tells(name):
 
 def test_poisson_noise_counts_whole_photons():
     gain = 2.5
-    photons = Poisson(gain).sample(torch.full((1, 1, 50, 50), 10.0), rng()) / gain
+    photons = PoissonGaussian(gain, 0.0, 0.0).sample(torch.full((1, 1, 50, 50), 10.0), rng()) / gain
     assert_allclose(photons, photons.round(), atol=1e-5)
     assert (photons == 0).any()  # e^-4 of them: no Gaussian has these, and no negative ones
     camera = (PoissonGaussian(gain, 7.0, 0.0).sample(torch.full((1, 1, 50, 50), 17.0), rng()) - 7) / gain
@@ -72,8 +71,6 @@ def test_poisson_noise_counts_whole_photons():
 
 def test_nothing_below_dark_is_counted():
     dark = torch.full((1, 1, 3, 3), -5.0)
-    assert (Poisson(1.0).sample(dark, rng()) == 0).all()
-    assert (Poisson(1.0).variance(dark) == 0).all()
     camera = PoissonGaussian(1.0, 100.0, 0.0)
     assert (camera.sample(dark, rng()) == 100).all()
     assert (camera.variance(dark) == 0).all()
@@ -288,8 +285,8 @@ def test_a_plane_that_tells_nothing_is_refused(plane, options, words):
     [
         lambda: Gaussian(-1.0),
         lambda: Gaussian(float("nan")),
-        lambda: Poisson(0.0),
-        lambda: Poisson(torch.tensor([1.0, 0.0])),
+        lambda: PoissonGaussian(0.0, 0.0, 1.0),
+        lambda: PoissonGaussian(torch.tensor([1.0, 0.0]), 0.0, 1.0),
         lambda: PoissonGaussian(-1.0, 0.0, 1.0),
         lambda: PoissonGaussian(1.0, 0.0, -1.0),
         lambda: CorrelatedGaussian(torch.ones(4, 3)),

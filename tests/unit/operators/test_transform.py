@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from napari_restore.operators.transform import ExchangeXZ, PaperScale, Rotate, Scale, Shift, resampling_matrix
+from napari_restore.operators.transform import PaperScale, Rotate, Scale, Shift, resampling_matrix
 
 
 def seeded(seed=0):
@@ -89,11 +89,3 @@ def test_what_is_round_stays_when_it_is_turned(size):
     bar = torch.zeros(1, 1, *size)
     bar[..., size[-2] // 2, :] = 1
     assert (Rotate()(bar, seeded(4)) - bar).abs().max() > 0.3
-
-
-def test_exchanging_twice_is_nothing():
-    x = torch.rand(1, 1, 4, 5, 6, generator=seeded())
-    once = ExchangeXZ()(x, seeded())
-    assert once.shape == (1, 1, 6, 5, 4)
-    assert torch.equal(once[0, 0, 2, 1, 3], x[0, 0, 3, 1, 2])
-    assert torch.equal(ExchangeXZ()(once, seeded()), x)

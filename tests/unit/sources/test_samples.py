@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_restore.metrics.noise_level import image_level
+from napari_restore.metrics.noise_level import estimate
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.psf import parse
+from napari_restore.sources.planes import middle_planes
 from napari_restore.sources.samples import (
     BLUR,
     BLURRED_NOISE,
@@ -60,7 +61,7 @@ def test_the_tissue_has_the_noise_it_says_and_the_estimate_finds_it():
     residual = noisy - clean
     for part in (clean < 112, clean > 130):
         assert residual[part].var() == pytest.approx(variance[part].mean(), rel=0.03)
-    found = image_level(sample_image("tissue"))
+    found = estimate(middle_planes(sample_image("tissue")))
     assert found.reliable
     for signal in np.percentile(clean, (20, 95)):
         estimated = found.read**2 + found.gain * (signal - found.offset)
@@ -86,7 +87,7 @@ def test_the_blurred_cells_are_the_sharp_ones_through_the_psf_that_is_told():
     noise = (blurred - seen)[inner]
     assert noise.std() == pytest.approx(BLURRED_NOISE, rel=0.03), "nothing but the noise is left"
     assert whiteness(noise) < 0.1
-    assert image_level(sample_image("blurred")).sigma == pytest.approx(BLURRED_NOISE, rel=0.05)
+    assert estimate(middle_planes(sample_image("blurred"))).sigma == pytest.approx(BLURRED_NOISE, rel=0.05)
 
 
 def test_vesicles_of_the_movie_move_slowly():

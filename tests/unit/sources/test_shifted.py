@@ -36,5 +36,5 @@ def test_no_frame_goes_with_itself():
 
 @pytest.mark.parametrize(("shape", "axes"), [((4, 5), "YX"), ((1, 4, 5), "TYX"), ((3, 4, 5), "ZYX")])
 def test_a_single_frame_has_no_neighbour(shape, axes):
-    with pytest.raises(ImageError, match=f"has axes {axes} and 1 frame.*--axes"):
+    with pytest.raises(ImageError, match=f"has axes {axes} and 1 frame.*`axes`"):
         neighbouring_frames(lapse(shape, axes))

@@ -112,7 +112,7 @@ class TestLife:
     def test_missing_tiles_are_not_finished(self, path):
         with begin(path) as writer:
             fill(writer, TILES[:-1])
-            with pytest.raises(OutputError, match=r"has only \d+ of 10500 pixels.*--resume"):
+            with pytest.raises(OutputError, match=r"has only \d+ of 10500 pixels.*`resume`"):
                 writer.finish()
         assert not path.exists()
         assert output.resumable(path)
@@ -233,7 +233,7 @@ class TestResume:
                 else:
                     break
             whole = path.read_bytes() if path.is_file() else None
-            with pytest.raises(OutputError, match=r"is whole, but .* --resume"):
+            with pytest.raises(OutputError, match=r"is whole, but .* `resume`"):
                 output.check_destination(path, overwrite=False, resume=False)
             assert not output.resumable(path), "nothing is left to do"
             output.check_destination(path, overwrite=False, resume=True)
@@ -284,7 +284,7 @@ class TestResume:
         begin(path).close()
         with pytest.raises(OutputError, match=words) as error:
             output.reopen(path, fingerprint=changed)
-        assert "--overwrite" in str(error.value)
+        assert "`overwrite`" in str(error.value)
         assert one_line(error)
         output.reopen(path, fingerprint=FINGERPRINT).close()  # and the lock was given back
 
@@ -324,13 +324,13 @@ class TestDestination:
         with begin(path) as writer:
             fill(writer)
             writer.finish()
-        self.check(path, "exists already.*--overwrite")
-        self.check(path, "exists already.*--overwrite", resume=True)
+        self.check(path, "exists already.*`overwrite`")
+        self.check(path, "exists already.*`overwrite`", resume=True)
         output.check_destination(path, overwrite=True, resume=False)
 
     def test_unfinished(self, path):
         begin(path).close()
-        self.check(path, "--resume goes on with it, --overwrite starts again")
+        self.check(path, "`resume` goes on with it, `overwrite` starts again")
         output.check_destination(path, overwrite=False, resume=True)
         output.check_destination(path, overwrite=True, resume=False)
 

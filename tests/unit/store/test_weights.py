@@ -8,7 +8,8 @@ import safetensors.torch
 import torch
 
 from napari_restore.core.errors import ModelError, OutputError
-from napari_restore.store.weights import FORMAT, read_card, read_weights, write_weights
+from napari_restore.store.header import FORMAT
+from napari_restore.store.weights import read_card, read_weights, write_weights
 
 CARD = {"method": "noise2void", "config": {"masked": 0.03}, "name": "µ"}
 

@@ -1,0 +1,118 @@
+"""The header of a ``.safetensors`` file and the card that a model of ours has in it: what can be told without torch.
+
+Layout: https://github.com/huggingface/safetensors#format: 8 bytes of length, as many of JSON, then the tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_restore.core.errors import ModelError
+
+FORMAT = 1
+"""Of the card. Raise it when an older version could misread a newer file."""
+
+KEY = "napari_restore"
+"""Entry of the header's metadata with the card, as JSON."""
+
+PICTURE = "thumbnail"
+"""Entry of a model's card, if it has one: a small PNG in base64."""
+
+_LENGTH_BYTES = 8
+_LONGEST = 100_000_000  # the limit of the safetensors library
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a file; nothing behind it is read.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or is not a safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LENGTH_BYTES)
+            length = struct.unpack("<Q", start)[0] if len(start) == _LENGTH_BYTES else 0
+            data = start + file.read(min(length, _LONGEST))
+    except OSError as error:
+        raise ModelError(f"{path}: the model cannot be read: {error.strerror}. Check the name of the file.") from error
+    return header_of(path, data)
+
+
+def header_of(path: Path, data: bytes) -> dict[str, Any]:
+    """The header in the bytes of a file; ``path`` is for what is said of it.
+
+    Raises
+    ------
+    ModelError
+        If they are not those of a safetensors file, or end before the header does.
+    """
+    length = struct.unpack("<Q", data[:_LENGTH_BYTES])[0] if len(data) > _LENGTH_BYTES else 0
+    body = data[_LENGTH_BYTES : _LENGTH_BYTES + length] if length <= _LONGEST else b""
+    if not body.startswith(b"{"):
+        pickled = " It looks like a pickled PyTorch model, which could run code." if _is_pickle(data) else ""
+        raise ModelError(f"{path} is not a safetensors file.{pickled} Give a model saved by napari-restore.")
+    if len(body) < length:
+        raise ModelError(f"{path} is damaged: it ends inside its header. Copy or download it again.")
+    try:
+        header = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: its header is not JSON. Copy or download it again.") from error
+    return header if isinstance(header, dict) else {}
+
+
+def card_in(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
+    """The card in a header as it is, perhaps of a newer version or changed since it was saved; see ``check_card``.
+
+    Raises
+    ------
+    ModelError
+        If there is none: the file is no model of ours.
+    """
+    metadata = header.get("__metadata__")
+    text = metadata.get(KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ModelError(
+            f"{path} holds weights but not a napari-restore model: its header has no {KEY!r} entry. "
+            "Give a model saved by napari-restore."
+        )
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is damaged: its card is not JSON. Copy or download it again.") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path} is damaged: its card is not a JSON object. Copy or download it again.")
+    return card
+
+
+def check_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Refuse a card of a newer version, or one that was changed.
+
+    Raises
+    ------
+    ModelError
+        If it is one.
+    """
+    version = card.get("format")
+    if not isinstance(version, int) or version > FORMAT:
+        raise ModelError(
+            f"{path} has model format {version}, this version reads up to {FORMAT}: update napari-restore to read it."
+        )
+    if card.get("card_sha256") != card_digest(card):
+        raise ModelError(f"{path} is damaged: its card does not have the checksum it was saved with. Copy it again.")
+
+
+def card_digest(card: Mapping[str, Any]) -> str:
+    """SHA-256 of a card without the entry that holds it, "card_sha256"."""
+    rest = {key: value for key, value in card.items() if key != "card_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _is_pickle(data: bytes) -> bool:
+    return data.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
