@@ -17,6 +17,7 @@ from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbCh
 from napari_restore.gui.restore.cost import CostLine
 from napari_restore.gui.restore.editors import EDITORS, Around, Editors
 from napari_restore.gui.restore.extent import ExtentChoice
+from napari_restore.gui.restore.offered import OF_RESTORING
 from napari_restore.gui.restore.reproduce import Places, file_of
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
@@ -65,7 +66,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def restoring(self, model: Any) -> Request | None:
         """To restore with a model, or with the file of one; None, and the reason is said."""
-        return self._asked(lambda image: ask("restore", image, model=model, **self._part(image)))
+        return self._asked(lambda image: ask("restore", image, model=model, **self._of_restoring, **self._part(image)))
 
     def places(self) -> Places:
         """Where the images of a request come from, and where its result goes."""
@@ -120,6 +121,11 @@ class Form(QWidget):  # type: ignore[misc]
         """All that the user has chosen; or a ``RestoreError``."""
         options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
         return ask(self.verb.verb, image, **options, **({} if whole else self._part(image)))
+
+    @property
+    def _of_restoring(self) -> dict[str, Any]:
+        """What is set under Advanced that is not of the training."""
+        return {name: value for name, value in self.advanced.options.items() if name in OF_RESTORING}
 
     def _part(self, image: Image) -> dict[str, Any]:
         """Which part of the image is meant; nothing for all of it."""
