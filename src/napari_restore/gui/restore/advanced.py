@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible, QElidingLabel
 
@@ -95,6 +96,14 @@ class Advanced(QCollapsible):  # type: ignore[misc]
         self.content().setEnabled(allowed)
         self.defaults.setEnabled(allowed)
 
+    def set_colours(self, *, text: str) -> None:
+        """The arrow, in the colour of the words beside it: superqt paints it with the palette, napari has a sheet."""
+        palette = self.fold.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+        self.fold.setPalette(palette)
+        self.setExpandedIcon("▼")
+        self.setCollapsedIcon("▶")
+
     def abandon(self) -> None:
         """The viewer is going away."""
         self._reader.abandon()
@@ -159,6 +168,7 @@ class Advanced(QCollapsible):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.setDuration(0)
+        self.fold.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; }")
         self.fold.setToolTip("Options of the run and of the method. What is not changed is left to them.")
         self.defaults.setToolTip("Leave all options as the method has them.")
         self.words.setWordWrap(True)

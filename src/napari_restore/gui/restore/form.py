@@ -98,6 +98,7 @@ class Form(QWidget):  # type: ignore[misc]
         """Show which button is down, and what is wrong."""
         self.verb.set_colours(accent=accent, text=text)
         self.editors.set_colours(error=error)
+        self.advanced.set_colours(text=text)
         self.cost.set_colours(error=error)
         self.badge.setStyleSheet(f"background-color: {trough}; border-radius: 8px; padding: 2px 8px;")
 
