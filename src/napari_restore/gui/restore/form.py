@@ -41,7 +41,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def __init__(self, viewer: Any, engine: Engine, links: Links, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._remembered = Remembered()
+        self._remembered = Remembered("restore")
         self.verb = VerbChoice()
         self.subject = Subject(viewer, links, self)
         self.editors = Editors(Around(viewer, links, engine, self.subject), self)
@@ -52,9 +52,9 @@ class Form(QWidget):  # type: ignore[misc]
         self.place = PlaceChoice()
         self.badge = QLabel("…")
         self.rows = Rows()
-        if (index := self.effort.findData(self._remembered.effort)) >= 0:
+        if (index := self.effort.findData(self._remembered.text("effort"))) >= 0:
             self.effort.setCurrentIndex(index)
-        self.place.use(self._remembered.folder)
+        self.place.use(self._remembered.folder())
         self._lay_out()
         self._connect()
         self.subject.take_layer()
