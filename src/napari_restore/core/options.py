@@ -33,14 +33,14 @@ class Opening:
     axes
         What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly.
     pixel_size
-        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``: in the image's own unit, in micrometers
-        where it has none.
+        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or one number an axis, or an axis of
+        space: in the image's own unit, in micrometers where it has none.
     channel
         The one channel to take: its index, counted from 0, or its name.
     """
 
-    axes: str | None = None
-    pixel_size: Mapping[str, float] | None = None
+    axes: str | Sequence[str] | None = None
+    pixel_size: Mapping[str, float] | Sequence[float] | None = None
     channel: int | str | None = None
 
     def __post_init__(self) -> None:
