@@ -88,7 +88,7 @@ def one_run(
 
 def estimated(noisy: np.ndarray, model: Any) -> float:
     """PSNR over 255 as SURE has it, without the truth: each image by itself, its noise measured; then their mean."""
-    from napari_restore.restoration.checking import check
+    from napari_restore.judging.denoised import check
     from napari_restore.sources import open_image
 
     checks = [check(open_image(image), model) for image in noisy]

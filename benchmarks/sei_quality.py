@@ -153,7 +153,7 @@ def baselines(measured: Measured, count: int) -> dict[str, Any]:
     """Several settings by the truth, of each image and of all alike: more than anybody without it could do."""
     from functools import partial
 
-    from napari_restore.methods import baselines as classical
+    from napari_restore.judging import baselines as classical
 
     chosen = np.unique(np.linspace(0, len(measured.test) - 1, count).astype(int))
     sigma = measured.noise

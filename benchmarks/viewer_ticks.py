@@ -129,28 +129,28 @@ def walk(given: Any, phases: Phases, folder: Path) -> Phases:
             live(0.5)
     tabs = open_plugin(viewer, phases)
     restore = tabs.restore
-    phases.measure("torch is loaded in a thread", lambda: restore.badge.text() != "…")
+    phases.measure("torch is loaded in a thread", lambda: restore.form.badge.text() != "…")
     phases.measure("idle, widget open", given.idle)
     phases.measure("slider moved, widget open", given.idle, every=(SLIDER_EVERY, slider.move))
     (folder / "results").mkdir()
-    restore.place.use(folder / "results")
+    restore.form.place.use(folder / "results")
     restore.session.preview_every = 1.0
     viewer.layers.selection.active = raw
     with phases.measuring("advanced options unfolded and folded"):
-        restore.advanced.fold.setChecked(True)
-        restore.advanced.editors["seconds"].setValue(given.seconds)
+        restore.form.advanced.fold.setChecked(True)
+        restore.form.advanced.editors["seconds"].setValue(given.seconds)
         live(0.5)
-        restore.advanced.fold.setChecked(False)
+        restore.form.advanced.fold.setChecked(False)
         live(0.5)
     ended = Ended(restore.session.runner)
     with phases.measuring("training, slider moved", every=(SLIDER_EVERY, slider.move)):
         restore.train()
         wait(ended, given.seconds * 4 + 300)
-    assert restore.session.model is not None, restore.messages.toPlainText()
+    assert restore.session.model is not None, restore.outcome.messages.toPlainText()
     with phases.measuring("restoring, slider moved", every=(SLIDER_EVERY, slider.move)):
         restore.restore()
         wait(ended, 1800)
-    assert restore.buttons.words.text() == "Done", restore.messages.toPlainText()
+    assert restore.buttons.words.text() == "Done", restore.outcome.messages.toPlainText()
     run_batch(given, phases, tabs, folder / "images")
     compare(given, phases, tabs, viewer)
     tabs.leave()

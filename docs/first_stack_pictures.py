@@ -21,8 +21,8 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
 
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget
-from napari_restore.gui.widget import RestoreWidget
 
 WINDOW = (1180, 960)
 COLOURS = 128
@@ -48,15 +48,15 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     tabs = open_tabs(plugin)
     widget = tabs.restore
     scroll(viewer, notches=1)
-    pick(widget.effort, "Quick")
+    pick(widget.form.effort, "Quick")
     wait_for_estimate(widget)
     shoot(viewer, output / "first_stack_3_widget.png")
     click(widget.buttons.run_button)
-    wait(lambda: widget.buttons.bar.value() > 500 and not widget.preview.after.empty, 300)
+    wait(lambda: widget.buttons.bar.value() > 500 and not widget.outcome.preview.after.empty, 300)
     shoot(viewer, output / "first_stack_4_training.png")
     wait(lambda: not widget.session.runner.running, 600)
-    print(widget.messages.toPlainText())
-    widget.messages.verticalScrollBar().setValue(0)
+    print(widget.outcome.messages.toPlainText())
+    widget.outcome.messages.verticalScrollBar().setValue(0)
     shoot(viewer, output / "first_stack_5_result.png")
     click_tab(tabs, "compare")
     click(tabs.compare.buttons["curtain"])
@@ -126,7 +126,7 @@ def open_tabs(plugin: Any) -> MainWidget:
     """Take the entry that opens the widget, and wait until it knows its device."""
     choose(plugin)
     [tabs] = [w for w in QApplication.allWidgets() if isinstance(w, MainWidget)]
-    wait(lambda: tabs.restore.badge.text() != "…", 60)
+    wait(lambda: tabs.restore.form.badge.text() != "…", 60)
     return tabs
 
 
@@ -210,7 +210,7 @@ def save_as(save: Any, path: Path) -> None:
 
 def wait_for_estimate(widget: RestoreWidget) -> None:
     """Until the widget says what the run will take with the settings it has."""
-    wait(lambda: widget.cost.isEnabled() and bool(widget.cost.text()), 60)
+    wait(lambda: widget.form.cost.isEnabled() and bool(widget.form.cost.text()), 60)
 
 
 def shoot(viewer: napari.Viewer, path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.data import camera
 
 from napari_restore import deblur, super_resolve
-from napari_restore.methods import baselines
+from napari_restore.judging import baselines
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.downsample import Downsample

@@ -10,7 +10,7 @@ from pathlib import Path
 import napari
 from pictures import WINDOW, folder_asked_for, pump, shoot, wait
 
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.widget import RestoreWidget
 
 
 def main() -> None:
@@ -27,17 +27,17 @@ def opened(sample: str, name: str) -> tuple[napari.Viewer, RestoreWidget]:
     viewer.layers[0].name = name
     _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
     widget = widget if isinstance(widget, RestoreWidget) else widget.findChild(RestoreWidget)
-    wait(lambda: widget.badge.text() != "…", 60)
+    wait(lambda: widget.form.badge.text() != "…", 60)
     return viewer, widget
 
 
 def finer_slices(output: Path) -> None:
     """CT slices made twice as fine, by the buttons alone: the finished run."""
     viewer, widget = opened("ct", "slices")
-    widget.verb.choose("super_resolve")
-    widget.effort.setCurrentIndex(0)
-    widget.noise.button.click()
-    wait(lambda: not widget.noise.estimating, 60)
+    widget.form.verb.choose("super_resolve")
+    widget.form.effort.setCurrentIndex(0)
+    widget.form.editors["noise"].button.click()
+    wait(lambda: not widget.form.editors["noise"].estimating, 60)
     widget.buttons.run_button.click()
     wait(lambda: not widget.session.runner.running, 900)
     pump(1)
@@ -49,11 +49,11 @@ def finer_slices(output: Path) -> None:
 def blurred_cells(output: Path) -> None:
     """The PSF of a microscope, chosen and drawn before anything runs."""
     viewer, widget = opened("tissue", "cells")
-    widget.verb.choose("deblur")
-    widget.psf.kind.setCurrentIndex(widget.psf.kind.findData("theory"))
+    widget.form.verb.choose("deblur")
+    widget.form.editors["psf"].kind.setCurrentIndex(widget.form.editors["psf"].kind.findData("theory"))
     pump(1)
-    widget.psf.forms["theory"].boxes["z"].setValue(0.5)
-    wait(lambda: widget.cost.isEnabled() and bool(widget.cost.text()), 60)
+    widget.form.editors["psf"].forms["theory"].boxes["z"].setValue(0.5)
+    wait(lambda: widget.form.cost.isEnabled() and bool(widget.form.cost.text()), 60)
     shoot(viewer, output / "deblur_widget.png")
     widget.leave()
     viewer.close()

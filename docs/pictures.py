@@ -9,9 +9,8 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import napari
@@ -19,9 +18,13 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
+from napari_restore.core.cost import Cost
+from napari_restore.core.job import Events
+from napari_restore.core.watch import Watch
 from napari_restore.gui.readers import read_layers
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import Engine, package_engine
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import package_engine
+from napari_restore.verbs.request import Request
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (1400, 860)
@@ -56,32 +59,36 @@ def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> N
     viewer.window.resize(*WINDOW)
     [(data, kwargs, _)] = read_layers(str(path))
     raw = viewer.add_image(data, **{**kwargs, "name": name})
-    widget = RestoreWidget(viewer, engine=budgeted(seconds, folder))
+    widget = RestoreWidget(viewer, engine=Budgeted(seconds, folder))
     viewer.window.add_dock_widget(widget, name="Restore")
     look_at_structure(viewer, raw)
-    wait(lambda: widget.badge.text() != "…", 60)
+    wait(lambda: widget.form.badge.text() != "…", 60)
     widget.run()
-    wait(lambda: widget.buttons.bar.value() > 700 and not widget.preview.after.empty, 60 + 2 * seconds)
+    wait(lambda: widget.buttons.bar.value() > 700 and not widget.outcome.preview.after.empty, 60 + 2 * seconds)
     shoot(viewer, output / "widget.png")
     wait(lambda: not widget.session.runner.running, 1800)
-    print(widget.messages.toPlainText())
+    print(widget.outcome.messages.toPlainText())
     viewer.close()
 
 
-def budgeted(seconds: float, folder: Path) -> Engine:
+class Budgeted:
     """The real engine with a budget of its own; results go to a folder that is thrown away."""
-    real = package_engine()
 
-    def restore(*given: Any, output: Path | None, **named: Any) -> Any:
-        return real.restore_events(*given, output=output or folder / "restored.zarr", **named)
+    def __init__(self, seconds: float, folder: Path) -> None:
+        self._real, self._seconds, self._folder = package_engine(), seconds, folder
 
-    return SimpleNamespace(
-        train_events=lambda images, **given: real.train_events(images, seconds=seconds, **given),
-        restore_events=restore,
-        load_model=real.load_model,
-        estimate_cost=partial(real.estimate_cost, seconds=seconds),
-        describe_device=real.describe_device,
-    )
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def run(self, request: Request, watch: Watch) -> Events[Any]:
+        writing = replace(request.writing, output=request.writing.output or self._folder / "restored.zarr")
+        return self._real.run(replace(self._brief(request), writing=writing), watch)
+
+    def estimate(self, request: Request) -> Cost:
+        return self._real.estimate(self._brief(request))
+
+    def _brief(self, request: Request) -> Request:
+        return replace(request, training=replace(request.training, seconds=self._seconds))
 
 
 def look_at_structure(viewer: napari.Viewer, raw: Any) -> None:

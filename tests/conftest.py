@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import types
+from collections.abc import Callable, Generator
+from typing import Any
+
 import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from napari_restore.verbs import VERBS
+from napari_restore.verbs.request import Request, ask
 
 # A busy machine is no reason to fail: how long an example takes is not a promise.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -19,3 +28,56 @@ def noisy_stack() -> NDArray[np.uint16]:
     z, y, x = np.ogrid[:5, :70, :83]
     clean = 600 + 250 * np.sin(y / 9.0) * np.cos(x / 11.0) + 40 * z
     return (clean + rng.normal(0, 30, clean.shape)).round().astype(np.uint16)
+
+
+@pytest.fixture
+def run_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
+    """Runs a script with a package that only takes notes, and with these names in it: what does it ask for?"""
+
+    def run(text: str, **names: Any) -> Request:
+        found: list[Request] = []
+
+        def noting(verb: str) -> Callable[..., None]:
+            def function(image: Any, *second: Any, **options: Any) -> None:
+                found.append(ask(verb, image, **dict(zip([VERBS[verb].second], second, strict=False)), **options))
+
+            return function
+
+        stub = types.ModuleType("napari_restore")
+        for verb in VERBS:
+            setattr(stub, verb, noting(verb))
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "napari_restore", stub)
+            exec(compile(text, "script", "exec"), {"__name__": "__main__", **names})
+        (request,) = found
+        return request
+
+    return run
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Request]:
+    """Lets the shell's own parser and the package's take a line, with verbs that only take notes."""
+    from typer.testing import CliRunner
+
+    from napari_restore.cli.commands import app
+
+    def run(line: str) -> Request:
+        found: list[Request] = []
+
+        def noting(request: Request, watch: Any) -> Generator[Any, None, None]:
+            found.append(request)
+            yield from ()
+
+        stub = types.ModuleType("napari_restore.verbs.run")
+        stub.run = noting  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "napari_restore.verbs.run", stub)
+            program, *words = shlex.split(line)
+            assert program == "napari-restore"
+            done = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        (request,) = found
+        return request
+
+    return run

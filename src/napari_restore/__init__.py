@@ -1,92 +1,46 @@
 """Clear images from noisy, blurred and under-sampled stacks, without clean training data.
 
-The public names load on first use, so that importing the package costs nothing (PEP 562).
+The public names load on first use, so that importing the package costs nothing (PEP 562). Their types are in
+``__init__.pyi``, which ``tests/write_stub.py`` writes.
 """
 
 from __future__ import annotations
 
 import typing
 
-from napari_restore.core.version import __version__
+from napari_restore.core.version import __version__ as __version__
 
 _HOME = {
     "open_image": "napari_restore.sources",
-    "denoise": "napari_restore.api",
-    "train": "napari_restore.api",
-    "restore": "napari_restore.api",
-    "evaluate": "napari_restore.api",
-    "load_model": "napari_restore.api",
-    "list_methods": "napari_restore.api",
-    "denoise_events": "napari_restore.api",
-    "train_events": "napari_restore.api",
-    "restore_events": "napari_restore.api",
-    "restore_folder": "napari_restore.api",
-    "restore_folder_events": "napari_restore.api",
-    "submit": "napari_restore.api",
-    "super_resolve": "napari_restore.api",
-    "super_resolve_events": "napari_restore.api",
-    "deblur": "napari_restore.api",
-    "deblur_events": "napari_restore.api",
+    "list_methods": "napari_restore.methods",
+    "evaluate": "napari_restore.verbs.evaluating",
     "estimate_cost": "napari_restore.api",
     "estimate_noise": "napari_restore.api",
+    "load_model": "napari_restore.api",
+    "submit": "napari_restore.api",
 }
+"""Where each public name is, besides those of the verbs."""
 
-__all__ = [
-    "__version__",
-    "deblur",
-    "deblur_events",
-    "denoise",
-    "denoise_events",
-    "estimate_cost",
-    "estimate_noise",
-    "evaluate",
-    "list_methods",
-    "load_model",
-    "open_image",
-    "restore",
-    "restore_events",
-    "restore_folder",
-    "restore_folder_events",
-    "submit",
-    "super_resolve",
-    "super_resolve_events",
-    "train",
-    "train_events",
-]
 
-if typing.TYPE_CHECKING:
-    from napari_restore.api import (
-        deblur,
-        deblur_events,
-        denoise,
-        denoise_events,
-        estimate_cost,
-        estimate_noise,
-        evaluate,
-        list_methods,
-        load_model,
-        restore,
-        restore_events,
-        restore_folder,
-        restore_folder_events,
-        submit,
-        super_resolve,
-        super_resolve_events,
-        train,
-        train_events,
-    )
-    from napari_restore.sources import open_image
+def _names() -> dict[str, str]:
+    from napari_restore.verbs import VERBS
+
+    verbs = [name for verb in VERBS for name in (verb, f"{verb}_events")]
+    return {**_HOME, **dict.fromkeys(verbs, "napari_restore.api")}
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name not in _HOME:
+    if name == "__all__":
+        return sorted(["__version__", *_names()])
+    home = None if name.startswith("_") else _names().get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(["__version__", *_names()])

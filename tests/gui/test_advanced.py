@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import os
 import subprocess
 import sys
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pytest
-from annotated_types import Ge, Gt, Interval, Lt
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_restore import methods
 from napari_restore.core.errors import RestoreError
-from napari_restore.gui import advanced
-from napari_restore.gui.advanced import (
-    TRAINING,
-    Choice,
-    Line,
-    Number,
-    Setting,
-    Switch,
-    explained,
-    setting_of,
-    settings_of,
-)
-from napari_restore.gui.reproduce import as_command
-from napari_restore.gui.verbs import DENOISERS
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore import advanced
+from napari_restore.gui.restore.advanced import TRAINING, Choice, Line, Number, Switch
+from napari_restore.gui.restore.reproduce import as_command
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.methods.settings import Setting, settings_of
 
-DENOISING = [name for name in DENOISERS if name != "auto"]
+DENOISING = [name for name, row in methods.METHODS.items() if row.does == "denoise"]
 IMAGING = ["scale_equivariant", "finer_planes"]
 PLACE = {"scale": (3.0, 0.1, 0.2), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
@@ -82,17 +70,6 @@ def alter(editor: Any) -> Any:
 
 
 @pytest.mark.parametrize("method", [*DENOISING, *IMAGING])
-def test_every_field_is_a_setting_unless_the_images_settle_it(method):
-    config = methods.find(method).Config
-    shown = {setting.name: setting for setting in settings_of(method)}
-    settled = {field.name for field in dataclasses.fields(config) if field.default == ()}
-    elsewhere = {"psf", "factor"}  # the factor may be a number or a mapping: it has a row of its own
-    fields = {field.name for field in dataclasses.fields(config)}
-    assert set(shown) | elsewhere == (fields - settled) | elsewhere
-    assert all(setting.tip for setting in shown.values()), "each is explained"
-
-
-@pytest.mark.parametrize("method", [*DENOISING, *IMAGING])
 def test_whatever_is_chosen_the_method_takes(qtbot, method):
     for setting in settings_of(method):
         if setting.name == "factor":
@@ -110,53 +87,11 @@ def test_whatever_is_chosen_the_method_takes(qtbot, method):
                 methods.configure(method, {} if editor.given is None else {setting.name: editor.given})
 
 
-def test_what_the_effort_decides_is_left_to_it():
-    shown = {setting.name: setting for setting in settings_of("noise2void")}
-    assert shown["width"].alone == shown["depth"].alone == "from effort" and not shown["masked"].alone
-    assert "quick 16, normal 16, thorough 32" in shown["width"].tip
-    assert {s.name for s in settings_of("posterior") if s.alone == "auto"} == {"noise"}
-
-
-@pytest.mark.parametrize(
-    ("hint", "default", "expected"),
-    [
-        (int, 3, Setting("x", "whole", 3)),
-        (bool, True, Setting("x", "switch", True)),
-        (str, "a", Setting("x", "text", "a")),
-        (Annotated[int, Gt(1), Lt(9)], 3, Setting("x", "whole", 3, low=2, high=8)),
-        (Annotated[float, Ge(0.5)], 1.0, Setting("x", "number", 1.0, low=0.5)),
-        (Annotated[float, Interval(gt=0, le=2)], 1.0, Setting("x", "number", 1.0, low=1e-4, high=2)),
-        (Literal["a", "b"], "b", Setting("x", "choice", "b", choices=("a", "b"))),
-        (Literal["auto"] | Annotated[int, Ge(2)], "auto", Setting("x", "whole", 2, low=2, alone="auto")),
-        (tuple[Annotated[float, Interval(ge=0, le=1)], ...], (0.5,), Setting("x", "numbers", (0.5,), low=0, high=1)),
-        (tuple[float, ...], (), None),
-        (int | dict[str, int], 2, None),
-        (dict[str, int], {}, None),
-    ],
-)
-def test_a_type_decides_how_a_field_is_set(hint, default, expected):
-    assert setting_of("x", hint, default) == expected
-
-
-def test_docstrings_explain_the_fields_of_the_bases_too():
-    @dataclasses.dataclass(frozen=True)
-    class Base:
-        """A config.
-
-        Attributes
-        ----------
-        one, two
-            Both ``alike``,
-            on two lines.
-        """
-
-        one: int = 1
-        two: int = 2
-
-    class Further(Base):
-        """Without a section."""
-
-    assert explained(Further) == {"one": "Both alike, on two lines.", "two": "Both alike, on two lines."}
+def test_what_the_effort_decides_is_told(qtbot, widget):
+    editors = unfold(qtbot, widget, "noise2void")
+    assert editors["width"].text() == editors["depth"].text() == "from effort"
+    assert "quick 16, normal 16, thorough 32" in " ".join(editors["width"].toolTip().split())
+    assert "effort" not in editors["masked"].toolTip()
 
 
 # How it is set.
@@ -247,7 +182,8 @@ def test_it_is_folded_and_empty_at_first(widget):
 def test_folded_it_needs_no_torch():
     code = (
         "import sys; from qtpy.QtWidgets import QApplication; app = QApplication([]); "
-        "from napari_restore.gui.advanced import Advanced; section = Advanced(); section.fold.setChecked(True); "
+        "from napari_restore.gui.restore.advanced import Advanced; section = Advanced(); "
+        "section.fold.setChecked(True); "
         "assert section.editors; section.fold.setChecked(False); section.show_method('posterior'); "
         "sys.exit('torch' in sys.modules)"
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtWidgets import QProgressBar
 
-from napari_restore.gui.bar import Bar
+from napari_restore.gui.parts.bar import Bar
 
 
 class Painted(Bar):

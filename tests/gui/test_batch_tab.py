@@ -16,7 +16,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import FileState, Note, RestorationStarted, Saved, Stopped, TileDone
 from napari_restore.core.region import Region
 from napari_restore.gui import runner as room
-from napari_restore.gui.batch import BatchWidget
+from napari_restore.gui.batch.widget import BatchWidget
 from napari_restore.store.finished import Finished
 
 TILES = 4

@@ -10,10 +10,10 @@ from napari.layers import Image as ImageLayer
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QApplication
 
-from napari_restore.gui.choices import LayerChoice
-from napari_restore.gui.compare import Borrowed, CompareWidget, likely_pair
-from napari_restore.gui.curtain import canvas_of, grid_of, visuals_of
-from napari_restore.gui.session import camera_of
+from napari_restore.gui.compare.curtain import canvas_of, grid_of, visuals_of
+from napari_restore.gui.compare.widget import Borrowed, CompareWidget, likely_pair
+from napari_restore.gui.restore.choices import LayerChoice
+from napari_restore.gui.restore.session import camera_of
 
 GREY = {"contrast_limits": (0, 1), "colormap": "gray", "interpolation2d": "nearest"}
 PLACE = {"scale": (3.0, 0.5, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}

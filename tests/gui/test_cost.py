@@ -7,11 +7,13 @@ import pytest
 from napari_restore.core.cost import Cost
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.sizes import describe_bytes
-from napari_restore.gui import cost as room
-from napari_restore.gui.cost import cost_words
+from napari_restore.gui.restore import cost as room
+from napari_restore.gui.restore.cost import cost_words
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
+from napari_restore.verbs.request import ask
+from napari_restore.verbs.words import asked
 
 MIB = 2**20
 
@@ -32,26 +34,38 @@ def widget(viewer, engine, monkeypatch):
 
 
 def test_it_is_said_before_a_click(qtbot, widget):
-    qtbot.waitUntil(lambda: widget.cost.text() != "")
-    assert widget.cost.text() == "About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory"
-    assert widget.cost.isVisibleTo(widget)
+    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
+    assert widget.form.cost.text() == "About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory"
+    assert widget.form.cost.isVisibleTo(widget)
 
 
 def test_it_is_of_what_is_chosen(qtbot, widget, engine):
     qtbot.waitUntil(lambda: bool(engine.estimated))
-    assert engine.estimated[-1] == ("auto", {"effort": "normal"})
-    widget.effort.setCurrentIndex(widget.effort.findData("thorough"))
-    qtbot.waitUntil(lambda: engine.estimated[-1] == ("auto", {"effort": "thorough"}))
-    widget.verb.choose("super_resolve")
-    qtbot.waitUntil(lambda: engine.estimated[-1][0] == "scale_equivariant")
-    assert engine.estimated[-1][1]["factor"] == 2
+    assert engine.estimated[-1] == ("denoise", {})
+    widget.form.effort.setCurrentIndex(widget.form.effort.findData("thorough"))
+    qtbot.waitUntil(lambda: engine.estimated[-1] == ("denoise", {"effort": "thorough"}))
+    widget.form.verb.choose("super_resolve")
+    qtbot.waitUntil(lambda: engine.estimated[-1] == ("super_resolve", {"effort": "thorough"}))
+
+
+@pytest.mark.parametrize(("option", "value"), [("seed", 5), ("precision", "float32"), ("steps", 20)])
+def test_options_of_the_run_that_the_method_does_not_have_are_taken(qtbot, widget, engine, option, value):
+    """A seed under Advanced is no setting of the method: the cost line once said so, in red."""
+    widget.form.advanced.fold.setChecked(True)
+    editor = widget.form.advanced.editors[option]
+    (editor.setCurrentIndex if option == "precision" else editor.setValue)(1 if option == "precision" else value)
+    qtbot.waitUntil(lambda: bool(engine.estimated) and engine.estimated[-1] == ("denoise", {option: value}))
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    widget.run()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    assert engine.calls[-1] == engine.estimated[-1], "the very request that was estimated"
 
 
 def test_several_changes_are_one_estimate(qtbot, widget, engine):
-    qtbot.waitUntil(lambda: widget.cost.text() != "")
+    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
     before = len(engine.estimated)
     for effort in ("quick", "normal", "thorough"):
-        widget.effort.setCurrentIndex(widget.effort.findData(effort))
+        widget.form.effort.setCurrentIndex(widget.form.effort.findData(effort))
     qtbot.waitUntil(lambda: len(engine.estimated) > before)
     qtbot.wait(100)
     assert len(engine.estimated) == before + 1
@@ -59,24 +73,24 @@ def test_several_changes_are_one_estimate(qtbot, widget, engine):
 
 def test_too_much_is_said_and_what_else_is_wrong_is_left_to_the_run(qtbot, widget, engine):
     engine.raises = RestoreError("restoring takes about 30 GiB of memory, of 18 GiB that may be used")
-    widget.effort.setCurrentIndex(widget.effort.findData("thorough"))
-    qtbot.waitUntil(lambda: "30 GiB" in widget.cost.text())
+    widget.form.effort.setCurrentIndex(widget.form.effort.findData("thorough"))
+    qtbot.waitUntil(lambda: "30 GiB" in widget.form.cost.text())
     engine.raises = RuntimeError("a bug")
-    widget.effort.setCurrentIndex(widget.effort.findData("quick"))
-    qtbot.waitUntil(lambda: widget.cost.text() == "")
+    widget.form.effort.setCurrentIndex(widget.form.effort.findData("quick"))
+    qtbot.waitUntil(lambda: widget.form.cost.text() == "")
 
 
 def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, widget, engine):
-    qtbot.waitUntil(lambda: widget.cost.text() != "")
+    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
     engine.pause = 0.1
     widget.run()
     count = len(engine.estimated)
-    widget.cost.renew()
+    widget.form.cost.renew()
     qtbot.wait(150)
     assert len(engine.estimated) == count
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
     viewer.layers.clear()
-    qtbot.waitUntil(lambda: widget.cost.text() == "")
+    qtbot.waitUntil(lambda: widget.form.cost.text() == "")
 
 
 def test_words():
@@ -89,15 +103,17 @@ def test_words():
 
 def test_the_share_of_memory_is_handed_on():
     engine = package_engine(device="cpu", memory_share=0.3)
-    assert engine.restore_events.keywords == {"device": "cpu", "memory_share": 0.3}
-    assert engine.estimate_cost.keywords == {"device": "cpu", "memory_share": 0.3}
-    assert engine.train_events.keywords == {"device": "cpu"}
+    for request in (ask("denoise", "a.tif"), ask("restore_folder", "a", model="m", output="b")):
+        preferred = engine.preferring(request)
+        assert (preferred.computing.device, preferred.restoring.memory_share) == ("cpu", 0.3)
+    said = ask("denoise", "a.tif", device="cuda:1", memory_share=0.5)
+    assert asked(engine.preferring(said)) == asked(said), "what a request says itself comes first"
 
 
 def test_the_preference_reaches_the_engine(viewer, qtbot):
     widget = MainWidget(viewer, preferences=Preferences(device="cpu", memory_share=0.4))
     qtbot.addWidget(widget)
-    assert widget.restore._engine.restore_events.keywords["memory_share"] == 0.4
+    assert widget.restore._engine.memory_share == widget.batch._engine.memory_share == 0.4
     widget.leave()
 
 
@@ -105,6 +121,6 @@ def test_the_package_estimates_what_the_widget_wishes(qtbot, viewer, monkeypatch
     monkeypatch.setattr(room, "_SETTLES_MS", 30)
     widget = RestoreWidget(viewer, engine=package_engine(device="cpu"))
     qtbot.addWidget(widget)
-    qtbot.waitUntil(lambda: "of restoring" in widget.cost.text(), timeout=60_000)
-    assert "MiB" in widget.cost.text()
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text(), timeout=60_000)
+    assert "MiB" in widget.form.cost.text()
     widget.leave()

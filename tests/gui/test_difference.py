@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_restore.gui.difference import DifferenceError, difference
+from napari_restore.gui.compare.difference import DifferenceError, difference
 
 PLACE = {"scale": (3.0, 0.5, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3}
 FINER = {**PLACE, "scale": (3.0, 0.25, 0.1), "translate": (5, 5.875, 6.95)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from napari.layers import Shapes
 import napari_restore
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
-from napari_restore.gui.extent import DRAWN, cropped, drawn_region, framed, plane_in_view
+from napari_restore.gui.restore.extent import DRAWN, drawn_region, plane_in_view
 from napari_restore.gui.tabs import MainWidget, Preferences
 from napari_restore.sources import open_image
 
@@ -95,30 +94,11 @@ def test_nothing_drawn_over_the_image_is_said(shapes):
         drawn_region(open_image(layer), layer, shapes)
 
 
-def test_a_cropped_image_lies_where_its_part_does():
-    pixels = np.arange(6 * 17 * 23).reshape(6, 17, 23)
-    layer = ImageLayer(pixels, **PLACE)
-    image, part = open_image(layer), Region((2, 3, 4), (3, 11, 20))
-    crop = cropped(image, part)
-    np.testing.assert_array_equal(crop.read(), pixels[part.slices])
-    np.testing.assert_array_equal(crop.read(Region((0, 1, 2), (1, 3, 5))), pixels[2:3, 4:6, 6:9])
-    np.testing.assert_allclose(crop.geometry.origin, layer.data_to_world(part.start))
-
-
-def test_what_is_read_holds_the_part_with_all_that_is_looked_at_and_begins_on_the_grid():
-    image = open_image(np.zeros((9, 170, 230)), axes="ZYX")
-    method = SimpleNamespace(spatial="YX", radius=(21, 21), grid=(8, 8))
-    part = Region((4, 50, 3), (5, 60, 200))
-    frame = framed(part, image, method)
-    assert frame.read == Region((4, 24, 0), (5, 88, 224)) and frame.inner == Region((0, 26, 3), (1, 36, 200))
-    assert frame.read.inside(image.shape)
-
-
 @pytest.mark.parametrize("place", [PLACE, TURNED], ids=["straight", "turned"])
 def test_the_plane_in_view_alone_is_restored_over_its_place(qtbot, viewer, widget, stack, engine, place):
     raw = viewer.add_image(stack, name="raw", **place)
     viewer.dims.set_current_step(0, 4)
-    widget.extent.choose("plane")
+    widget.form.extent.choose("plane")
     widget.buttons.run_button.click()
     wait(qtbot, widget)
     layer = viewer.layers["raw_denoised_part"]
@@ -135,9 +115,9 @@ def test_a_drawn_region_alone_is_restored_over_its_place(qtbot, viewer, widget, 
     part = Region((0, 12, 20), (6, 26, 33))
     viewer.add_shapes([rectangle(part)], scale=PLACE["scale"][1:], translate=PLACE["translate"][1:], units=("um",) * 2)
     viewer.layers.selection.active = raw
-    widget.verb.choose(verb)
-    widget.psf.allow_none(True)
-    widget.extent.choose("drawn")
+    widget.form.verb.choose(verb)
+    widget.form.editors["psf"].allow_none(True)
+    widget.form.extent.choose("drawn")
     if verb == "super_resolve":
         engine.rate = 2
     widget.run()
@@ -151,13 +131,14 @@ def test_a_drawn_region_alone_is_restored_over_its_place(qtbot, viewer, widget, 
     first = np.array([0, (1 / fine - 1) / 2, (1 / fine - 1) / 2]) + part.start
     np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), raw.data_to_world(first))
     assert widget.session.model is not None, "the model is kept, whatever the part"
-    said = widget.messages.toPlainText()
-    assert "Restoring 6 × 14 × 13 pixels" in said and "the file holds 6 × 28 × 28" in said
+    said = widget.outcome.messages.toPlainText()
+    assert "Restoring 6 × 14 × 13 pixels." in said
+    assert engine.calls == [(verb, {"region": part})], "what surrounds it is the engine's business"
 
 
 def test_restoring_with_a_model_takes_the_part_too(qtbot, viewer, widget, stack, engine, tmp_path):
     viewer.add_image(stack, name="raw", **PLACE)
-    widget.extent.choose("plane")
+    widget.form.extent.choose("plane")
     widget.restore_with(str(tmp_path / "other.safetensors"))
     wait(qtbot, widget)
     assert viewer.layers["raw_denoised_part"].data.shape[0] == 1
@@ -168,7 +149,7 @@ def test_a_part_of_colour_keeps_its_colour(qtbot, viewer, widget):
     viewer.add_image(photo, name="photo", rgb=True)
     viewer.add_shapes([rectangle(Region((3, 5), (20, 40)))])
     viewer.layers.selection.active = viewer.layers["photo"]
-    widget.extent.choose("drawn")
+    widget.form.extent.choose("drawn")
     widget.run()
     wait(qtbot, widget)
     layer = viewer.layers["photo_denoised_part"]
@@ -178,18 +159,20 @@ def test_a_part_of_colour_keeps_its_colour(qtbot, viewer, widget):
 
 def test_choosing_a_drawn_region_offers_a_layer_to_draw_in(qtbot, viewer, widget, stack, engine):
     viewer.add_image(stack, name="raw", **PLACE)
-    widget.extent.choose("drawn")
+    widget.form.extent.choose("drawn")
     shapes = viewer.layers[DRAWN]
     assert shapes.units == viewer.layers["raw"].units[1:], "one layer without units would cost all of them theirs"
     assert tuple(shapes.scale) == PLACE["scale"][1:]
     assert shapes.mode == "add_rectangle" and viewer.layers.selection.active.name == DRAWN
-    assert "Draw a rectangle" in widget.messages.toPlainText() and widget.layers.layer.name == "raw"
+    assert (
+        "Draw a rectangle" in widget.outcome.messages.toPlainText() and widget.form.subject.layers.layer.name == "raw"
+    )
     widget.run()
-    assert "nothing is drawn" in widget.messages.toPlainText() and not engine.calls
-    widget.extent.choose("drawn")
+    assert "nothing is drawn" in widget.outcome.messages.toPlainText() and not engine.calls
+    widget.form.extent.choose("drawn")
     assert len(viewer.layers) == 2, "one is enough"
     viewer.layers.remove(DRAWN)
-    assert widget.extent.extent == "everything", "no dead end"
+    assert widget.form.extent.extent == "everything", "no dead end"
 
 
 def test_restored_alone_a_part_is_that_part_of_the_whole(tmp_path):
@@ -200,6 +183,5 @@ def test_restored_alone_a_part_is_that_part_of_the_whole(tmp_path):
     restore = partial(napari_restore.restore, model=model, device="cpu", precision="float32")
     whole = np.asarray(restore(image, output=tmp_path / "whole.zarr"))
     for number, part in enumerate([Region((2, 0, 0), (3, 131, 157)), Region((1, 33, 41), (5, 40, 77))]):
-        frame = framed(part, image, model.method)
-        found = np.asarray(restore(cropped(image, frame.read), output=tmp_path / f"{number}.zarr"))
-        np.testing.assert_allclose(found[frame.inner.slices], whole[part.slices], rtol=1e-4, atol=1e-3)
+        found = np.asarray(restore(image, region=part, output=tmp_path / f"{number}.zarr"))
+        np.testing.assert_allclose(found, whole[part.slices], rtol=1e-4, atol=1e-3)

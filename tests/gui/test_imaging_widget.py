@@ -8,9 +8,10 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
-from napari_restore.gui.verbs import VERBS
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.restore.verbs import SHOWN
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.operators import psf as psfs
+from napari_restore.verbs import VERBS
 
 PLACE = {"scale": (3.0, 0.1, 0.1), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
@@ -37,78 +38,85 @@ def wait(qtbot, widget):
 
 
 def said(widget) -> str:
-    return widget.messages.toPlainText()
+    return widget.outcome.messages.toPlainText()
 
 
 def choose_psf(widget, kind):
-    widget.psf.kind.setCurrentIndex(widget.psf.kind.findData(kind))
-    return widget.psf.forms.get(kind)
+    widget.form.editors["psf"].kind.setCurrentIndex(widget.form.editors["psf"].kind.findData(kind))
+    return widget.form.editors["psf"].forms.get(kind)
+
+
+def editor(widget, name):
+    return widget.form.editors[name]
 
 
 def in_sight(widget) -> set[str]:
-    parts = {"factor": widget.factor, "psf": widget.psf, "noise": widget.noise, "effort": widget.effort}
+    parts = {name: editor(widget, name) for name in ("factor", "psf", "noise")} | {"effort": widget.form.effort}
     return {name for name, part in parts.items() if not part.isHidden()}
 
 
 def seen(qtbot, widget):
     """The kernel in the picture, once it is read."""
-    qtbot.waitUntil(lambda: widget.psf.seen is not None and not widget.psf._later.isActive(), timeout=5000)
-    return widget.psf.seen.kernel
+    qtbot.waitUntil(
+        lambda: editor(widget, "psf").seen is not None and not editor(widget, "psf")._later.isActive(),
+        timeout=5000,
+    )
+    return editor(widget, "psf").seen.kernel
 
 
 def test_each_task_shows_its_settings(widget):
     assert in_sight(widget) == {"effort"} and widget.buttons.run_button.text() == "Denoise"
-    widget.verb.buttons["super_resolve"].click()
+    widget.form.verb.buttons["super_resolve"].click()
     assert in_sight(widget) == {"factor", "psf", "noise", "effort"}
-    assert widget.buttons.run_button.text() == "Super-resolve" and widget.psf.kind.currentData() == "none"
-    widget.verb.buttons["deblur"].click()
-    assert in_sight(widget) == {"psf", "noise", "effort"} and widget.psf.kind.findData("none") < 0
-    assert "15 min" in widget.effort.itemText(2) and widget.effort.effort == "normal"
-    widget.verb.choose("denoise")
-    assert in_sight(widget) == {"effort"} and "10 min" in widget.effort.itemText(2)
-    assert {name: button.text() for name, button in widget.verb.buttons.items()} == {
-        name: verb.label for name, verb in VERBS.items()
+    assert widget.buttons.run_button.text() == "Super-resolve" and editor(widget, "psf").kind.currentData() == "none"
+    widget.form.verb.buttons["deblur"].click()
+    assert in_sight(widget) == {"psf", "noise", "effort"} and editor(widget, "psf").kind.findData("none") < 0
+    assert "15 min" in widget.form.effort.itemText(2) and widget.form.effort.effort == "normal"
+    widget.form.verb.choose("denoise")
+    assert in_sight(widget) == {"effort"} and "10 min" in widget.form.effort.itemText(2)
+    assert {name: button.text() for name, button in widget.form.verb.buttons.items()} == {
+        name: VERBS[name].label for name in SHOWN
     }
 
 
 def test_super_resolve_calls_the_verb_and_lies_over_the_raw_layer(qtbot, viewer, widget, raw, stack, engine):
-    widget.verb.choose("super_resolve")
-    widget.factor.box.setCurrentIndex(1)
+    widget.form.verb.choose("super_resolve")
+    editor(widget, "factor").box.setCurrentIndex(1)
     choose_psf(widget, "gaussian").boxes["std"].setValue(0.8)
-    widget.noise.line.setText("12,5")
-    widget.effort.setCurrentIndex(0)
+    editor(widget, "noise").line.setText("12,5")
+    widget.form.effort.setCurrentIndex(0)
     widget.buttons.run_button.click()
     wait(qtbot, widget)
-    asked = {"factor": 3, "psf": "gaussian:0.8", "noise": 12.5, "effort": "quick", "output": None}
+    asked = {"factor": 3, "psf": "gaussian:0.8", "noise": 12.5, "effort": "quick"}
     assert engine.calls == [("super_resolve", asked)], said(widget)
     layer = viewer.layers["raw_superresolved"]
     assert layer.data.shape == (6, 80, 100) and layer.units == raw.units
     np.testing.assert_allclose(layer.scale, (3, 0.05, 0.05))
     np.testing.assert_allclose(layer.translate, (5, 5.975, 6.975))
-    assert widget.buttons.words.text() == "Done" and not widget.preview.after.empty
+    assert widget.buttons.words.text() == "Done" and not widget.outcome.preview.after.empty
 
 
 def test_deblur_calls_the_verb(qtbot, viewer, widget, engine, tmp_path, monkeypatch):
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     form = choose_psf(widget, "motion")
     form.boxes["length"].setValue(7)
     form.boxes["angle"].setValue(30)
-    widget.place.use(tmp_path)
+    widget.form.place.use(tmp_path)
     widget.run()
     wait(qtbot, widget)
     name, asked = engine.calls[0]
-    assert name == "deblur" and asked["psf"] == "motion:7,30" and asked["noise"] == "auto" and "factor" not in asked
+    assert name == "deblur" and asked["psf"] == "motion:7,30" and "noise" not in asked and "factor" not in asked
     assert asked["output"] == tmp_path / "raw_deblurred.ome.zarr" and "raw_deblurred" in viewer.layers
 
 
 def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, engine):
-    widget.verb.choose("super_resolve")
-    section = widget.advanced
+    widget.form.verb.choose("super_resolve")
+    section = widget.form.advanced
     section.fold.setChecked(True)
     qtbot.waitUntil(lambda: "weight" in section.editors, timeout=60_000)
     assert not {"psf", "factor", "noise", "sigma", "covariance"} & set(section.editors), "set elsewhere, or measured"
     section.editors["weight"].setValue(1.5)
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     assert section.options == {"weight": 1.5}, "the same method"
     section.editors["factors"].setText("0.5, abc")
     assert not widget.buttons.run_button.isEnabled() and "factors '0.5, abc'" in widget.buttons.run_button.toolTip()
@@ -116,11 +124,11 @@ def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, 
     choose_psf(widget, "gaussian").boxes["std"].setValue(2)
     widget.run()
     wait(qtbot, widget)
-    asked = {"psf": "gaussian:2", "noise": "auto", "effort": "normal", "output": None}
-    assert engine.calls == [("deblur", {**asked, "weight": 1.5, "factors": (0.5, 0.8)})], said(widget)
-    widget.verb.choose("super_resolve")
-    widget.psf.kind.setCurrentIndex(widget.psf.kind.findData("none"))
-    widget.factor.box.setCurrentIndex(widget.factor.box.findText("Z only"))
+    asked = {"psf": "gaussian:2", "weight": 1.5, "factors": (0.5, 0.8)}
+    assert engine.calls == [("deblur", asked)], said(widget)
+    widget.form.verb.choose("super_resolve")
+    editor(widget, "psf").kind.setCurrentIndex(editor(widget, "psf").kind.findData("none"))
+    editor(widget, "factor").box.setCurrentIndex(editor(widget, "factor").box.findText("Z only"))
     assert section.options == {}, "planes become finer by a method of its own"
     qtbot.waitUntil(lambda: "trust" in section.editors, timeout=60_000)
     assert "weight" not in section.editors
@@ -129,16 +137,22 @@ def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, 
 
 
 def test_only_stacks_can_be_finer_along_z(viewer, widget, engine, stack):
-    widget.verb.choose("super_resolve")
-    box = widget.factor.box
+    widget.form.verb.choose("super_resolve")
+    box = editor(widget, "factor").box
     assert box.itemText(box.count() - 1) == "Z only"
     box.setCurrentIndex(box.count() - 1)
-    assert not widget.factor.planes.isHidden() and widget.factor.factor == {"Z": 8}, "as often as voxels are long"
-    widget.factor.planes.setValue(4)
-    assert widget.factor.factor == {"Z": 4}
+    assert not editor(widget, "factor").planes.isHidden() and editor(widget, "factor").value == {"Z": 8}, (
+        "as often as voxels are long"
+    )
+    editor(widget, "factor").planes.setValue(4)
+    assert editor(widget, "factor").value == {"Z": 4}
     viewer.add_image(stack[0], name="flat")
     viewer.layers.selection.active = viewer.layers["flat"]
-    assert box.findText("Z only") < 0 and widget.factor.factor in (2, 3, 4) and widget.factor.planes.isHidden()
+    assert (
+        box.findText("Z only") < 0
+        and editor(widget, "factor").value in (2, 3, 4)
+        and editor(widget, "factor").planes.isHidden()
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,70 +167,70 @@ def test_only_stacks_can_be_finer_along_z(viewer, widget, engine, stack):
     ],
 )
 def test_the_picture_follows_the_numbers(qtbot, widget, kind, changes, text):
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     form = choose_psf(widget, kind)
     before = seen(qtbot, widget)
     for name, value in changes.items():
         form.boxes[name].setValue(value)
-    assert widget.psf.request.source == text
+    assert editor(widget, "psf").request.source == text
     expected = psfs.parse(text, ndim=3 if "z" in changes else 2)
-    qtbot.waitUntil(lambda: widget.psf.seen.kernel is not before, timeout=5000)
-    np.testing.assert_array_equal(widget.psf.seen.kernel, expected)
-    assert not widget.psf.picture.empty and widget.psf.error == ""
-    assert widget.psf.side_view.isHidden() == (expected.ndim == 2)
-    assert str(expected.shape[-1]) in widget.psf.caption.text()
+    qtbot.waitUntil(lambda: editor(widget, "psf").seen.kernel is not before, timeout=5000)
+    np.testing.assert_array_equal(editor(widget, "psf").seen.kernel, expected)
+    assert not editor(widget, "psf").picture.empty and editor(widget, "psf").error == ""
+    assert editor(widget, "psf").side_view.isHidden() == (expected.ndim == 2)
+    assert str(expected.shape[-1]) in editor(widget, "psf").caption.text()
 
 
 def test_the_pixel_of_the_theory_is_that_of_the_result(viewer, widget):
-    widget.verb.choose("super_resolve")
+    widget.form.verb.choose("super_resolve")
     form = choose_psf(widget, "theory")
     assert form.boxes["pixel"].value() == pytest.approx(0.05)
-    widget.factor.box.setCurrentIndex(2)
+    editor(widget, "factor").box.setCurrentIndex(2)
     assert form.boxes["pixel"].value() == pytest.approx(0.025)
     form.boxes["pixel"].setValue(0.07)
-    widget.factor.box.setCurrentIndex(0)
+    editor(widget, "factor").box.setCurrentIndex(0)
     assert form.boxes["pixel"].value() == pytest.approx(0.07), "what the user has set stays"
 
 
 def test_a_bad_psf_is_said_and_nothing_can_be_run(qtbot, widget, engine):
-    widget.verb.choose("deblur")
-    widget.psf.use("gausian:2")
-    qtbot.waitUntil(lambda: bool(widget.psf.error), timeout=5000)
-    assert "no such kind" in widget.psf.caption.text() and widget.psf.picture.empty
+    widget.form.verb.choose("deblur")
+    editor(widget, "psf").use("gausian:2")
+    qtbot.waitUntil(lambda: bool(editor(widget, "psf").error), timeout=5000)
+    assert "no such kind" in editor(widget, "psf").caption.text() and editor(widget, "psf").picture.empty
     assert not widget.buttons.run_button.isEnabled() and not widget.buttons.train_button.isEnabled()
     assert "no such kind" in widget.buttons.run_button.toolTip()
-    widget.verb.choose("denoise")
+    widget.form.verb.choose("denoise")
     assert widget.buttons.run_button.isEnabled(), "denoising needs no PSF"
-    widget.verb.choose("deblur")
-    widget.psf.use("box:1")
+    widget.form.verb.choose("deblur")
+    editor(widget, "psf").use("box:1")
     assert seen(qtbot, widget).shape == (3, 3) and widget.buttons.run_button.isEnabled()
-    widget.psf.use(" ")
+    editor(widget, "psf").use(" ")
     assert not widget.buttons.run_button.isEnabled()
     widget.run()
     assert "for example gaussian:2" in said(widget) and engine.calls == []
 
 
 def test_a_range_shows_the_middle_one(qtbot, widget):
-    widget.verb.choose("deblur")
-    widget.psf.use("gaussian:1..2")
+    widget.form.verb.choose("deblur")
+    editor(widget, "psf").use("gaussian:1..2")
     np.testing.assert_array_equal(seen(qtbot, widget), psfs.gaussian(1.5))
-    assert "3 that are tried" in widget.psf.caption.text()
+    assert "3 that are tried" in editor(widget, "psf").caption.text()
 
 
 def test_a_psf_from_a_file(qtbot, widget, engine, tmp_path, monkeypatch):
     np.save(tmp_path / "psf.npy", psfs.gaussian(1.2))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "psf.npy"), ""))
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     choose_psf(widget, "file")
     assert not widget.buttons.run_button.isEnabled(), "no file is chosen"
-    widget.psf.path._ask()
+    editor(widget, "psf").path._ask()
     np.testing.assert_allclose(seen(qtbot, widget), psfs.from_pixels(psfs.gaussian(1.2)))
     widget.run()
     wait(qtbot, widget)
     assert engine.calls[0][1]["psf"] == tmp_path / "psf.npy"
-    widget.psf.path.line.setText(str(tmp_path / "none.npy"))
-    qtbot.waitUntil(lambda: bool(widget.psf.error), timeout=5000)
-    assert "none.npy" in widget.psf.caption.text() and not widget.buttons.run_button.isEnabled()
+    editor(widget, "psf").path.line.setText(str(tmp_path / "none.npy"))
+    qtbot.waitUntil(lambda: bool(editor(widget, "psf").error), timeout=5000)
+    assert "none.npy" in editor(widget, "psf").caption.text() and not widget.buttons.run_button.isEnabled()
 
 
 def test_a_psf_from_beads(qtbot, viewer, widget, raw, engine):
@@ -224,11 +238,11 @@ def test_a_psf_from_beads(qtbot, viewer, widget, raw, engine):
     for row, column in ((15, 15), (15, 45), (45, 15), (45, 45)):
         picture[row - 6 : row + 7, column - 6 : column + 7] += 1000 * psfs.gaussian(2)
     viewer.add_image(picture, name="beads")
-    widget.layers.choose(raw)
-    widget.verb.choose("deblur")
+    widget.form.subject.layers.choose(raw)
+    widget.form.verb.choose("deblur")
     choose_psf(widget, "beads")
-    widget.psf.beads.layers.choose(viewer.layers["beads"])
-    assert widget.layers.layer.name == "raw", "one box does not move the other"
+    editor(widget, "psf").beads.layers.choose(viewer.layers["beads"])
+    assert widget.form.subject.layers.layer.name == "raw", "one box does not move the other"
     kernel = seen(qtbot, widget)
     assert np.sqrt((kernel.sum(0) * (np.arange(kernel.shape[1]) - kernel.shape[1] // 2) ** 2).sum()) == pytest.approx(
         2, rel=0.1
@@ -239,92 +253,92 @@ def test_a_psf_from_beads(qtbot, viewer, widget, raw, engine):
     widget.train()
     wait(qtbot, widget)
     name, asked = engine.calls[1]
-    assert name == "train" and asked["method"] == "scale_equivariant" and asked["factor"] == 1
+    assert name == "train" and asked["method"] == "scale_equivariant" and "factor" not in asked
     np.testing.assert_allclose(psfs.parse(asked["psf"]), kernel, atol=1e-6)
 
 
 def test_the_estimate_is_put_into_the_box(qtbot, viewer, widget, engine):
-    widget.verb.choose("deblur")
-    assert widget.noise.noise == "auto"
-    widget.noise.button.click()
-    assert widget.noise.estimating and not widget.noise.button.isEnabled()
-    qtbot.waitUntil(lambda: not widget.noise.estimating, timeout=5000)
-    assert engine.calls == [("estimate_noise", {"image": "raw"})] and widget.noise.noise == 10.5
-    assert "10 ± 0.5 (white)" in widget.noise.words.text() and widget.noise.button.isEnabled()
+    widget.form.verb.choose("deblur")
+    assert editor(widget, "noise").value == "auto"
+    editor(widget, "noise").button.click()
+    assert editor(widget, "noise").estimating and not editor(widget, "noise").button.isEnabled()
+    qtbot.waitUntil(lambda: not editor(widget, "noise").estimating, timeout=5000)
+    assert engine.calls == [("estimate_noise", {"image": "raw"})] and editor(widget, "noise").value == 10.5
+    assert "10 ± 0.5 (white)" in editor(widget, "noise").words.text() and editor(widget, "noise").button.isEnabled()
     engine.gain = 0.5
-    widget.noise.button.click()
-    qtbot.waitUntil(lambda: "auto takes it" in widget.noise.words.text(), timeout=5000)
+    editor(widget, "noise").button.click()
+    qtbot.waitUntil(lambda: "auto takes it" in editor(widget, "noise").words.text(), timeout=5000)
     engine.raises = ImageError("too small to tell.")
-    widget.noise.button.click()
-    qtbot.waitUntil(lambda: "too small" in widget.noise.words.text(), timeout=5000)
-    assert widget.noise.button.isEnabled()
+    editor(widget, "noise").button.click()
+    qtbot.waitUntil(lambda: "too small" in editor(widget, "noise").words.text(), timeout=5000)
+    assert editor(widget, "noise").button.isEnabled()
 
 
 def test_an_estimate_for_another_layer_is_dropped(qtbot, viewer, widget, engine, stack):
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     engine.pause = 0.3
-    widget.noise.button.click()
+    editor(widget, "noise").button.click()
     viewer.layers.selection.active = viewer.add_image(stack + 5, name="other")
-    qtbot.waitUntil(lambda: not widget.noise.estimating, timeout=5000)
-    assert widget.noise.noise == "auto" and widget.noise.words.isHidden()
+    qtbot.waitUntil(lambda: not editor(widget, "noise").estimating, timeout=5000)
+    assert editor(widget, "noise").value == "auto" and editor(widget, "noise").words.isHidden()
 
 
 def test_an_estimate_is_forgotten_with_its_layer_and_a_number_is_not(qtbot, viewer, widget, stack):
-    widget.verb.choose("deblur")
-    widget.noise.button.click()
-    qtbot.waitUntil(lambda: not widget.noise.estimating, timeout=5000)
+    widget.form.verb.choose("deblur")
+    editor(widget, "noise").button.click()
+    qtbot.waitUntil(lambda: not editor(widget, "noise").estimating, timeout=5000)
     viewer.layers.selection.active = viewer.add_image(stack + 5, name="other")
-    assert widget.noise.noise == "auto" and widget.noise.words.isHidden()
-    widget.noise.line.setText("7")
+    assert editor(widget, "noise").value == "auto" and editor(widget, "noise").words.isHidden()
+    editor(widget, "noise").line.setText("7")
     viewer.layers.selection.active = viewer.layers["raw"]
-    assert widget.noise.noise == 7
+    assert editor(widget, "noise").value == 7
 
 
 def test_a_bad_noise_level_is_said(widget):
-    widget.verb.choose("deblur")
+    widget.form.verb.choose("deblur")
     for text in ("much", "-3", "nan"):
-        widget.noise.line.setText(text)
-        assert not widget.buttons.run_button.isEnabled() and "write auto" in widget.noise.words.text()
-    widget.noise.line.setText("0")
-    assert widget.buttons.run_button.isEnabled() and widget.noise.noise == 0
+        editor(widget, "noise").line.setText(text)
+        assert not widget.buttons.run_button.isEnabled() and "write auto" in editor(widget, "noise").words.text()
+    editor(widget, "noise").line.setText("0")
+    assert widget.buttons.run_button.isEnabled() and editor(widget, "noise").value == 0
 
 
 def test_train_only_knows_the_settings(qtbot, widget, engine):
-    widget.verb.choose("super_resolve")
+    widget.form.verb.choose("super_resolve")
     widget.train()
     wait(qtbot, widget)
-    config = {"method": "scale_equivariant", "factor": 2, "psf": "", "noise": "auto", "effort": "normal"}
+    config = {"method": "scale_equivariant", "factor": {"Y": 2, "X": 2}, "noise": "auto"}
     assert engine.calls == [("train", config)] and widget.session.model is not None
-    widget.factor.box.setCurrentIndex(widget.factor.box.findText("Z only"))
+    editor(widget, "factor").box.setCurrentIndex(editor(widget, "factor").box.findText("Z only"))
     widget.train()
     wait(qtbot, widget)
-    config = {"method": "finer_planes", "factor": {"Z": 8}, "noise": "auto", "effort": "normal"}
+    config = {"method": "finer_planes", "factor": {"Z": 8}, "noise": "auto"}
     assert engine.calls[1:] == [("train", config)]
 
 
-def test_a_stop_while_training_says_that_nothing_is_kept(qtbot, viewer, widget, engine):
+def test_a_stop_while_training_keeps_the_model_of_every_verb(qtbot, viewer, widget, engine):
     engine.steps, engine.pause = 10_000, 0.005
-    widget.verb.choose("super_resolve")
+    widget.form.verb.choose("super_resolve")
     widget.run()
-    assert not widget.verb.isEnabled() and not widget.psf.isEnabled()
-    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
+    assert not widget.form.verb.isEnabled() and not editor(widget, "psf").isEnabled()
+    qtbot.waitUntil(lambda: bool(widget.outcome.plot.traces["training"].steps), timeout=5000)
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
-    assert "before there was a result" in said(widget) and widget.buttons.words.text() == "Stopped"
-    assert widget.session.model is None and [layer.name for layer in viewer.layers] == ["raw"]
-    assert widget.buttons.run_button.isEnabled() and widget.comparison.isHidden()
+    assert "The model as it is now is kept" in said(widget) and widget.buttons.words.text() == "Stopped"
+    assert widget.session.model is not None and [layer.name for layer in viewer.layers] == ["raw"]
+    assert widget.buttons.run_button.isEnabled() and widget.outcome.comparison.isHidden()
 
 
 def test_baselines_are_shown_in_numbers_and_as_layers(qtbot, viewer, widget, raw, engine, stack):
-    widget.verb.choose("super_resolve")
+    widget.form.verb.choose("super_resolve")
     widget.run()
     wait(qtbot, widget)
-    table = widget.comparison.table
+    table = widget.outcome.comparison.table
     assert [table.item(row, 0).text() for row in range(table.rowCount())] == ["learned", "richardson lucy"]
     assert table.item(0, 1).text() == "1.25" and table.item(0, 0).font().bold() and not table.item(1, 0).font().bold()
     viewer.dims.set_current_step(0, 4)
-    widget.comparison.in_view.trigger()
-    assert not widget.comparison.button.isEnabled()
+    widget.outcome.comparison.in_view.trigger()
+    assert not widget.outcome.comparison.button.isEnabled()
     qtbot.waitUntil(lambda: "raw Wiener filter" in viewer.layers, timeout=5000)
     assert engine.calls[-1] == ("baselines", {"region": Region((4, 0, 0), (5, 40, 50))})
     fine, same = viewer.layers["raw Bicubic interpolation"], viewer.layers["raw Wiener filter"]
@@ -333,14 +347,14 @@ def test_baselines_are_shown_in_numbers_and_as_layers(qtbot, viewer, widget, raw
     np.testing.assert_allclose(fine.scale, (3, 0.05, 0.05))
     np.testing.assert_allclose(fine.translate, (17, 5.975, 6.975))
     np.testing.assert_allclose(same.extent.world[:, 1:], raw.extent.world[:, 1:])
-    assert tuple(fine.contrast_limits) == (60, 150) and widget.comparison.button.isEnabled()
-    widget.comparison.whole.trigger()
+    assert tuple(fine.contrast_limits) == (60, 150) and widget.outcome.comparison.button.isEnabled()
+    widget.outcome.comparison.whole.trigger()
     qtbot.waitUntil(lambda: len(viewer.layers) == 6, timeout=5000)
     assert engine.calls[-1][1]["region"] == Region((0, 0, 0), stack.shape)
-    widget.verb.choose("denoise")
+    widget.form.verb.choose("denoise")
     widget.run()
     wait(qtbot, widget)
-    assert widget.comparison.isHidden(), "denoising has no such baselines"
+    assert widget.outcome.comparison.isHidden(), "denoising has no such baselines"
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "motion", "theory", "text", "file", "beads"])
@@ -350,7 +364,7 @@ def test_it_fits_a_small_screen_with_every_psf(qtbot, viewer, widget, kind):
     qtbot.addWidget(fresh)
     fresh.resize(400, 700)
     fresh.show()
-    fresh.verb.choose("super_resolve")
+    fresh.form.verb.choose("super_resolve")
     choose_psf(fresh, kind)
     qtbot.wait(400)
     assert fresh.width() == 400 and fresh.height() == 700
@@ -369,14 +383,14 @@ def test_a_run_scrolls_to_what_is_seen_of_it(qtbot, viewer, widget, engine):
     qtbot.addWidget(fresh)
     fresh.resize(400, 700)
     fresh.show()
-    fresh.verb.choose("deblur")
+    fresh.form.verb.choose("deblur")
     choose_psf(fresh, "theory")
     qtbot.wait(50)
-    bottom = fresh.plot.geometry().bottom()
+    bottom = fresh.outcome.plot.geometry().bottom()
     fresh.run()
     qtbot.waitUntil(lambda: fresh._scroll.verticalScrollBar().value() > 0, timeout=5000)
     top = fresh._scroll.verticalScrollBar().value()
-    assert top <= fresh.preview.y() and bottom <= top + fresh._scroll.viewport().height()
+    assert top <= fresh.outcome.preview.y() and bottom <= top + fresh._scroll.viewport().height()
     fresh.session.stop()
     wait(qtbot, fresh)
     fresh.leave()
@@ -389,5 +403,5 @@ def test_the_menu_opens_it_for_the_task(qtbot, viewer, verb):
     get_app_model().commands.execute_command(f"napari-restore.open_{verb}").result()
     docked = next(dock for name, dock in viewer.window._wrapped_dock_widgets.items() if name.startswith("Restore"))
     widget = docked.inner_widget()
-    assert widget.currentWidget() is widget.restore and widget.restore.verb.verb == verb
+    assert widget.currentWidget() is widget.restore and widget.restore.form.verb.verb == verb
     widget.leave()

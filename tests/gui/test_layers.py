@@ -10,7 +10,7 @@ import zarr
 from napari.components import ViewerModel
 
 from napari_restore.core.events import RestorationStarted
-from napari_restore.gui.layers import ResultLayer, arrange
+from napari_restore.gui.parts.layers import ResultLayer, arrange
 from napari_restore.sources import open_image
 
 
@@ -167,7 +167,7 @@ def test_it_is_loaded_before_a_run_begins():
     code = (
         "import importlib.util, sys, threading\n"
         "extra = ['distributed'] if importlib.util.find_spec('distributed') else []\n"
-        "from napari_restore.gui.session import with_readers\n"
+        "from napari_restore.gui.restore.session import with_readers\n"
         "def start(stop): return {'dask.array', 'zarr', *extra} - set(sys.modules)\n"
         "assert not with_readers(start)(threading.Event())"
     )

@@ -14,9 +14,9 @@ from qtpy.QtCore import QSettings, QSize
 from qtpy.QtWidgets import QFileDialog
 
 import napari_restore
-from napari_restore.gui.actions import Actions
 from napari_restore.gui.dropped import get_model_reader
-from napari_restore.gui.models import Known, Recent, card_of, picture_of, trained_on
+from napari_restore.gui.restore.actions import Actions
+from napari_restore.gui.restore.models import Known, Recent, card_of, picture_of, trained_on
 from napari_restore.gui.tabs import MainWidget, Preferences
 
 
@@ -70,12 +70,13 @@ def recent_of(widget) -> list[str]:
 
 
 def wait(qtbot, widget):
-    qtbot.waitUntil(lambda: not (widget.session.runner.running or widget._loader.running), timeout=10_000)
+    qtbot.waitUntil(lambda: not (widget.session.runner.running or widget.files.loader.running), timeout=10_000)
 
 
 def test_a_card_in_words():
-    assert trained_on(card()) == "Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21"
-    assert trained_on({"method": "scale_equivariant"}) == "Scale equivariant"
+    assert trained_on(card()) == "Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21"
+    assert trained_on({"method": "scale_equivariant"}) == "Scale-equivariant imaging"
+    assert trained_on({"method": "one_of_others"}) == "One of others"
     many = card()
     many["provenance"]["images"] *= 7
     assert "on 7 images" in trained_on(many)
@@ -131,10 +132,10 @@ def test_models_saved_and_opened_are_listed_and_restore(qtbot, viewer, widget, e
     monkeypatch.setattr(widget.session.model, "save", lambda p: write_model(p, card()), raising=False)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     widget.buttons.save_button.click()
-    assert recent_of(widget) == ["mine: Noise2Void 2 on cells (18 × 512 × 512 ZYX), 2026-11-21"]
+    assert recent_of(widget) == ["mine: Noise2Void2 on cells (18 × 512 × 512 ZYX), 2026-11-21"]
     widget.buttons.recent_menu.actions()[0].trigger()
     wait(qtbot, widget)
-    assert engine.calls[-1][0] == "restore" and str(engine.calls[-1][1]["model"].path) == str(path)
+    assert engine.calls[-1] == ("restore", {"model": str(path)})
     assert "raw_denoised" in viewer.layers
 
 
@@ -151,7 +152,7 @@ def test_a_model_dropped_onto_the_viewer_is_taken(qtbot, viewer, engine, stack, 
     widget = main.restore
     wait(qtbot, widget)
     assert str(widget.session.model.path) == str(path) and widget.buttons.save_button.isEnabled()
-    assert "mine.safetensors" in widget.buttons._with_last.text() and "cells" in widget.messages.toPlainText()
+    assert "mine.safetensors" in widget.buttons._with_last.text() and "cells" in widget.outcome.messages.toPlainText()
     assert "mine" in recent_of(widget)[0]
     widget.restore()
     wait(qtbot, widget)
@@ -167,7 +168,7 @@ def test_a_model_dropped_during_a_run_is_refused_in_words(qtbot, viewer, widget,
     widget.run()
     write_model(tmp_path / "late.safetensors", card())
     widget.use_model(tmp_path / "late.safetensors")
-    assert "late.safetensors again" in widget.messages.toPlainText() and widget.session.model is None
+    assert "late.safetensors again" in widget.outcome.messages.toPlainText() and widget.session.model is None
     widget.session.stop()
     wait(qtbot, widget)
 
@@ -179,7 +180,7 @@ def test_a_damaged_model_is_said(qtbot, viewer, widget, engine, tmp_path, monkey
     monkeypatch.setattr(engine, "load_model", fails)
     widget.use_model(tmp_path / "bad.safetensors")
     wait(qtbot, widget)
-    assert "is damaged" in widget.messages.toPlainText() and recent_of(widget) == []
+    assert "is damaged" in widget.outcome.messages.toPlainText() and recent_of(widget) == []
 
 
 def test_the_picture_of_a_saved_model_is_read_without_its_weights(tmp_path):

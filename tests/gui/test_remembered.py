@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from napari_restore.gui.remembered import Remembered
+from napari_restore.gui.parts.remembered import Remembered
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.widget import RestoreWidget
 
 
 @pytest.fixture
@@ -19,15 +19,15 @@ def viewer(make_napari_viewer_proxy, stack):
 def test_effort_and_folder_of_the_last_run(qtbot, viewer, engine, tmp_path):
     first = RestoreWidget(viewer, engine=engine)
     qtbot.addWidget(first)
-    assert (first.effort.effort, first.place.folder) == ("normal", None)
-    first.effort.setCurrentIndex(first.effort.findData("thorough"))
-    first.place.use(tmp_path)
+    assert (first.form.effort.effort, first.form.place.folder) == ("normal", None)
+    first.form.effort.setCurrentIndex(first.form.effort.findData("thorough"))
+    first.form.place.use(tmp_path)
     second = RestoreWidget(viewer, engine=engine)
-    assert second.effort.effort == "normal", "only a run counts"
+    assert second.form.effort.effort == "normal", "only a run counts"
     first.run()
     qtbot.waitUntil(lambda: not first.session.runner.running, timeout=10_000)
     third = RestoreWidget(viewer, engine=engine)
-    assert (third.effort.effort, third.place.folder) == ("thorough", tmp_path)
+    assert (third.form.effort.effort, third.form.place.folder) == ("thorough", tmp_path)
     for widget in (first, second, third):
         widget.leave()
 
@@ -39,7 +39,7 @@ def test_the_preference_comes_before_what_is_remembered(qtbot, viewer, engine, t
     left = MainWidget(viewer, engine=engine, preferences=Preferences())
     for widget, folder in ((chosen, tmp_path), (left, tmp_path / "a")):
         qtbot.addWidget(widget)
-        assert (widget.restore.place.folder, widget.restore.effort.effort) == (folder, "quick")
+        assert (widget.restore.form.place.folder, widget.restore.form.effort.effort) == (folder, "quick")
         widget.leave()
 
 
@@ -47,5 +47,5 @@ def test_a_folder_that_is_gone_and_an_effort_that_is_none_are_forgotten(qtbot, v
     Remembered().keep(effort="heroic", folder=tmp_path / "gone")
     widget = RestoreWidget(viewer, engine=engine)
     qtbot.addWidget(widget)
-    assert (widget.effort.effort, widget.place.folder) == ("normal", None)
+    assert (widget.form.effort.effort, widget.form.place.folder) == ("normal", None)
     widget.leave()

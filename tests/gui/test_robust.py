@@ -6,6 +6,7 @@ import errno
 import gc
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import dask.array as da
@@ -13,21 +14,26 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QComboBox, QPushButton
 
+from napari_restore import methods
 from napari_restore.core.events import Stopped, TileDone
-from napari_restore.gui import layers as layers_room
-from napari_restore.gui import runner as room
-from napari_restore.gui.layers import ResultLayer
-from napari_restore.gui.links import Links
-from napari_restore.gui.plot import LossPlot
-from napari_restore.gui.preview import Picture, PreviewPane
-from napari_restore.gui.runner import Runner, in_words
-from napari_restore.gui.session import Session
+from napari_restore.gui.parts import layers as layers_room
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.parts.describe import describe_time
+from napari_restore.gui.parts.layers import ResultLayer
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Runner, in_words
+from napari_restore.gui.restore.form import Form
+from napari_restore.gui.restore.outcome import Outcome
+from napari_restore.gui.restore.plot import LossPlot
+from napari_restore.gui.restore.preview import Picture, PreviewPane
+from napari_restore.gui.restore.session import Session
+from napari_restore.gui.restore.subject import Subject
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget, Preferences
-from napari_restore.gui.verbs import DENOISERS
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
+from napari_restore.methods import METHODS
 from napari_restore.methods.noise2void import Noise2Void
 from napari_restore.store import ome_zarr
 
@@ -53,7 +59,7 @@ def wait(qtbot, widget):
 
 
 def said(widget) -> str:
-    return widget.messages.toPlainText()
+    return widget.outcome.messages.toPlainText()
 
 
 def assert_free(widget, *, has_layer: bool = True) -> None:
@@ -65,12 +71,12 @@ def assert_free(widget, *, has_layer: bool = True) -> None:
     assert widget.buttons.run_button.isEnabled() is has_layer
     assert not widget.buttons.stop_button.isEnabled() and widget.buttons.stop_button.text() == "Cancel"
     assert widget.buttons.bar.maximum() == 1000, "it is not busy"
-    assert all(row[1].isEnabled() for row in widget._rows.values())
+    assert all(each.isEnabled() for name, each in widget.form.rows.widgets.items() if name != "axes" or has_layer)
 
 
 def begun(qtbot, widget):
     """Wait until it trains."""
-    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(widget.outcome.plot.traces["training"].steps), timeout=30_000)
 
 
 # Layers and viewers that go away.
@@ -104,7 +110,7 @@ def test_a_layer_renamed_while_it_trains(qtbot, viewer, widget, engine, stack):
     widget.run()
     begun(qtbot, widget)
     raw.name = "another"
-    assert widget.layers.currentText() == "another" and widget.session.runner.running
+    assert widget.form.subject.layers.currentText() == "another" and widget.session.runner.running
     wait(qtbot, widget)
     assert "raw_denoised" in viewer.layers, "the result is called as the layer was when it began"
     assert_free(widget)
@@ -156,7 +162,7 @@ def test_two_widgets_at_once(qtbot, viewer, engine, stack, tmp_path):
     viewer.layers.selection.active = viewer.layers["one"]
     first.run()
     viewer.layers.selection.active = two
-    assert first.layers.layer.name == "one" and second.layers.layer.name == "two"
+    assert first.form.subject.layers.layer.name == "one" and second.form.subject.layers.layer.name == "two"
     second.run()
     assert first.session.runner.running and second.session.runner.running
     begun(qtbot, second)
@@ -179,7 +185,7 @@ def test_a_second_job_is_refused_in_words_and_the_first_goes_on(qtbot, viewer, w
         again()
     assert said(widget).count("A run is going on") == 3
     wait(qtbot, widget)
-    assert [name for name, _ in engine.calls] == ["train", "restore"] and "raw_denoised" in viewer.layers
+    assert [name for name, _ in engine.calls] == ["denoise"] and "raw_denoised" in viewer.layers
     assert_free(widget)
 
 
@@ -243,7 +249,7 @@ def test_two_to_five_axes(qtbot, viewer, widget, shape, labels):
     pixels = np.random.default_rng(0).poisson(90, shape).astype(np.uint16)
     raw = viewer.add_image(pixels, name="raw", axis_labels=tuple(labels), scale=range(1, len(shape) + 1))
     for extent, name in (("everything", "raw_denoised"), ("plane", "raw_denoised_part")):
-        widget.extent.choose(extent)
+        widget.form.extent.choose(extent)
         widget.run()
         wait(qtbot, widget)
         if extent == "plane" and len(shape) == 2:
@@ -264,7 +270,7 @@ def test_colour_is_restored_in_part_and_whole(qtbot, viewer, widget):
         ("everything", "frames_denoised", photo),
         ("plane", "frames_denoised_part", photo[2:]),
     ):
-        widget.extent.choose(extent)
+        widget.form.extent.choose(extent)
         widget.run()
         wait(qtbot, widget)
         assert viewer.layers[name].rgb
@@ -275,36 +281,23 @@ def test_colour_is_restored_in_part_and_whole(qtbot, viewer, widget):
 def test_a_labels_layer_chosen_by_mistake(viewer, widget, engine):
     labels = viewer.add_labels(np.zeros((40, 50), int), name="cells")
     viewer.layers.selection.active = labels
-    assert widget.layers.layer is None and not widget.buttons.run_button.isEnabled()
-    assert "Open an image" in widget.size.text()
+    assert widget.form.subject.layers.layer is None and not widget.buttons.run_button.isEnabled()
+    assert "Open an image" in widget.form.subject.size.text()
     widget.run()
     widget.train()
     assert not engine.calls and not room._ALIVE
     raw = viewer.add_image(np.zeros((40, 50)), name="raw")
     viewer.layers.selection.active = labels
-    assert widget.layers.layer.name == raw.name, "the image stays chosen"
+    assert widget.form.subject.layers.layer.name == raw.name, "the image stays chosen"
 
 
 # A machine that has no more to give.
 
 
-def real_engine(folder, *, steps: int = 3):
-    """The package itself, a few steps long."""
-    real = package_engine(device="cpu")
-    return SimpleNamespace(
-        train_events=lambda images, **given: real.train_events(images, "noise2void", steps=steps, **given),
-        restore_events=lambda image, model, *, output, **given: real.restore_events(
-            image, model, output=folder / "out.ome.zarr", **given
-        ),
-        load_model=real.load_model,
-        describe_device=lambda: "cpu",
-    )
-
-
 @pytest.fixture
-def real(viewer, stack, tmp_path):
+def real(viewer, stack, brief):
     viewer.add_image(stack, name="raw", **ZYX)
-    widget = RestoreWidget(viewer, engine=real_engine(tmp_path))
+    widget = RestoreWidget(viewer, engine=brief(method="noise2void", steps=3))
     viewer.window.add_dock_widget(widget, name="Restore")
     return widget
 
@@ -378,16 +371,21 @@ def test_cancel_says_so_at_once_and_holds_within_a_tile(qtbot, viewer, widget, e
     viewer.add_image(stack, name="raw", **ZYX)
     begin, end, tiles = threading.Event(), threading.Event(), []
 
-    plain = engine.restore_events
+    plain = engine.run
 
-    def restore_events(image, model, *, output, stop):
-        for event in plain(image, model, output=output, stop=stop):
+    def run(request, watch):
+        events = plain(request, watch)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as done:
+                return done.value
             yield event
             if isinstance(event, TileDone):
                 begin.set()
                 end.wait(20)  # the next tile is being restored
 
-    engine.restore_events = restore_events
+    engine.run = run
     engine.steps, engine.pause = 1, 0
     widget.session.runner.received.connect(lambda got: tiles.extend(e for e in got if isinstance(e, TileDone)))
     widget.run()
@@ -404,22 +402,27 @@ def test_cancel_says_so_at_once_and_holds_within_a_tile(qtbot, viewer, widget, e
     assert_free(widget)
 
 
-def test_the_real_engine_holds_within_a_tile(qtbot, viewer, stack, tmp_path):
+def test_the_real_engine_holds_within_a_tile(qtbot, viewer, stack, brief):
     pixels = np.random.default_rng(0).poisson(90, (60, 40, 50)).astype(np.uint16)
     viewer.add_image(pixels, name="raw", axis_labels=("t", "y", "x"))
-    engine = real_engine(tmp_path)
+    engine = brief(method="noise2void", steps=3)
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget)
-    plain, after = engine.restore_events, []
+    plain, after = engine.run, []
 
-    def restore_events(image, model, *, stop, **given):
-        for event in plain(image, model, stop=stop, **given):
+    def run(request, watch):
+        events = plain(request, watch)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as done:
+                return done.value
             yield event
             if isinstance(event, TileDone | Stopped):
                 after.append(event)
-                stop.set()  # as the button does
+                watch.stop.set()  # as the button does
 
-    engine.restore_events = restore_events
+    engine.run = run
     widget.run()
     wait(qtbot, widget)
     assert widget.buttons.words.text() == "Stopped" and isinstance(after[-1], Stopped)
@@ -460,8 +463,14 @@ def watch(monkeypatch):
         timed(owner, name)
     timed(Picture, "paintEvent")
     timed(LossPlot, "add")
-    for name in ("_show_state", "_describe", "_take_layer", "_scroll_down", "_begin", "run", "_take_verb"):
-        timed(RestoreWidget, name)
+    for owner, names in (
+        (RestoreWidget, ("_show_state", "_scroll_down", "run")),
+        (Form, ("request", "allow", "_take_verb", "_take_change", "_take_image")),
+        (Subject, ("_describe", "take_layer")),
+        (Outcome, ("_begin", "_compare")),
+    ):
+        for name in names:
+            timed(owner, name)
     timed(PreviewPane, "show_pair")
     # napari's own: a layer is put into the viewer, or reads the plane in view.
     timed(layers_room, "insert_above", ours=False)
@@ -501,7 +510,8 @@ def test_nothing_of_ours_holds_the_gui_thread(qtbot, make_napari_viewer_proxy, e
         assert widget.buttons.words.text() == "Done"
         seen = {name: max(times) for name, times in watch.items()}
         worst = seen if not worst else {name: min(t, seen[name]) for name, t in worst.items() if name in seen}
-    assert {"Runner._tick", "RestoreWidget._show_state", "RestoreWidget.run", "Session.look"} <= worst.keys()
+    ours = {"Runner._tick", "RestoreWidget._show_state", "RestoreWidget.run", "Session.look", "Form.allow"}
+    assert ours <= worst.keys()
     slow = {name: f"{1000 * t:.0f} ms" for name, t in worst.items() if t > LONGEST}
     assert not slow
 
@@ -509,59 +519,74 @@ def test_nothing_of_ours_holds_the_gui_thread(qtbot, make_napari_viewer_proxy, e
 # The methods offered, and a small screen.
 
 
-def test_the_list_of_denoisers_is_that_of_the_methods():
-    from napari_restore import methods
+def test_the_list_of_denoisers_is_that_of_the_methods(widget):
+    box = widget.form.editors["method"].box
+    denoisers = {name: row for name, row in METHODS.items() if row.does == "denoise"}
+    assert [box.itemData(i) for i in range(box.count())] == ["auto", *denoisers]
+    for i, row in enumerate(denoisers.values(), start=1):
+        assert box.itemText(i).startswith(row.label) and box.itemData(i, Qt.ItemDataRole.ToolTipRole) == row.tip
+        widget.form.editors["method"].box.setCurrentIndex(i)
+        assert widget.form.editors["method"].needs == "".join(row.needs)
+        assert describe_time(row.seconds["thorough"]) in widget.form.effort.itemText(2)
 
-    for name, denoiser in DENOISERS.items():
-        kind = methods.find("noise2void" if name == "auto" else name)
-        label = denoiser.label.split(":")[0].replace(" ", "").replace("Supervised", "Superviseddenoising")
-        assert name == "auto" or label == kind.label.replace(" ", ""), name
-        assert denoiser.needs == "".join(kind.needs) and denoiser.tip
-        assert {effort: level.seconds for effort, level in kind.efforts.items()} == denoiser.seconds
-    imaging = {"scale_equivariant", "sure", "equivariant_shift", "equivariant_rotation", "css", "supervised"}
-    assert set(methods.METHODS) == imaging | {"finer_planes"} | (set(DENOISERS) - {"auto"}), "each has its place"
-    assert next(iter(DENOISERS)) == "auto"
+
+def test_a_denoiser_of_another_package_is_in_the_list(monkeypatch, viewer, engine):
+    seconds = {"quick": 7, "normal": 8, "thorough": 9}
+    mine = replace(METHODS["noise2void"], label="Mine", tip="For my noise.", seconds=seconds)
+    entry = SimpleNamespace(name="mine", value="made_up:LISTED", load=lambda: mine)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [entry])
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.form.editors["method"].choose("mine")
+    assert (
+        widget.form.editors["method"].box.currentText() == "Mine"
+        and widget.form.editors["method"].box.toolTip() == "For my noise."
+    )
+    assert "7 s" in widget.form.effort.itemText(0)
 
 
 def test_the_method_chosen_is_asked_for(qtbot, viewer, widget, engine, stack):
     viewer.add_image(stack, name="raw")
-    assert widget.method.method == "auto" and "up to 1 min" in widget.effort.currentText()
-    widget.method.choose("zero_shot")
-    assert "10 s" in widget.effort.currentText() and "up to" not in widget.effort.currentText()
+    assert widget.form.editors["method"].value == "auto" and "up to 1 min" in widget.form.effort.currentText()
+    widget.form.editors["method"].choose("zero_shot")
+    assert "10 s" in widget.form.effort.currentText() and "up to" not in widget.form.effort.currentText()
     widget.train()
     wait(qtbot, widget)
-    assert engine.calls == [("train", {"effort": "normal", "method": "zero_shot"})]
-    widget.verb.choose("deblur")
-    assert widget.method.isHidden()
+    assert engine.calls == [("train", {"method": "zero_shot"})]
+    widget.form.verb.choose("deblur")
+    assert widget.form.editors["method"].isHidden()
 
 
 @pytest.mark.parametrize(("method", "kind"), [("noise2noise", "second"), ("supervised_denoising", "target")])
 def test_a_method_that_learns_from_two_images_asks_for_the_other(qtbot, viewer, widget, engine, stack, method, kind):
     viewer.add_image(stack, name="raw")
-    widget.method.choose(method)
+    widget.form.editors["method"].choose(method)
     assert not widget.buttons.run_button.isEnabled() and "another layer" in widget.buttons.run_button.toolTip()
-    assert "another layer" in widget.method.words.text() and not widget.method.words.isHidden()
+    assert (
+        "another layer" in widget.form.editors["method"].words.text()
+        and not widget.form.editors["method"].words.isHidden()
+    )
     viewer.add_image(stack + 3, name="other")
     viewer.layers.selection.active = viewer.layers["raw"]
-    assert not widget.method.other.isHidden() and widget.method.words.isHidden()
-    assert widget.method.other.layer.name == "other", "not the layer itself"
-    assert widget.layers.layer.name == "raw" and widget.buttons.run_button.isEnabled()
+    assert not widget.form.editors["method"].other.isHidden() and widget.form.editors["method"].words.isHidden()
+    assert widget.form.editors["method"].other.layer.name == "other", "not the layer itself"
+    assert widget.form.subject.layers.layer.name == "raw" and widget.buttons.run_button.isEnabled()
     widget.train()
     wait(qtbot, widget)
     (asked,) = [given for name, given in engine.calls if name == "train"]
     assert asked["method"] == method
-    np.testing.assert_array_equal(asked[kind][0].read(), stack + 3)
+    np.testing.assert_array_equal(asked[kind].read(), stack + 3)
     viewer.layers.remove("other")
     assert not widget.buttons.run_button.isEnabled(), "the other image is gone"
-    widget.method.choose("auto")
-    assert widget.method.other.isHidden()
+    widget.form.editors["method"].choose("auto")
+    assert widget.form.editors["method"].other.isHidden()
     assert_free(widget)
 
 
 def test_the_script_names_the_method_and_the_other_image(qtbot, viewer, widget, stack):
     for name in ("other", "raw"):
         viewer.add_image(stack, name=name, axis_labels=("z", "y", "x"))
-    widget.method.choose("noise2noise")
+    widget.form.editors["method"].choose("noise2noise")
     widget.copy("script")
     qtbot.waitUntil(lambda: "Copied" in said(widget), timeout=10_000)
     script = QApplication.clipboard().text()
@@ -578,8 +603,8 @@ def test_run_and_cancel_are_pinned_in_a_small_dock(qtbot, viewer, engine, stack,
     qtbot.addWidget(main)
     main.resize(400, 700)
     main.show()
-    main.restore.method.choose(method)
-    main.restore.extent.choose("drawn")
+    main.restore.form.editors["method"].choose(method)
+    main.restore.form.extent.choose("drawn")
     main.restore.run()
     assert "rawn" in main.restore.buttons.words.text() or method != "auto", "what is missing is said in sight"
     qtbot.wait(20)

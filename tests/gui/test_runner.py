@@ -7,8 +7,8 @@ import time
 import pytest
 
 from napari_restore.core.errors import ImageError
-from napari_restore.gui import runner as room
-from napari_restore.gui.runner import Runner
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.parts.runner import Runner
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_restore.gui import commands
-from napari_restore.gui import runner as room
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import PAGES, MainWidget, Preferences
-from napari_restore.gui.work import package_engine
+from napari_restore.verbs.request import ask
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_menus_open_one_widget_on_the_right_task(viewer):
         run(command)
         widget = docked(viewer)
         assert isinstance(widget, MainWidget)
-        assert widget.currentWidget() is widget.pages[page] and widget.restore.verb.verb == verb
+        assert widget.currentWidget() is widget.pages[page] and widget.restore.form.verb.verb == verb
     widget.leave()
 
 
@@ -77,7 +78,7 @@ def test_a_run_s_settings_stay_in_sight(qtbot, viewer, widget, engine, stack):
     widget.restore.run()
     widget.setCurrentIndex(2)
     widget.open("restore", verb="deblur")
-    assert widget.restore.verb.verb == "denoise" and widget.currentIndex() == 0
+    assert widget.restore.form.verb.verb == "denoise" and widget.currentIndex() == 0
     widget.restore.session.stop()
     qtbot.waitUntil(lambda: not widget.restore.session.runner.running, timeout=10_000)
     widget.leave()
@@ -141,10 +142,10 @@ def test_the_dialogue_offers_the_files_of_the_manifest():
 def test_preferences_are_used(viewer, engine, tmp_path):
     widget = MainWidget(viewer, engine=engine, preferences=Preferences("cpu", tmp_path, 7.5))
     viewer.window.add_dock_widget(widget)
-    assert widget.restore.place.folder == tmp_path
+    assert widget.restore.form.place.folder == tmp_path
     raw = viewer.add_image(np.zeros((16, 16)))
     widget.restore.run()
-    assert widget.restore.session.run.request.every == 7.5
+    assert widget.restore.session.run.preview.every == 7.5
     viewer.layers.remove(raw)
     widget.leave()
 
@@ -168,9 +169,8 @@ def test_preferences_are_read(tmp_path, monkeypatch):
 
 def test_the_engine_works_on_the_device_of_the_preferences():
     engine = package_engine(device="cpu")
-    assert engine.train_events.keywords == {"device": "cpu"}
-    assert engine.super_resolve_events.keywords == {"device": "cpu", "memory_share": 0.8}
-    assert not hasattr(engine.load_model, "keywords")
+    assert engine.preferring(ask("train", "a.tif")).computing.device == "cpu"
+    assert engine.preferring(ask("denoise", "a.tif", device="cuda")).computing.device == "cuda"
     assert "cpu" in engine.describe_device().lower()
 
 

@@ -6,10 +6,10 @@ from napari.layers import Image as ImageLayer
 
 from napari_restore.core.events import Measured, Preview
 from napari_restore.core.region import Region
-from napari_restore.gui.messages import Messages
-from napari_restore.gui.plot import LossPlot, Trace, sensible_range
-from napari_restore.gui.preview import Look, PreviewPane, evenly_fine, region_in_view, to_plane
-from napari_restore.gui.work import Pair
+from napari_restore.gui.parts.messages import Messages
+from napari_restore.gui.restore.plot import LossPlot, Trace, sensible_range
+from napari_restore.gui.restore.preview import Look, PreviewPane, evenly_fine, region_in_view, to_plane
+from napari_restore.gui.restore.work import Pair
 from napari_restore.sources import open_image
 
 

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import napari_restore
-from napari_restore.gui import runner as room
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import package_engine
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.restore.widget import RestoreWidget
 
 SECONDS = 5
 """Of training: more than the two that lie between previews."""
 
 
 @pytest.fixture
-def engine(tmp_path):
+def engine(brief):
     """The real one, with a short budget and results in the test's folder."""
-    real = package_engine()
-
-    def restore(image, model, *, output, **given):
-        output = tmp_path / f"{image.name} {sum(1 for _ in tmp_path.iterdir())}.zarr"
-        return real.restore_events(image, model, output=output, **given)
-
-    def brief(verb, image, *, output, **given):
-        output = tmp_path / f"{image.name} {sum(1 for _ in tmp_path.iterdir())}.zarr"
-        return getattr(real, verb)(image, output=output, seconds=SECONDS, **given)
-
-    return SimpleNamespace(
-        train_events=lambda *images, **given: real.train_events(*images, seconds=SECONDS, **given),
-        restore_events=restore,
-        super_resolve_events=partial(brief, "super_resolve_events"),
-        deblur_events=partial(brief, "deblur_events"),
-        estimate_noise=lambda image: real.estimate_noise(image),
-        baselines=real.baselines,
-        load_model=lambda path: real.load_model(path),
-        describe_device=real.describe_device,
-    )
+    return brief(seconds=SECONDS)
 
 
 def wait(qtbot, widget):
@@ -54,7 +33,7 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     viewer.window.add_dock_widget(widget, name="Restore")
     widget.buttons.run_button.click()
     wait(qtbot, widget)
-    said = widget.messages.toPlainText()
+    said = widget.outcome.messages.toPlainText()
     assert widget.buttons.words.text() == "Done", said
     layer = viewer.layers[f"{raw.name}_denoised"]
     assert layer.ndim == raw.ndim and layer.units == raw.units and layer.axis_labels == raw.axis_labels
@@ -62,14 +41,14 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     np.testing.assert_allclose(layer.translate, raw.translate)
     np.testing.assert_allclose(layer.extent.world, raw.extent.world)
     assert np.asarray(layer.data).std() > 0
-    assert not widget.preview.after.empty and widget.plot.traces["training"].steps
+    assert not widget.outcome.preview.after.empty and widget.outcome.plot.traces["training"].steps
 
     path = tmp_path / "model.safetensors"
     widget.session.save_model(path)
-    assert path.exists() and "Model saved" in widget.messages.toPlainText()
+    assert path.exists() and "Model saved" in widget.outcome.messages.toPlainText()
     widget.restore_with(str(path))
     wait(qtbot, widget)
-    assert widget.buttons.words.text() == "Done", widget.messages.toPlainText()
+    assert widget.buttons.words.text() == "Done", widget.outcome.messages.toPlainText()
     again = viewer.layers[1]
     np.testing.assert_allclose(np.asarray(again.data, float), np.asarray(layer.data, float), atol=1, rtol=0)
 
@@ -80,27 +59,29 @@ def test_super_resolve_and_compare(qtbot, make_napari_viewer_proxy, engine):
     raw = viewer.layers[0]
     widget = RestoreWidget(viewer, engine=engine)
     viewer.window.add_dock_widget(widget, name="Restore")
-    widget.verb.choose("super_resolve")
-    widget.noise.button.click()
-    qtbot.waitUntil(lambda: not widget.noise.estimating, timeout=60_000)
-    assert isinstance(widget.noise.noise, float), widget.noise.words.text()
+    widget.form.verb.choose("super_resolve")
+    widget.form.editors["noise"].button.click()
+    qtbot.waitUntil(lambda: not widget.form.editors["noise"].estimating, timeout=60_000)
+    assert isinstance(widget.form.editors["noise"].value, float), widget.form.editors["noise"].words.text()
     widget.buttons.run_button.click()
     wait(qtbot, widget)
-    said = widget.messages.toPlainText()
+    said = widget.outcome.messages.toPlainText()
     assert widget.buttons.words.text() == "Done", said
     layer = viewer.layers[f"{raw.name}_superresolved"]
     assert layer.data.shape == (*raw.data.shape[:-2], 2 * raw.data.shape[-2], 2 * raw.data.shape[-1])
     assert layer.units == raw.units and layer.ndim == raw.ndim
     np.testing.assert_allclose(layer.scale[-2:], np.asarray(raw.scale[-2:]) / 2)
     np.testing.assert_allclose(layer.extent.world, edges(raw), atol=1e-6)
-    assert not widget.preview.after.empty and widget.plot.traces["training"].steps
-    names = [widget.comparison.table.item(row, 0).text() for row in range(widget.comparison.table.rowCount())]
+    assert not widget.outcome.preview.after.empty and widget.outcome.plot.traces["training"].steps
+    names = [
+        widget.outcome.comparison.table.item(row, 0).text() for row in range(widget.outcome.comparison.table.rowCount())
+    ]
     assert names[0] == "learned" and "bicubic" in names
 
     before = len(viewer.layers)
-    widget.comparison.in_view.trigger()
-    qtbot.waitUntil(lambda: not widget.baselines.runner.running, timeout=60_000)
-    assert len(viewer.layers) > before, widget.messages.toPlainText()
+    widget.outcome.comparison.in_view.trigger()
+    qtbot.waitUntil(lambda: not widget.outcome.baselines.runner.running, timeout=60_000)
+    assert len(viewer.layers) > before, widget.outcome.messages.toPlainText()
     bicubic = viewer.layers[f"{raw.name} Bicubic interpolation"]
     np.testing.assert_allclose(bicubic.scale, layer.scale)
     np.testing.assert_allclose(bicubic.extent.world[:, -2:], layer.extent.world[:, -2:])
@@ -113,18 +94,16 @@ def edges(raw):
     return extent
 
 
-def test_stop_in_the_middle_of_training(qtbot, make_napari_viewer_proxy, engine):
+def test_stop_in_the_middle_of_training(qtbot, make_napari_viewer_proxy, brief):
     viewer = make_napari_viewer_proxy()
     viewer.open_sample("napari-restore", "ct")
-    real = package_engine()
-    engine.train_events = lambda images, **given: real.train_events(images, steps=100_000, **given)
-    widget = RestoreWidget(viewer, engine=engine)
+    widget = RestoreWidget(viewer, engine=brief(steps=100_000))
     viewer.window.add_dock_widget(widget, name="Restore")
     widget.buttons.run_button.click()
-    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(widget.outcome.plot.traces["training"].steps), timeout=60_000)
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
-    assert "Stopped after" in widget.messages.toPlainText()
+    assert "Stopped after" in widget.outcome.messages.toPlainText()
     assert widget.buttons.run_button.isEnabled() and not room._ALIVE
     assert len(viewer.layers) == 1 and widget.session.model is not None
 
@@ -137,7 +116,7 @@ def test_a_layer_that_cannot_be_restored_is_refused_in_words(qtbot, make_napari_
     widget.buttons.run_button.click()
     wait(qtbot, widget)
     assert widget.buttons.words.text() == "Failed"
-    assert "Error" not in widget.messages.toPlainText().splitlines()[-1], "words, not a traceback"
+    assert "Error" not in widget.outcome.messages.toPlainText().splitlines()[-1], "words, not a traceback"
 
 
 def test_the_result_lies_over_its_layer_from_the_console(make_napari_viewer_proxy, tmp_path):

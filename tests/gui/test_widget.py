@@ -8,8 +8,8 @@ from napari.utils.theme import available_themes
 from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.core.errors import ImageError
-from napari_restore.gui import runner as room
-from napari_restore.gui.widget import RestoreWidget
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.restore.widget import RestoreWidget
 
 PLACE = {"scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
@@ -36,11 +36,11 @@ def wait(qtbot, widget):
 
 
 def said(widget) -> str:
-    return widget.messages.toPlainText()
+    return widget.outcome.messages.toPlainText()
 
 
 def size_of(widget) -> str:
-    return widget.size.text().replace("\u00a0", " ")
+    return widget.form.subject.size.text().replace("\u00a0", " ")
 
 
 def idle(widget) -> bool:
@@ -56,17 +56,17 @@ def test_denoise_is_one_click(qtbot, viewer, widget, raw, stack, engine):
     np.testing.assert_array_equal(np.asarray(layer.data), stack + 1)
     np.testing.assert_allclose(layer.extent.world, raw.extent.world)
     assert layer.units == raw.units and layer.ndim == 3 and tuple(layer.contrast_limits) == (60, 150)
-    assert [name for name, _ in engine.calls] == ["train", "restore"]
-    assert engine.calls[0][1] == {"effort": "normal"} and layer.metadata["made"] == "up"
+    assert engine.calls == [("denoise", {})], "all as it is usually"
+    assert engine.requests[0].training.effort == "normal" and layer.metadata["made"] == "up"
     assert idle(widget) and widget.buttons.save_button.isEnabled()
     assert widget.buttons.words.text() == "Done" and widget.buttons.bar.value() == 1000
-    assert not widget.preview.after.empty and widget.plot.traces["training"].steps
-    assert "channels are independent" in widget.messages.toPlainText()
-    assert widget.layers.layer.name == "raw", "the result does not take the raw layer's place in the box"
+    assert not widget.outcome.preview.after.empty and widget.outcome.plot.traces["training"].steps
+    assert "channels are independent" in widget.outcome.messages.toPlainText()
+    assert widget.form.subject.layers.layer.name == "raw", "the result does not take the raw layer's place in the box"
 
 
 def test_train_then_restore_then_save(qtbot, viewer, widget, engine, tmp_path):
-    widget.effort.setCurrentIndex(0)
+    widget.form.effort.setCurrentIndex(0)
     widget.buttons.train_button.click()
     wait(qtbot, widget)
     assert "raw_denoised" not in viewer.layers and idle(widget)
@@ -77,11 +77,11 @@ def test_train_then_restore_then_save(qtbot, viewer, widget, engine, tmp_path):
     wait(qtbot, widget)
     assert [name for name, _ in engine.calls] == ["train", "restore", "restore"]
     assert engine.calls[0][1] == {"effort": "quick"}
-    assert engine.calls[2][1]["model"].path == str(tmp_path / "other.safetensors")
+    assert engine.calls[2][1]["model"] == str(tmp_path / "other.safetensors")
     widget.session.save_model(tmp_path / "m.safetensors")
     assert (tmp_path / "m.safetensors").read_bytes() == b"model"
     widget.session.save_model(tmp_path / "no" / "m.safetensors")
-    assert "not saved" in widget.messages.toPlainText()
+    assert "not saved" in widget.outcome.messages.toPlainText()
 
 
 def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_path, monkeypatch):
@@ -89,24 +89,24 @@ def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_pat
     kept.mkdir()
     (kept / "raw_denoised.ome.zarr.partial").mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(kept))
-    widget.place.activated.emit(1)
+    widget.form.place.activated.emit(1)
     widget.run()
     wait(qtbot, widget)
     assert engine.calls[-1][1]["output"] == kept / "raw_denoised_2.ome.zarr" and "temporary" not in said(widget)
-    widget.place.activated.emit(0)
+    widget.form.place.activated.emit(0)
     widget.restore()
     wait(qtbot, widget)
-    assert engine.calls[-1][1]["output"] is None and "temporary" in said(widget)
+    assert "output" not in engine.calls[-1][1] and "temporary" in said(widget)
 
 
 def test_a_stop_while_training_leaves_the_widget_usable(qtbot, viewer, widget, engine):
     engine.steps, engine.pause = 10_000, 0.005
     widget.buttons.run_button.click()
-    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
+    qtbot.waitUntil(lambda: bool(widget.outcome.plot.traces["training"].steps), timeout=5000)
     widget.buttons.stop_button.click()
     assert widget.buttons.stop_button.text() == "Cancelling…" and not widget.buttons.stop_button.isEnabled()
     wait(qtbot, widget)
-    assert idle(widget) and engine.closed == 1 and "Stopped after" in widget.messages.toPlainText()
+    assert idle(widget) and engine.closed == 1 and "Stopped after" in widget.outcome.messages.toPlainText()
     assert [layer.name for layer in viewer.layers] == ["raw"] and widget.buttons.words.text() == "Stopped"
     assert widget.session.model is not None, "what was learned can be used"
     engine.pause = 0.01
@@ -123,7 +123,7 @@ def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engin
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
     assert idle(widget) and "raw_denoised" in viewer.layers and widget.buttons.words.text() == "Stopped"
-    assert "unfinished" in widget.messages.toPlainText()
+    assert "unfinished" in widget.outcome.messages.toPlainText()
 
 
 @pytest.mark.parametrize("error", [ImageError("one line for the user."), RuntimeError("CUDA out of memory")])
@@ -131,7 +131,7 @@ def test_a_failure_is_said_and_nothing_is_stuck(qtbot, viewer, widget, engine, e
     engine.raises = error
     widget.buttons.run_button.click()
     wait(qtbot, widget)
-    assert str(error) in widget.messages.toPlainText() and widget.buttons.words.text() == "Failed"
+    assert str(error) in widget.outcome.messages.toPlainText() and widget.buttons.words.text() == "Failed"
     assert idle(widget) and engine.closed == 1
     engine.raises = None
     widget.buttons.run_button.click()
@@ -142,25 +142,25 @@ def test_a_failure_is_said_and_nothing_is_stuck(qtbot, viewer, widget, engine, e
 def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, engine, stack):
     engine.steps, engine.pause = 30, 0.01
     widget.buttons.run_button.click()
-    qtbot.waitUntil(lambda: bool(widget.plot.traces["training"].steps), timeout=5000)
+    qtbot.waitUntil(lambda: bool(widget.outcome.plot.traces["training"].steps), timeout=5000)
     viewer.layers.remove("raw")
     viewer.dims.set_point(0, 2) if viewer.dims.ndim > 2 else None
     wait(qtbot, widget)
     np.testing.assert_array_equal(np.asarray(viewer.layers["raw_denoised"].data), stack + 1)
-    assert "is gone" in widget.messages.toPlainText()
-    assert widget.layers.layer.name == "raw_denoised" and idle(widget)
+    assert "is gone" in widget.outcome.messages.toPlainText()
+    assert widget.form.subject.layers.layer.name == "raw_denoised" and idle(widget)
 
 
 def test_advanced_options_are_for_training_alone(qtbot, viewer, widget, engine):
-    widget.advanced.fold.setChecked(True)
-    widget.advanced.editors["seed"].setValue(5)
-    widget.advanced.editors["steps"].setValue(50)
+    widget.form.advanced.fold.setChecked(True)
+    widget.form.advanced.editors["seed"].setValue(5)
+    widget.form.advanced.editors["steps"].setValue(50)
     widget.train()
     wait(qtbot, widget)
     widget.restore()
     wait(qtbot, widget)
-    assert engine.calls[0] == ("train", {"effort": "normal", "seed": 5, "steps": 50})
-    assert set(engine.calls[1][1]) == {"model", "output"}
+    assert engine.calls[0] == ("train", {"seed": 5, "steps": 50})
+    assert set(engine.calls[1][1]) == {"model"}
 
 
 def test_two_clicks_start_one_run(qtbot, widget, engine):
@@ -168,49 +168,49 @@ def test_two_clicks_start_one_run(qtbot, widget, engine):
     widget.run()
     widget.train()
     wait(qtbot, widget)
-    assert [name for name, _ in engine.calls] == ["train", "restore"]
+    assert [name for name, _ in engine.calls] == ["denoise"]
 
 
 def test_the_preview_follows_the_slider(qtbot, viewer, widget, engine):
     engine.steps, engine.pause = 10_000, 0.005
     widget.run()
     viewer.dims.set_current_step(0, 5)
-    assert widget.session.run.request.region.start[0] == 5
+    assert widget.session.run.preview.region.start[0] == 5
     viewer.dims.set_current_step(0, 1)
-    assert widget.session.run.request.region.start[0] == 1
+    assert widget.session.run.preview.region.start[0] == 1
     widget.session.stop()
     wait(qtbot, widget)
 
 
 def test_the_box_follows_the_viewer(viewer, widget, raw, stack):
-    assert widget.layers.layer.name == "raw"
+    assert widget.form.subject.layers.layer.name == "raw"
     viewer.add_labels(np.zeros((40, 50), int))
-    assert widget.layers.count() == 1
+    assert widget.form.subject.layers.count() == 1
     second = viewer.add_image(stack[0], name="second")
     viewer.layers.selection.active = second
-    assert widget.layers.currentText() == "second" and widget.axes.text() == "YX"
+    assert widget.form.subject.layers.currentText() == "second" and widget.form.subject.axes.text() == "YX"
     second.name = "renamed"
-    assert widget.layers.currentText() == "renamed"
+    assert widget.form.subject.layers.currentText() == "renamed"
     viewer.layers.remove("renamed")
-    assert widget.layers.currentText() == "raw"
+    assert widget.form.subject.layers.currentText() == "raw"
     assert "6 × 40 × 50 ZYX, 3 × 0.1 × 0.2 µm, 16 bit" in size_of(widget)
     raw.scale = (4, 0.1, 0.2)
     assert "4 × 0.1 × 0.2 µm" in size_of(widget)
     viewer.layers.clear()
-    assert widget.layers.layer is None and not widget.buttons.run_button.isEnabled()
+    assert widget.form.subject.layers.layer is None and not widget.buttons.run_button.isEnabled()
     widget.run()
 
 
 def test_axes_can_be_typed_over(qtbot, viewer, widget, stack):
     viewer.add_image(np.stack([stack, stack]), name="4d")
     viewer.layers.selection.active = viewer.layers["4d"]
-    assert len(widget.axes.text()) == 4 and "type over them" in widget.size.text()
-    widget.axes.setText("tzyx")
-    widget.axes.editingFinished.emit()
-    assert widget.axes.text() == "TZYX" and "type over them" not in widget.size.text()
-    widget.axes.setText("YX")
-    widget.axes.editingFinished.emit()
-    assert "2 letters" in widget.messages.toPlainText() and len(widget.axes.text()) == 4
+    assert len(widget.form.subject.axes.text()) == 4 and "type over them" in widget.form.subject.size.text()
+    widget.form.subject.axes.setText("tzyx")
+    widget.form.subject.axes.editingFinished.emit()
+    assert widget.form.subject.axes.text() == "TZYX" and "type over them" not in widget.form.subject.size.text()
+    widget.form.subject.axes.setText("YX")
+    widget.form.subject.axes.editingFinished.emit()
+    assert "2 letters" in widget.outcome.messages.toPlainText() and len(widget.form.subject.axes.text()) == 4
 
 
 def test_colour_and_channels(qtbot, viewer, widget, stack):
@@ -222,7 +222,7 @@ def test_colour_and_channels(qtbot, viewer, widget, stack):
         widget.run()
         wait(qtbot, widget)
         assert viewer.layers[f"{name}_denoised"].ndim == viewer.layers[name].ndim
-        assert not widget.preview.after.empty
+        assert not widget.outcome.preview.after.empty
     np.testing.assert_array_equal(np.asarray(viewer.layers["photo_denoised"].data), photo + 1)
     np.testing.assert_array_equal(np.asarray(viewer.layers["two_denoised"].data), np.asarray(channels.data) + 1)
 
@@ -272,7 +272,7 @@ def test_it_fits_a_small_screen_in_every_theme(qtbot, viewer, widget, theme):
 
 
 def test_the_device_is_named(qtbot, widget):
-    qtbot.waitUntil(lambda: widget.badge.text() == "pretended device", timeout=3000)
+    qtbot.waitUntil(lambda: widget.form.badge.text() == "pretended device", timeout=3000)
 
 
 def test_the_plugin_menu_opens_it(qtbot, viewer):

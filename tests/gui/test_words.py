@@ -6,9 +6,18 @@ import pytest
 from napari_restore.core.events import Measured, Note, RestorationStarted, TileDone
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
-from napari_restore.gui.describe import Status, describe_image, describe_time, for_widget, status_of
+from napari_restore.gui.parts.describe import (
+    IN_WINDOW,
+    Status,
+    describe_image,
+    describe_time,
+    for_widget,
+    status_of,
+)
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS
+from napari_restore.verbs.request import options_of
 
 
 def test_a_stack_in_one_line():
@@ -41,7 +50,19 @@ def test_time_in_words(seconds, words):
 
 def test_the_guess_names_the_box_in_the_widget():
     note = open_image(np.zeros((9, 20, 20))).notes[0]
-    assert "`axes`" in note and "`axes`" not in for_widget(note)
+    assert "`axes`" in note and "type over them above" in for_widget(note)
+
+
+def test_options_that_a_message_names_are_said_in_the_words_of_the_window():
+    said = for_widget("name them with `axes`; give `overwrite` to start again, `together` or `tile` less, or `seed` 3")
+    assert said == (
+        "name them with the Axes box; give the box Overwrite in the tab Batch to start again, together or tile less, "
+        "or Seed under Advanced 3"
+    )
+
+
+def test_the_window_has_words_for_options_that_there_are():
+    assert set(IN_WINDOW) <= {option.name for verb in VERBS for option in options_of(verb)}
 
 
 def test_what_the_progress_bar_says():
@@ -51,14 +72,3 @@ def test_what_the_progress_bar_says():
     done = TileDone(3, 4, 8, Region((0,), (1,)), 0.1, None)
     assert status_of(done) == Status(0.5, "Restoring, 4 of 8 tiles")
     assert status_of(Note("hello")) is None
-
-
-@pytest.mark.parametrize(
-    ("verb", "method"),
-    [("denoise", "noise2void"), ("super_resolve", "scale_equivariant"), ("deblur", "scale_equivariant")],
-)
-def test_the_effort_takes_as_long_as_the_box_says(verb, method):
-    from napari_restore import methods
-    from napari_restore.gui.verbs import VERBS
-
-    assert {name: effort.seconds for name, effort in methods.find(method).efforts.items()} == VERBS[verb].seconds

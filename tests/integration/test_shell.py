@@ -113,6 +113,7 @@ BAD = [
     (("denoise", "good.tif", "-o", "o.zarr", "--axes", "QQ"), "TCZYX"),
     (("restore", "good.tif", "--model", "text.tif", "-o", "o.zarr"), "not a safetensors file"),
     (("train", "good.tif", "-o", "nowhere/m.safetensors"), "nowhere does not exist"),
+    (("methods", "magic"), "no method 'magic'"),
     (("frobnicate",), "No such command"),
 ]
 
@@ -132,6 +133,49 @@ def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(
         assert expected in last, words
         assert last.startswith("napari-restore: ")
         assert {p.name for p in tmp_path.iterdir()} == before, words
+
+
+def test_methods_are_listed_without_loading_torch() -> None:
+    code = (
+        "import sys; from napari_restore.cli import main; sys.argv = ['napari-restore', 'methods', '--json']\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    rows = {row.pop("name"): row for row in json.loads(listed.stdout)}
+    assert listed.stderr.strip() == "False" and listed.returncode == 0
+    assert rows["noise2noise"].keys() == {"label", "needs", "citation"} and rows["noise2noise"]["needs"] == "second"
+
+
+def test_a_method_tells_what_it_is_and_what_can_be_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["napari-restore", "methods", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        return capsys.readouterr().out
+
+    told = json.loads(said("noise2noise", "--json"))
+    assert (told["needs"], told["seconds"]["quick"]) == (["second"], 20) and "Lehtinen" in told["citation"]
+    settings = {setting.pop("name"): setting for setting in told["settings"]}
+    assert settings["width"] == {
+        "type": "whole",
+        "allowed": "a whole number from 2 and at most 256",
+        "low": 2,
+        "high": 256,
+        "choices": [],
+        "default": 24,
+        "by_effort": {"quick": 24, "normal": 24, "thorough": 48},
+        "meaning": "Features of the network's first level.",
+    }
+    assert settings["directions"]["choices"] == ["both", "forward"] and settings["directions"]["default"] == "both"
+    lines = said("noise2noise").splitlines()
+    assert lines[0].startswith("Noise2Noise. ") and "needs: --second" in lines
+    assert "width: a whole number from 2 and at most 256; usually 24, thorough 48" in lines
+    assert "    Features of the network's first level." in lines
+    assert "noise: auto or a number from 0; usually auto" in said("scale_equivariant").splitlines()
 
 
 def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(

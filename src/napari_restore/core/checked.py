@@ -24,8 +24,7 @@ def check(group: Any) -> None:
     RestoreError
         With the name of the option in backticks, the value, and what is allowed.
     """
-    made_of: Any = type(group)
-    hints = hints_of(made_of)
+    hints = hints_of(group.__class__)
     for field in fields(group):
         value = getattr(group, field.name)
         if not _is_default(value, field) and not allows(hints[field.name], value):

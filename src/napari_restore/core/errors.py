@@ -19,5 +19,9 @@ class OutputError(RestoreError):
     """A result cannot be written where it was asked for."""
 
 
+class OtherRunError(OutputError, ModelError):
+    """What lies there unfinished, an output or a training, was begun from another image, model or settings."""
+
+
 class InterruptedWorkError(RestoreError):
     """Work was stopped before there was a result to give back."""

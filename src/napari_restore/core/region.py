@@ -26,6 +26,13 @@ class Region:
         """The whole of an array of this shape."""
         return cls((0,) * len(shape), tuple(int(n) for n in shape))
 
+    @classmethod
+    def middle_of(cls, shape: Sequence[int], most: Sequence[int]) -> Region:
+        """The middle of an array of this shape, at most so many pixels along each axis."""
+        lengths = [min(n, k) for n, k in zip(shape, most, strict=True)]
+        start = tuple((n - k) // 2 for n, k in zip(shape, lengths, strict=True))
+        return cls(start, tuple(a + k for a, k in zip(start, lengths, strict=True)))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Pixels along each axis."""

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QFileDialog
 
+from napari_restore.gui.restore.verbs import SHOWN
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget, PageName
-from napari_restore.gui.verbs import VerbName
-from napari_restore.gui.widget import RestoreWidget
 from napari_restore.sources.formats import endings
-
-
-def open_denoise(viewer: Viewer) -> None:
-    """Open the widget to denoise."""
-    _open(viewer, "restore", verb="denoise")
-
-
-def open_super_resolve(viewer: Viewer) -> None:
-    """Open the widget to super-resolve."""
-    _open(viewer, "restore", verb="super_resolve")
-
-
-def open_deblur(viewer: Viewer) -> None:
-    """Open the widget to deblur."""
-    _open(viewer, "restore", verb="deblur")
 
 
 def open_compare(viewer: Viewer) -> None:
@@ -48,10 +35,25 @@ def open_restore(viewer: Viewer) -> RestoreWidget:
     return _open(viewer, "restore").restore
 
 
-def _open(viewer: Viewer, page: PageName, *, verb: VerbName | None = None) -> MainWidget:
+def _open(viewer: Viewer, page: PageName, *, verb: str | None = None) -> MainWidget:
     dock, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
     assert isinstance(widget, MainWidget)
     dock.show()
     dock.raise_()
     widget.open(page, verb=verb)
     return widget
+
+
+def _opening(verb: str) -> Callable[[Viewer], None]:
+    """``open_denoise`` and the like, which the manifest names: the widget with the verb's button down."""
+
+    def open_verb(viewer: Viewer) -> None:
+        _open(viewer, "restore", verb=verb)
+
+    open_verb.__name__ = open_verb.__qualname__ = f"open_{verb}"
+    open_verb.__doc__ = f"Open the widget to {verb.replace('_', '-')}."
+    return open_verb
+
+
+for _verb in SHOWN:
+    globals()[f"open_{_verb}"] = _opening(_verb)

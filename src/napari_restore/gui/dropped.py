@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from napari_restore.gui.models import card_of
+from napari_restore.gui.restore.models import card_of
 
 
 def get_model_reader(path: str | Sequence[str]) -> Callable[[str], list[tuple[None]]] | None:

@@ -9,12 +9,11 @@ from typing import Any, Literal
 
 from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_restore.gui.batch import BatchWidget
-from napari_restore.gui.compare import CompareWidget
-from napari_restore.gui.docked import Docked
-from napari_restore.gui.verbs import VerbName
-from napari_restore.gui.widget import RestoreWidget
-from napari_restore.gui.work import Engine, package_engine
+from napari_restore.gui.batch.widget import BatchWidget
+from napari_restore.gui.compare.widget import CompareWidget
+from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import Engine, package_engine
 
 PageName = Literal["restore", "batch", "compare"]
 
@@ -129,7 +128,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
         self.setAccessibleName("napari-restore")
         if preferences.folder is not None:
-            self.restore.place.use(preferences.folder)
+            self.restore.form.place.use(preferences.folder)
         self.restore.session.preview_every = preferences.preview_interval
 
     @property
@@ -150,13 +149,13 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         widget: CompareWidget = self.pages["compare"]
         return widget
 
-    def open(self, name: PageName, *, verb: VerbName | None = None) -> QWidget:
+    def open(self, name: PageName, *, verb: str | None = None) -> QWidget:
         """Bring a tab to the front, and choose what to do there."""
         page: QWidget = self.pages[name]
         self.setCurrentWidget(page)
         # While a run goes on, its settings stay in sight.
         if verb is not None and not self.restore.session.runner.running:
-            self.restore.verb.choose(verb)
+            self.restore.form.verb.choose(verb)
         return page
 
     def leave(self) -> None:

@@ -1,57 +1,223 @@
-"""Methods by name. A method is one file and one row here; other packages add theirs by an entry point."""
+"""Methods by name, and what each of them is. A method is one file and one row here; no row loads torch.
+
+Other packages add theirs by an entry point of the group ``napari_restore.methods`` that gives a row, too.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.options import Effort
+from napari_restore.methods.listed import Listed
 
 if TYPE_CHECKING:
     from napari_restore.methods.method import Method
 
-METHODS = {
-    "noise2void": "napari_restore.methods.noise2void:Noise2Void",
-    "noise2void2": "napari_restore.methods.noise2void2:Noise2Void2",
-    "struct_noise2void": "napari_restore.methods.struct_noise2void:StructNoise2Void",
-    "posterior": "napari_restore.methods.posterior:Posterior",
-    "scale_equivariant": "napari_restore.methods.scale_equivariant:ScaleEquivariant",
-    "sure": "napari_restore.methods.sure:Sure",
-    "equivariant_shift": "napari_restore.methods.equivariant:EquivariantShift",
-    "equivariant_rotation": "napari_restore.methods.equivariant:EquivariantRotation",
-    "css": "napari_restore.methods.css:Css",
-    "finer_planes": "napari_restore.methods.finer_planes:FinerPlanes",
-    "supervised": "napari_restore.methods.supervised:Supervised",
-    "noise2noise": "napari_restore.methods.noise2noise:Noise2Noise",
-    "supervised_denoising": "napari_restore.methods.supervised_denoising:SupervisedDenoising",
-    "zero_shot": "napari_restore.methods.zero_shot:ZeroShot",
-}
-
 ENTRY_POINTS = "napari_restore.methods"
 
+MOST_FINER = 8
+"""Pixels for one of the image along an axis, at most."""
 
-def names() -> dict[str, str]:
-    """Every method's name and where it lives (``module:class``), without loading any."""
-    return {**METHODS, **{e.name: e.value for e in entry_points(group=ENTRY_POINTS)}}
+_USUAL: Mapping[Effort, float] = {"quick": 20, "normal": 60, "thorough": 600}
+_UNDOING: Mapping[Effort, float] = {"quick": 20, "normal": 55, "thorough": 900}
+_SCANVIC = (
+    "Scanvic J, Davies M, Abry P, Tachella J (2026). Scale-Equivariant Imaging: Self-Supervised Learning for Image "
+    "Super-Resolution and Deblurring. IEEE Transactions on Computational Imaging. arXiv:2312.11232"
+)
+_CHEN = (
+    "Chen D, Tachella J, Davies ME (2022). Robust Equivariant Imaging: a fully unsupervised framework for learning to "
+    "image from noisy and partial measurements. CVPR. doi:10.1109/CVPR52688.2022.00556"
+)
+
+METHODS: dict[str, Listed] = {
+    "posterior": Listed(
+        where="napari_restore.methods.posterior:Posterior",
+        label="Posterior mean",
+        citation="Laine S, Karras T, Lehtinen J, Aila T (2019). High-Quality Self-Supervised Deep Image Denoising. "
+        "NeurIPS. arXiv:1901.10277",
+        seconds={"quick": 15, "normal": 40, "thorough": 600},
+        tip="For noise that is independent from pixel to pixel and can be measured: the sharpest without a second "
+        "image.",
+    ),
+    "noise2void2": Listed(
+        where="napari_restore.methods.noise2void2:Noise2Void2",
+        label="Noise2Void2",
+        citation="Hoeck E, Buchholz T-O, Brachmann A, Jug F, Freytag A (2022). N2V2 - Fixing Noise2Void Checkerboard "
+        "Artifacts with Modified Sampling Strategies and a Tweaked Network Architecture. ECCV Workshops. "
+        "doi:10.1007/978-3-031-25069-9_33",
+        seconds=_USUAL,
+        tip="For noise that is independent from pixel to pixel, of whatever kind.",
+    ),
+    "noise2void": Listed(
+        where="napari_restore.methods.noise2void:Noise2Void",
+        label="Noise2Void",
+        citation="Krull A, Buchholz T-O, Jug F (2019). Noise2Void - Learning Denoising From Single Noisy Images. "
+        "CVPR. doi:10.1109/CVPR.2019.00223",
+        seconds=_USUAL,
+        tip="As Noise2Void2, and the one that asks for the fewest pixels.",
+    ),
+    "struct_noise2void": Listed(
+        where="napari_restore.methods.struct_noise2void:StructNoise2Void",
+        label="Structured Noise2Void",
+        citation="Broaddus C, Krull A, Weigert M, Schmidt U, Myers G (2020). Removing Structured Noise with "
+        "Self-Supervised Blind-Spot Networks. ISBI. doi:10.1109/ISBI45749.2020.9098336",
+        seconds=_USUAL,
+        tip="For noise in stripes: pixels along a row are hidden together.",
+    ),
+    "zero_shot": Listed(
+        where="napari_restore.methods.zero_shot:ZeroShot",
+        label="Zero-shot",
+        citation="Mansour Y, Heckel R (2023). Zero-Shot Noise2Noise: Efficient Image Denoising without any Data. CVPR. "
+        "arXiv:2303.11253",
+        seconds={"quick": 5, "normal": 10, "thorough": 60},
+        tip="A tiny network in seconds, for a first look and for single small images.",
+    ),
+    "noise2noise": Listed(
+        where="napari_restore.methods.noise2noise:Noise2Noise",
+        label="Noise2Noise",
+        citation="Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: "
+        "Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189",
+        seconds=_USUAL,
+        needs=("second",),
+        tip="The same scene taken twice, with other noise.",
+    ),
+    "supervised_denoising": Listed(
+        where="napari_restore.methods.supervised_denoising:SupervisedDenoising",
+        label="Supervised denoising",
+        citation="Gurrola-Ramos J, Dalmau O, Alarcon T E (2021). A Residual Dense U-Net Neural Network for Image "
+        "Denoising. IEEE Access 9. doi:10.1109/ACCESS.2021.3061062",
+        seconds=_USUAL,
+        needs=("target",),
+        tip="The same scene without noise, to learn from.",
+    ),
+    "scale_equivariant": Listed(
+        where="napari_restore.methods.scale_equivariant:ScaleEquivariant",
+        label="Scale-equivariant imaging",
+        citation=_SCANVIC,
+        seconds=_UNDOING,
+        takes=("second",),
+        tip="For blur and for pixels that are too coarse: details of a smaller copy tell what was lost.",
+        does="undo",
+    ),
+    "finer_planes": Listed(
+        where="napari_restore.methods.finer_planes:FinerPlanes",
+        label="Finer planes",
+        citation=_SCANVIC,
+        seconds=_USUAL,
+        tip="For stacks that are coarse along Z: planes between the planes.",
+        does="undo",
+    ),
+    "sure": Listed(
+        where="napari_restore.methods.sure:Sure",
+        label="SURE",
+        citation="Metzler CA, Mousavi A, Heckel R, Baraniuk RG (2018). Unsupervised Learning with Stein's Unbiased "
+        "Risk Estimator. arXiv:1805.10531",
+        seconds=_UNDOING,
+        takes=("second",),
+        tip="To compare with: fits the measured image without its noise, and says nothing of what was lost.",
+        does="undo",
+    ),
+    "equivariant_shift": Listed(
+        where="napari_restore.methods.equivariant:EquivariantShift",
+        label="Equivariant imaging (shift)",
+        citation=_CHEN,
+        seconds=_UNDOING,
+        takes=("second",),
+        tip="To compare with: shifted images instead of smaller ones.",
+        does="undo",
+    ),
+    "equivariant_rotation": Listed(
+        where="napari_restore.methods.equivariant:EquivariantRotation",
+        label="Equivariant imaging (rotation)",
+        citation=_CHEN,
+        seconds=_UNDOING,
+        takes=("second",),
+        tip="To compare with: rotated images instead of smaller ones; of use where the blur is not round.",
+        does="undo",
+    ),
+    "css": Listed(
+        where="napari_restore.methods.css:Css",
+        label="Measured image as clean",
+        citation="Shocher A, Cohen N, Irani M (2018). Zero-Shot Super-Resolution using Deep Internal Learning. CVPR. "
+        "doi:10.1109/CVPR.2018.00329",
+        seconds=_UNDOING,
+        tip="To compare with: right where noise is small, since it learns to restore the noise, too.",
+        does="undo",
+    ),
+    "supervised": Listed(
+        where="napari_restore.methods.supervised:Supervised",
+        label="Supervised",
+        citation="Zhang K, Li Y, Zuo W, Zhang L, Van Gool L, Timofte R (2022). Plug-and-Play Image Restoration with "
+        "Deep Denoiser Prior. IEEE TPAMI 44(10). doi:10.1109/TPAMI.2021.3088914",
+        seconds=_UNDOING,
+        needs=("target",),
+        tip="To compare with: learns from the sharp image, which is what the others do without.",
+        does="undo",
+    ),
+}
+"""Those that denoise in the order in which they are offered."""
+
+
+def names() -> list[str]:
+    """Every method's name, those of other packages last, without loading any."""
+    return list(dict.fromkeys([*METHODS, *(entry.name for entry in entry_points(group=ENTRY_POINTS))]))
+
+
+def rows() -> dict[str, Listed]:
+    """Every method by its name, those of other packages last.
+
+    Warns
+    -----
+    UserWarning
+        Of a row of another package that cannot be had, which is left out.
+    """
+    found = dict(METHODS)
+    for name in names()[len(METHODS) :]:
+        try:
+            found[name] = listed(name)
+        except RestoreError as error:
+            warnings.warn(str(error), stacklevel=2)
+    return found
+
+
+def listed(name: str) -> Listed:
+    """What a method is.
+
+    Raises
+    ------
+    RestoreError
+        If there is no method of that name, or another package has it and its row cannot be had.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    others = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in others:
+        raise RestoreError(f"There is no method {name!r}: choose from {', '.join(sorted(names()))}.")
+    return _row_of(others[name])
 
 
 def find(name: str) -> type[Method]:
-    """The class of a method.
+    """The class of a method; loads torch.
 
     Raises
     ------
     RestoreError
         If there is no method of that name.
     """
-    known = names()
-    if name not in known:
-        raise RestoreError(f"There is no method {name!r}: choose from {', '.join(sorted(known))}.")
-    module, _, attribute = known[name].partition(":")
-    found: type[Method] = getattr(import_module(module), attribute)
-    return found
+    return listed(name).load()
+
+
+def list_methods() -> list[dict[str, str]]:
+    """What there is to restore with: name, label, needs and citation."""
+    return [
+        {"name": name, "label": row.label, "needs": ", ".join(row.needs) or "-", "citation": row.citation}
+        for name, row in sorted(rows().items())
+    ]
 
 
 def configure(name: str, settings: Mapping[str, Any]) -> Any:
@@ -64,14 +230,30 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    method = find(name)
-    checked = with_config(ConfigDict(extra="forbid"))(method.Config)
+    row = listed(name)
+    config = row.load().Config
+    checked = with_config(ConfigDict(extra="forbid"))(config)
     try:
         return TypeAdapter(checked).validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"]))
         if first["type"] == "unexpected_keyword_argument":
-            there = ", ".join(field.name for field in fields(method.Config))
-            raise RestoreError(f"{method.label} has no setting {setting!r}; there are {there}.") from None
-        raise RestoreError(f"{method.label}: {setting} = {first['input']!r}: {first['msg']}.") from None
+            there = ", ".join(field.name for field in fields(config))
+            raise RestoreError(f"{row.label} has no setting {setting!r}; there are {there}.") from None
+        raise RestoreError(f"{row.label}: {setting} = {first['input']!r}: {first['msg']}.") from None
+
+
+def _row_of(entry: EntryPoint) -> Listed:
+    """The row that another package gives."""
+    told = f"method {entry.name!r} of another package ({entry.value})"
+    try:
+        row = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise RestoreError(f"{told} cannot be loaded: {error}. Update that package, or uninstall it.") from error
+    if not isinstance(row, Listed):
+        raise RestoreError(
+            f"{told} is a {type(row).__name__}, and a row is wanted: `napari_restore.methods.listed.Listed`. Update "
+            "that package, or uninstall it."
+        )
+    return row

@@ -17,7 +17,6 @@ from napari_restore.sources.planes import planes_of_all, without_filling
 
 _FEWEST_PIXELS = 16  # along Y and X, for a posterior mean
 _LONGEST = 16  # of a mask to either side
-_CORRELATED = 0.15
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
 
 def _white(levels: Sequence[NoiseLevel]) -> Choice:
     reliable = all(level.reliable for level in levels)
-    if reliable and all(level.sigma > 0 and abs(level.correlation) < _CORRELATED for level in levels):
+    if reliable and all(level.sigma > 0 and level.white for level in levels):
         kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""
         return Choice(
             "posterior",

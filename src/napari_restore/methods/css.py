@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from napari_restore.losses.supervised import measurement_as_clean
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging, Restore
 from napari_restore.methods.method import Batch
 
@@ -16,11 +17,7 @@ class Css(Imaging):
     Right where images look alike at both scales and the noise is small; it learns to restore the noise, too.
     """
 
-    label = "Measured image as clean"
-    citation = (
-        "Shocher A, Cohen N, Irani M (2018). Zero-Shot Super-Resolution using Deep Internal Learning. CVPR. "
-        "doi:10.1109/CVPR.2018.00329"
-    )
+    listed = METHODS["css"]
 
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error against the measured image."""

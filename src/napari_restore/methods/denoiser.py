@@ -1,11 +1,10 @@
-"""What the methods that show a network every pixel share: the network, its size, and how it restores."""
+"""What the denoisers share: a network for each channel, its size, and how it restores."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Interval
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 
 from napari_restore import networks
 from napari_restore.core.errors import ImageError
-from napari_restore.methods.method import Effort, Fit, Method
-from napari_restore.networks.layout import channels_last
-from napari_restore.networks.unet import fold_batch_norm
+from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image
 
 _LEAST = 8
@@ -51,17 +48,13 @@ class DenoiserConfig:
 
 
 class Denoiser(Method):
-    """Base of the methods whose network sees every pixel. Each channel has a network of its own.
+    """Base of the denoisers. Each channel has a network of its own.
 
-    Subclasses say what is minimised, in ``forward``.
+    Subclasses say what is minimised, in ``forward``; this is for those whose network sees every pixel.
     """
 
     Config: ClassVar[type] = DenoiserConfig
-    efforts: ClassVar[Mapping[str, Effort]] = {
-        "quick": Effort(20, {}),
-        "normal": Effort(60, {}),
-        "thorough": Effort(600, {"width": 48, "depth": 2}),
-    }
+    efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 3e-3
     clip: ClassVar[float | None] = 1.0
     config: Any
@@ -93,19 +86,42 @@ class Denoiser(Method):
         """Settle ``dimensions``, and a depth that small images leave room for."""
         spatial = cls.axes_for(config.dimensions, images)
         folded = config.network == "residual_unet"
-        depth = min(config.depth, shortest_side(cls, images, least=_LEAST).bit_length() - 2 - folded)
+        depth = min(config.depth, cls.shortest_side(images, least=_LEAST).bit_length() - 2 - folded)
         return Fit(replace(config, dimensions=str(len(spatial)), depth=depth), spatial)
 
-    @classmethod
-    def axes_for(cls, dimensions: str, images: Sequence[Image]) -> str:
-        """The axes to look along: ``"YX"``, or ``"ZYX"`` for 3 dimensions of a stack."""
+    @staticmethod
+    def axes_for(dimensions: str, images: Sequence[Image]) -> str:
+        """The axes to look along: ``"YX"``, or ``"ZYX"`` for 3 dimensions of a stack.
+
+        Raises
+        ------
+        ImageError
+            If 3 are wanted, and the image is no stack.
+        """
         geometry = images[0].geometry
         if dimensions == "3" and geometry.length("Z") < 2:
             raise ImageError(
                 f"dimensions 3 needs a stack: the image has axes {geometry.axes} and {geometry.length('Z')} plane. "
-                "Use dimensions 2, or say which axis is Z with --axes."
+                "Use dimensions 2, or say which axis is Z with `axes`."
             )
         return "ZYX" if dimensions == "3" else "YX"
+
+    @classmethod
+    def shortest_side(cls, images: Sequence[Image], *, least: int) -> int:
+        """Pixels along Y or X of the image that has the fewest.
+
+        Raises
+        ------
+        ImageError
+            If they are fewer than a method can learn from.
+        """
+        shortest, axis = min((image.geometry.length(a), a) for image in images for a in "YX")
+        if shortest < least:
+            raise ImageError(
+                f"axis {axis} has {shortest} pixels: {cls.listed.label} learns from a pixel's surroundings and needs "
+                f"at least {least} along Y and X. If this axis is not a picture's, say which is with `axes`."
+            )
+        return shortest
 
     @property
     def _first(self) -> Any:
@@ -130,29 +146,9 @@ class Denoiser(Method):
         """One channel ``(B, 1, *S)`` restored by its network."""
         layout = torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
         learned: Tensor = network(pixels.contiguous(memory_format=layout))
-        # The others end at the image themselves.
-        return learned if self.config.network in ("unet", "rdunet") else pixels + learned
+        return learned if self.ends_at_the_image else pixels + learned
 
-    def for_restoring(self) -> Self:
-        """A copy with the batch normalisation, if any, folded into the convolutions; see ``Noise2Void``'s."""
-        clone = channels_last(copy.deepcopy(self))
-        for network in clone.networks:
-            fold_batch_norm(network)
-        return clone.requires_grad_(False)
-
-
-def shortest_side(method: type[Method], images: Sequence[Image], *, least: int) -> int:
-    """Pixels along Y or X of the image that has the fewest.
-
-    Raises
-    ------
-    ImageError
-        If they are fewer than a method can learn from.
-    """
-    shortest, axis = min((image.geometry.length(a), a) for image in images for a in "YX")
-    if shortest < least:
-        raise ImageError(
-            f"axis {axis} has {shortest} pixels: {method.label} learns from a pixel's surroundings and needs at least "
-            f"{least} along Y and X. If this axis is not a picture's, say which is with --axes."
-        )
-    return shortest
+    @property
+    def ends_at_the_image(self) -> bool:
+        """Whether its networks give the image themselves, instead of what is to be added to it."""
+        return self.config.network in ("unet", "rdunet")

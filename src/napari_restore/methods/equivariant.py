@@ -8,19 +8,13 @@ import torch
 from torch import Tensor
 
 from napari_restore.losses.equivariance import equivariance
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging, Restore
 from napari_restore.methods.method import Batch
 from napari_restore.operators.transform import Rotate, Shift
 
-_CITATION = (
-    "Chen D, Tachella J, Davies ME (2022). Robust Equivariant Imaging: a fully unsupervised framework for learning to "
-    "image from noisy and partial measurements. CVPR. doi:10.1109/CVPR52688.2022.00556"
-)
-
 
 class _Equivariant(Imaging):
-    citation = _CITATION
-    takes: ClassVar[tuple[str, ...]] = ("second",)
     transform: ClassVar[type[Shift] | type[Rotate]]
 
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -33,12 +27,12 @@ class _Equivariant(Imaging):
 class EquivariantShift(_Equivariant):
     """A shifted image, measured, is restored to the shifted image."""
 
-    label = "Equivariant imaging (shift)"
+    listed = METHODS["equivariant_shift"]
     transform = Shift
 
 
 class EquivariantRotation(_Equivariant):
     """A rotated image, measured, is restored to the rotated image. Of use where the operator is not isotropic."""
 
-    label = "Equivariant imaging (rotation)"
+    listed = METHODS["equivariant_rotation"]
     transform = Rotate

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,10 +14,10 @@ from torch import Tensor
 
 from napari_restore import networks
 from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.methods import METHODS, MOST_FINER
 from napari_restore.methods.measuring import measure
-from napari_restore.methods.method import Batch, Effort, Fit, Method
+from napari_restore.methods.method import Batch, Fit, Method
 from napari_restore.metrics.noise import image_noise
-from napari_restore.networks.layout import channels_last
 from napari_restore.operators import noise as noises
 from napari_restore.operators.downsample import Downsample, cubic
 from napari_restore.operators.inverse import CubicUpsampling
@@ -41,8 +40,12 @@ class FinerPlanesConfig:
     trust
         Share of what the network adds to cubic interpolation that is used: learned on a coarser copy, it says too much
         of the stack itself. On CT slices between 0.45 and 0.6 were best, whatever the time of training.
-    width, depth, blocks
-        Of the network: features of its first level, times Y and X are halved, residual blocks a level.
+    width
+        Features of the network's first level.
+    depth
+        Times Y and X are halved.
+    blocks
+        Residual blocks a level.
     sigma, mean, std, covariance
         Settled from the images before training; see ``ImagingConfig``.
     """
@@ -68,17 +71,9 @@ class FinerPlanes(Method):
     as it should. Measured planes are kept as they are.
     """
 
-    label = "Finer planes"
-    citation = (
-        "Scanvic J, Davies M, Abry P, Tachella J (2026). Scale-Equivariant Imaging: Self-Supervised Learning for Image "
-        "Super-Resolution and Deblurring. IEEE Transactions on Computational Imaging. arXiv:2312.11232"
-    )
+    listed = METHODS["finer_planes"]
     Config = FinerPlanesConfig
-    efforts: ClassVar[Mapping[str, Effort]] = {
-        "quick": Effort(20, {}),
-        "normal": Effort(60, {}),
-        "thorough": Effort(600, {"width": 48, "depth": 2}),
-    }
+    efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 1.5e-3
     clip: ClassVar[float | None] = 1.0
     config: FinerPlanesConfig
@@ -114,7 +109,7 @@ class FinerPlanes(Method):
             raise ImageError(
                 f"{images[0].name} has axes {geometry.axes} and shape {geometry.shape}: planes finer by {factor} are "
                 f"learned from at least {factor + 1} planes of {_LEAST_ROWS * factor} pixels along Y and X. If the "
-                "axes are wrong, name them with --axes."
+                "axes are wrong, name them with `axes`."
             )
         found = measure(images, noise=config.noise, risk="auto")
         sigma = found.sigma
@@ -194,10 +189,6 @@ class FinerPlanes(Method):
         mean: Tensor = error.sum() / weight.sum().clamp(min=1)
         return mean
 
-    def for_restoring(self) -> Self:
-        """A copy whose weights lie as the pixels do; see ``Noise2Void.for_restoring``."""
-        return channels_last(copy.deepcopy(self)).requires_grad_(False)
-
     def _about_a_gap(self, planes: int) -> tuple[list[int], int]:
         """Which four planes of a patch are kept, and the one before the gap; mirrored where there are too few."""
         f = self._factor
@@ -231,13 +222,13 @@ def planes_for_one(factor: int | Mapping[str, int]) -> int:
     Raises
     ------
     RestoreError
-        If it is not a whole number from 2 to 8, or other axes are to be finer, too.
+        If it is not a whole number from 2 to ``MOST_FINER``, or other axes are to be finer, too.
     """
     by_axis = {"Z": factor} if isinstance(factor, int) else dict(factor)
     others = {axis: n for axis, n in by_axis.items() if axis != "Z" and n != 1}
-    if others or not 2 <= by_axis.get("Z", 0) <= 8:
+    if others or not 2 <= by_axis.get("Z", 0) <= MOST_FINER:
         raise RestoreError(
-            f"factor {by_axis}: this makes planes finer; give Z alone, a whole number from 2 to 8. For finer Y and X "
-            "super-resolve the result once more."
+            f"factor {by_axis}: this makes planes finer; give Z alone, a whole number from 2 to {MOST_FINER}. For "
+            "finer Y and X super-resolve the result once more."
         )
     return by_axis["Z"]

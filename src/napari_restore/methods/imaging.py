@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ from napari_restore import networks
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.losses.recorruption import r2r, recorrupted, split
 from napari_restore.losses.sure import Unsure, pg_sure, sure
+from napari_restore.methods import MOST_FINER
 from napari_restore.methods.measuring import choose_psf, measure
-from napari_restore.methods.method import Batch, Effort, Fit, Method
-from napari_restore.networks.layout import channels_last
+from napari_restore.methods.method import Batch, Fit, Method, Undone
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators import noise as noises
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
@@ -52,8 +52,10 @@ class ImagingConfig:
         ``"point"``.
     noise
         Standard deviation of the noise in units of the image, or ``"auto"`` to estimate it.
-    gain, offset
-        Of a camera: units of the image for one photon, and what it reads in the dark. 0 for Gaussian noise.
+    gain
+        Of a camera: units of the image for one photon; 0 for Gaussian noise.
+    offset
+        Of a camera: what it reads in the dark.
     risk
         How the noisy image is fitted without fitting its noise: ``"sure"`` needs the noise level, ``"unsure"`` finds it
         while it trains, ``"r2r"`` noises the image further. ``"correlated"`` does so with the covariance that the noise
@@ -61,8 +63,12 @@ class ImagingConfig:
     tau
         Step of SURE's finite difference, in units of the image's deviation. From 0.01 to 0.2 the result is the same
         within 0.03 dB, in bfloat16 too.
-    width, depth, blocks
-        Of the network: features of its first level, halvings, residual blocks a level.
+    width
+        Features of the network's first level.
+    depth
+        Times Y and X are halved.
+    blocks
+        Residual blocks a level.
     sigma, mean, std, covariance
         Settled from the images before training, one entry a channel, in their units; ``covariance`` in those of the
         variance, about its middle.
@@ -92,11 +98,7 @@ class Imaging(Method):
     """
 
     Config: ClassVar[type] = ImagingConfig
-    efforts: ClassVar[Mapping[str, Effort]] = {
-        "quick": Effort(20, {}),
-        "normal": Effort(55, {}),
-        "thorough": Effort(900, {"width": 48, "depth": 2}),
-    }
+    efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 1.5e-3
     clip: ClassVar[float | None] = 1.0
     config: ImagingConfig
@@ -139,8 +141,8 @@ class Imaging(Method):
             least = _LEAST if axis != "Z" else 4
             if axis not in spatial or geometry.length(axis) < least:
                 raise ImageError(
-                    f"axis {axis} has {geometry.length(axis)} pixels: {cls.label} looks along {spatial} and needs at "
-                    f"least {least} along {axis}. If the axes are wrong, name them with --axes."
+                    f"axis {axis} has {geometry.length(axis)} pixels: {cls.listed.label} looks along {spatial} and "
+                    f"needs at least {least} along {axis}. If the axes are wrong, name them with `axes`."
                 )
         measured = measure(images, noise=config.noise, risk=config.risk, blurred=bool(config.psf))
         chosen, notes = config.psf, measured.notes
@@ -209,10 +211,27 @@ class Imaging(Method):
         return self._centred
 
     @property
+    def undoes(self) -> Undone:
+        """Its operator, with the noise that it was told of or has found."""
+        config = self.config
+        std = [s or 1.0 for s in config.std or (1.0,) * self.channels]
+        constant = [s**2 for s in config.sigma or (0.0,) * self.channels]
+        if self.unsure is not None:
+            constant = [float(self.unsure.variance) * s**2 for s in std]
+        return Undone(
+            operator=self.operator,
+            psf=self._psf,
+            centred=self._centred,
+            noise=tuple(PixelNoise(c, config.gain, config.offset) for c in constant),
+            covariance=np.asarray(config.covariance, np.float64) if config.covariance else None,
+            step=config.tau * std[0],
+        )
+
+    @property
     def turns(self) -> bool:
         """Only where a turned image would have been measured alike, and lies over a turned clean one."""
         alike = len(set(self._rate[-2:])) == 1
-        if "target" in self.needs:
+        if "target" in self.listed.needs:
             alike = alike and all(c or r == 1 for c, r in zip(self._centred, self._rate, strict=True))
         return alike and (self._psf is None or psfs.symmetric(self._psf))
 
@@ -311,10 +330,6 @@ class Imaging(Method):
             return self._correlated
         return noises.Gaussian(sigma)
 
-    def for_restoring(self) -> Self:
-        """A copy whose weights lie as the pixels do; see ``Noise2Void.for_restoring``."""
-        return channels_last(copy.deepcopy(self)).requires_grad_(False)
-
 
 def rates(factor: int | Mapping[str, int], spatial: str) -> tuple[int, ...]:
     """The factor as one entry a spatial axis.
@@ -322,12 +337,12 @@ def rates(factor: int | Mapping[str, int], spatial: str) -> tuple[int, ...]:
     Raises
     ------
     RestoreError
-        If it is not a whole number from 1 to 8.
+        If it is not a whole number from 1 to ``MOST_FINER``.
     """
     by_axis = {"Y": factor, "X": factor} if isinstance(factor, int) else factor
     for axis, value in by_axis.items():
-        if not 1 <= value <= 8:
-            raise RestoreError(f"factor {value} along {axis}: give a whole number from 1 to 8.")
+        if not 1 <= value <= MOST_FINER:
+            raise RestoreError(f"factor {value} along {axis}: give a whole number from 1 to {MOST_FINER}.")
     return tuple(by_axis.get(axis, 1) for axis in spatial)
 
 

@@ -27,14 +27,13 @@ from napari_restore.sources.planes import planes_of_all, planes_of_channels, wit
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
 
-_CORRELATED = 0.15
 _NEARLY_WHITEST = 1.5
 _NEARLY_NOISE = 0.985
 _TEXTURE_TAKEN_FOR_NOISE = 1.5
 
 
 @dataclass(frozen=True)
-class Measured:
+class NoiseAndConstants:
     """What was found. One entry a channel, in units of the images.
 
     Attributes
@@ -56,7 +55,9 @@ class Measured:
     notes: tuple[Note, ...] = ()
 
 
-def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: str, blurred: bool = False) -> Measured:
+def measure(
+    images: Sequence[Image], *, noise: float | Literal["auto"], risk: str, blurred: bool = False
+) -> NoiseAndConstants:
     """Measure constants and noise on the middles of some planes of all images.
 
     Parameters
@@ -82,14 +83,16 @@ def measure(images: Sequence[Image], *, noise: float | Literal["auto"], risk: st
     covariance = _covariance(planes[0], levels[0], noise=noise, risk=risk)
     if noise != "auto":
         settled: Risk = "correlated" if covariance else "sure" if risk == "auto" else risk  # type: ignore[assignment]
-        return Measured(normalisation, (float(noise),) * channels, settled, 0.0, 0.0, covariance, _warning(covariance))
+        return NoiseAndConstants(
+            normalisation, (float(noise),) * channels, settled, 0.0, 0.0, covariance, _warning(covariance)
+        )
     said = tuple(Note(describe(level), "info" if level.reliable else "warning") for level in levels)
     poisson = channels == 1 and risk == "auto" and levels[0].reliable and levels[0].gain > 0 and not covariance
     if risk != "auto":
         settled = risk  # type: ignore[assignment]
     else:
         settled = "correlated" if covariance else "sure" if all(level.reliable for level in levels) else "r2r"
-    return Measured(
+    return NoiseAndConstants(
         normalisation,
         (levels[0].read,) if poisson else tuple(_to_use(level, blurred=blurred) for level in levels),
         settled,
@@ -179,7 +182,7 @@ def _covariance(
     planes: Sequence[NDArray[Any]], level: NoiseLevel, *, noise: float | Literal["auto"], risk: str
 ) -> tuple[tuple[float, ...], ...]:
     """The covariance of noise that is not white, scaled to the level the user gave; empty where it is white."""
-    found = abs(level.correlation) > _CORRELATED and level.reliable
+    found = level.reliable and not level.white
     if risk != "correlated" and not (risk == "auto" and found):
         return ()
     largest = max(planes, key=lambda p: p.size)
@@ -196,7 +199,7 @@ def _warning(covariance: tuple[tuple[float, ...], ...]) -> tuple[Note, ...]:
         Note(
             "the noise is correlated from pixel to pixel, as that of reconstructed CT is: it is fitted by its "
             "covariance, measured where the image is flat. Two reconstructions from separate projections "
-            "(--second) are safer.",
+            "(`second`) are safer.",
             "warning",
         ),
     )

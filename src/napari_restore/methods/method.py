@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Effort
+from napari_restore.methods.listed import Listed
+from napari_restore.metrics.pixel_noise import PixelNoise
+from napari_restore.networks.layout import channels_last
+from napari_restore.networks.unet import fold_batch_norm
+from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
 
 
@@ -37,14 +46,6 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What one level of effort means for a method."""
-
-    seconds: float
-    config: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Fit:
     """A config settled for the images at hand.
 
@@ -66,19 +67,46 @@ class Fit:
     notes: tuple[Note, ...] = ()
 
 
-class Method(nn.Module):
-    """Base of all methods. A method is this class, a frozen config dataclass, and a row in ``METHODS``.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Undone:
+    """What a method undoes, and the noise it takes its image to have: what its result can be judged by.
 
     Attributes
     ----------
-    label, citation, needs
-        For people: its name, its paper, and what it wants besides the noisy image (``"second"``, ``"target"``).
-    takes
-        What it can use besides the noisy image, and does without.
+    operator
+        From the fine grid to the measured one, on the method's device.
+    psf
+        What the operator blurs with, on the fine grid; None where nothing.
+    centred
+        As ``Method.centred``.
+    noise
+        Of the pixels, one entry a channel, in units of the image.
+    covariance
+        Of the noise with its neighbours, odd along all its axes, about its middle, in squared units of the image; None
+        for white noise.
+    step
+        Of a finite difference of ``restore``, in units of the image.
+    """
+
+    operator: Operator
+    psf: NDArray[np.float64] | None
+    centred: tuple[bool, ...]
+    noise: tuple[PixelNoise, ...]
+    covariance: NDArray[np.float64] | None = None
+    step: float = 1.0
+
+
+class Method(nn.Module):
+    """Base of all methods. A method is this class, a frozen config dataclass, and a row.
+
+    Attributes
+    ----------
+    listed
+        Its row in ``METHODS``: label, citation, what it needs, seconds of training.
     Config
         The frozen dataclass of its settings, with ``Annotated`` bounds.
     efforts
-        Budget and settings for ``quick``, ``normal`` and ``thorough``.
+        Settings for ``quick``, ``normal`` and ``thorough``, where they are others than those of ``Config``.
     learning_rate
         At its peak, where the user gives none.
     clip
@@ -91,12 +119,9 @@ class Method(nn.Module):
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     """
 
-    label: ClassVar[str]
-    citation: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()
-    takes: ClassVar[tuple[str, ...]] = ()
+    listed: ClassVar[Listed]
     Config: ClassVar[type]
-    efforts: ClassVar[Mapping[str, Effort]]
+    efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]]
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
     weight_decay: ClassVar[float] = 1e-4
@@ -122,6 +147,11 @@ class Method(nn.Module):
         return given
 
     @property
+    def label(self) -> str:
+        """Its name, for people."""
+        return self.listed.label
+
+    @property
     def radius(self) -> tuple[int, ...]:
         """Receptive radius along each spatial axis, in pixels."""
         raise NotImplementedError
@@ -143,6 +173,11 @@ class Method(nn.Module):
         True where a pixel is a mean over its area, False where it is a point sample, on the first of them.
         """
         return (True,) * len(self.spatial)
+
+    @property
+    def undoes(self) -> Undone | None:
+        """The operator that the result is judged through; None for what takes noise away and nothing else."""
+        return None
 
     @property
     def turns(self) -> bool:
@@ -175,6 +210,12 @@ class Method(nn.Module):
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError
 
-    def for_restoring(self) -> Method:
-        """A copy whose ``restore`` gives the same pixels sooner."""
-        raise NotImplementedError
+    def for_restoring(self) -> Self:
+        """A copy whose ``restore`` gives the same pixels sooner: batch normalisation is folded into the convolutions.
+
+        Its weights lie as the pixels do: otherwise a model from a file would differ in the last bit from the one in
+        memory, and channels_first convolutions take twice the time on a CPU.
+        """
+        clone = channels_last(copy.deepcopy(self))
+        fold_batch_norm(clone)
+        return clone.requires_grad_(False)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_restore.core.errors import ImageError
 from napari_restore.losses.supervised import supervised
+from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser, DenoiserConfig
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
@@ -48,12 +49,7 @@ class Noise2Noise(Denoiser):
     has twice the photons of one.
     """
 
-    label = "Noise2Noise"
-    citation = (
-        "Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: Learning "
-        "Image Restoration without Clean Data. ICML. arXiv:1803.04189"
-    )
-    needs: ClassVar[tuple[str, ...]] = ("second",)
+    listed = METHODS["noise2noise"]
     Config: ClassVar[type] = Noise2NoiseConfig
     noisy_targets: ClassVar[bool] = True
     config: Noise2NoiseConfig
@@ -73,9 +69,9 @@ class Noise2Noise(Denoiser):
         for image in images:
             if image.geometry.length("T") < 2:
                 raise ImageError(
-                    f"{image.name} has axes {image.axes} and {image.geometry.length('T')} frame: {cls.label} learns "
-                    "from a second acquisition or from neighbouring frames. Give a second image, or say which of the "
-                    "axes is T."
+                    f"{image.name} has axes {image.axes} and {image.geometry.length('T')} frame: "
+                    f"{cls.listed.label} learns from a second acquisition or from neighbouring frames. Give a second "
+                    "image, or say which of the axes is T."
                 )
         return [neighbouring_frames(image) for image in images]
 

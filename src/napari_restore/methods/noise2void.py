@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Interval
@@ -13,12 +12,12 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
-from napari_restore.core.errors import ImageError
-from napari_restore.methods.method import Batch, Effort, Fit, Method
-from napari_restore.networks.layout import channels_last
-from napari_restore.networks.unet import UNet, fold_batch_norm
+from napari_restore.methods import METHODS
+from napari_restore.methods.denoiser import Denoiser
+from napari_restore.methods.method import Batch, Fit
 from napari_restore.sources import Image
 
+_LEAST = 8
 _REDRAWS = 3
 
 
@@ -51,71 +50,46 @@ class Noise2VoidConfig:
     depth: Annotated[int, Interval(ge=1, le=5)] = 2
 
 
-class Noise2Void(Method):
+class Noise2Void(Denoiser):
     """Noise2Void (Krull, Buchholz, Jug, CVPR 2019, doi:10.1109/CVPR.2019.00223).
 
     Each channel has a network of its own. Right where noise is independent from pixel to pixel and the signal
     is not.
     """
 
-    label = "Noise2Void"
-    citation = (
-        "Krull A, Buchholz T-O, Jug F (2019). Noise2Void - Learning Denoising From Single Noisy Images. "
-        "CVPR. doi:10.1109/CVPR.2019.00223"
-    )
-    Config = Noise2VoidConfig
+    listed = METHODS["noise2void"]
+    Config: ClassVar[type] = Noise2VoidConfig
     efforts: ClassVar = {
-        "quick": Effort(20, {"width": 16, "depth": 2}),
-        "normal": Effort(60, {"width": 16, "depth": 2}),
-        "thorough": Effort(600, {"width": 32, "depth": 3}),
+        "quick": {"width": 16, "depth": 2},
+        "normal": {"width": 16, "depth": 2},
+        "thorough": {"width": 32, "depth": 3},
     }
+    learning_rate: ClassVar[float] = 2e-3
+    clip: ClassVar[float | None] = None
     noisy_targets: ClassVar[bool] = True
     unet: ClassVar[Mapping[str, Any]] = {}
     """What its networks have besides their size."""
     config: Noise2VoidConfig
 
-    def __init__(self, config: Noise2VoidConfig, *, spatial: str, channels: int) -> None:
-        super().__init__(config, spatial=spatial, channels=channels)
-        depth = [0 if axis == "Z" else config.depth for axis in spatial]
-        self.networks = nn.ModuleList(
-            networks.build("unet", ndim=len(spatial), width=config.width, depth=depth, **self.unet)
-            for _ in range(channels)
+    def build(self) -> nn.Module:
+        """A new U-Net for one channel."""
+        depth = [0 if axis == "Z" else self.config.depth for axis in self.spatial]
+        network: nn.Module = networks.build(
+            "unet", ndim=len(self.spatial), width=self.config.width, depth=depth, **self.unet
         )
+        return network
 
     @classmethod
     def fit_to(cls, config: Noise2VoidConfig, images: Sequence[Image]) -> Fit:
         """Settle ``dimensions``, and a depth that small images leave room for."""
-        geometry = images[0].geometry
-        dimensions = config.dimensions
-        if dimensions == "auto":
-            dimensions = "2"
-        if dimensions == "3" and geometry.length("Z") < 2:
-            raise ImageError(
-                f"dimensions 3 needs a stack: the image has axes {geometry.axes} and {geometry.length('Z')} plane. "
-                "Use dimensions 2, or say which axis is Z with --axes."
-            )
-        shortest, axis = min((geometry.length(a), a) for a in "YX")
-        if shortest < 8:
-            raise ImageError(
-                f"axis {axis} has {shortest} pixels: {cls.label} learns from a pixel's surroundings and needs at least "
-                "8 along Y and X. If this axis is not a picture's, say which is with --axes."
-            )
-        depth = min(config.depth, shortest.bit_length() - 2)
-        return Fit(replace(config, dimensions=dimensions, depth=depth), "ZYX" if dimensions == "3" else "YX")
+        spatial = cls.axes_for(config.dimensions, images)
+        depth = min(config.depth, cls.shortest_side(images[:1], least=_LEAST).bit_length() - 2)
+        return Fit(replace(config, dimensions="3" if spatial == "ZYX" else "2", depth=depth), spatial)
 
     @property
-    def _first(self) -> UNet:
-        return cast(UNet, self.networks[0])
-
-    @property
-    def radius(self) -> tuple[int, ...]:
-        """Receptive radius of the network along each spatial axis."""
-        return self._first.radius
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """2^depth along the axes that are pooled."""
-        return self._first.grid
+    def ends_at_the_image(self) -> bool:
+        """A U-Net does."""
+        return True
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at hidden pixels, which the network is not shown (eq. 5)."""
@@ -143,25 +117,6 @@ class Noise2Void(Method):
         flat, every = pixels.flatten(2), (-1, self.channels, -1)
         stand_in = flat.gather(2, neighbours.expand(every)).masked_fill(hidden_too, 0)
         return flat.scatter(2, hidden.expand(every), stand_in).view_as(pixels)
-
-    def restore(self, pixels: Tensor) -> Tensor:
-        """Each channel through its own network."""
-        layout = torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
-        pieces = [
-            network(pixels[:, c : c + 1].contiguous(memory_format=layout)) for c, network in enumerate(self.networks)
-        ]
-        return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
-
-    def for_restoring(self) -> Noise2Void:
-        """A copy with the batch normalisation folded into the convolutions.
-
-        Its weights lie as the pixels do: otherwise a model from a file would differ in the last bit from the one in
-        memory, and channels_first convolutions take twice the time on a CPU.
-        """
-        clone = channels_last(copy.deepcopy(self))
-        for network in clone.networks:
-            fold_batch_norm(network)
-        return clone.requires_grad_(False)
 
 
 def draw_hidden(sampler: str, fraction: float, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
+from napari_restore.methods import METHODS
 from napari_restore.methods.noise2void import Noise2Void, Noise2VoidConfig, around
 
 
@@ -33,12 +34,7 @@ class Noise2Void2(Noise2Void):
     and a hidden pixel is replaced by the median of its neighbours rather than one of them.
     """
 
-    label = "Noise2Void2"
-    citation = (
-        "Hoeck E, Buchholz T-O, Brachmann A, Jug F, Freytag A (2022). N2V2 - Fixing Noise2Void Checkerboard Artifacts "
-        "with Modified Sampling Strategies and a Tweaked Network Architecture. ECCV Workshops. "
-        "doi:10.1007/978-3-031-25069-9_33"
-    )
+    listed = METHODS["noise2void2"]
     Config = Noise2Void2Config
     unet: ClassVar[Mapping[str, Any]] = {"pooling": "blur", "top_skip": False}
     config: Noise2Void2Config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -17,17 +17,17 @@ from torch import Tensor, nn
 from napari_restore import networks
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
-from napari_restore.methods.denoiser import Denoiser, shortest_side
+from napari_restore.methods import METHODS
+from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.measuring import constants, noise_levels
-from napari_restore.methods.method import Batch, Effort, Fit
+from napari_restore.methods.method import Batch, Fit
 from napari_restore.metrics.noise_level import NoiseLevel, describe
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
 _LEAST = 16
-_CORRELATED = 0.15
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
-_DARK = 1 / 16  # photons squared: the variance of a dark pixel is taken to be that of an eighth of a photon
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
 
@@ -46,8 +46,12 @@ class PosteriorConfig:
     combine
         Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
         not correlated; without it what is predicted from around is the result, as for Noise2Void.
-    width, depth, blocks
-        Of the network: features of its first level, times Y and X are halved, residual blocks a level.
+    width
+        Features of the network's first level.
+    depth
+        Times Y and X are halved.
+    blocks
+        Residual blocks a level.
     sigma, gain, offset, mean, std
         Settled from the images before training, one entry a channel, in their units: noise without signal, its variance
         for a signal one higher, the signal from which it grows; and what the pixels are divided by.
@@ -86,17 +90,9 @@ class Posterior(Denoiser):
     counts, since too little noise brings back noise, and too much only a prediction without the pixel itself.
     """
 
-    label = "Posterior mean"
-    citation = (
-        "Laine S, Karras T, Lehtinen J, Aila T (2019). High-Quality Self-Supervised Deep Image Denoising. NeurIPS. "
-        "arXiv:1901.10277"
-    )
+    listed = METHODS["posterior"]
     Config: ClassVar[type] = PosteriorConfig
-    efforts: ClassVar[Mapping[str, Effort]] = {
-        "quick": Effort(15, {}),
-        "normal": Effort(40, {}),
-        "thorough": Effort(600, {"width": 32, "depth": 2, "blocks": 2}),
-    }
+    efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32, "depth": 2, "blocks": 2}}
     learning_rate: ClassVar[float] = 2e-3
     noisy_targets: ClassVar[bool] = True
     # One image of 512 x 512 is seen a hundred times a minute, and its noise is learned by heart: two W2S frames of 17
@@ -123,7 +119,7 @@ class Posterior(Denoiser):
     @classmethod
     def fit_to(cls, config: PosteriorConfig, images: Sequence[Image]) -> Fit:
         """Settle axes, depth, constants, and the noise of each channel."""
-        shortest = shortest_side(cls, images, least=_LEAST)
+        shortest = cls.shortest_side(images, least=_LEAST)
         spatial = cls.axes_for(config.dimensions, images)
         normalisation = constants(planes_of_channels(images), images[0].name)
         levels = _measured(images)
@@ -228,16 +224,14 @@ class Posterior(Denoiser):
     def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
         """Of the noise where the image without it is ``signal``, as first measured; in units of the image's deviation.
 
-        Dark pixels keep the variance of an eighth of a photon: the line through brighter ones ends below 0 somewhere,
-        and a pixel without noise would be believed whatever its surroundings say.
+        Dark pixels keep some: one without noise would be believed whatever its surroundings say.
         """
         config, std = self.config, self.config.std[channel] or 1.0
         read = (config.sigma[channel] / std) ** 2
-        gain = config.gain[channel] / std
-        if gain == 0:
+        noise = PixelNoise(read, config.gain[channel] / std, (config.offset[channel] - config.mean[channel]) / std)
+        if noise.gain == 0:
             return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
-        photons = (signal - (config.offset[channel] - config.mean[channel]) / std) / gain
-        return gain**2 * (photons + (photons.square() + _DARK).sqrt()) / 2 + read
+        return noise.smooth_at(signal)
 
 
 def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
@@ -269,7 +263,7 @@ def _measured(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
 
 
 def _trusted(level: NoiseLevel) -> bool:
-    return level.reliable and abs(level.correlation) < _CORRELATED
+    return level.reliable and level.white
 
 
 def _read(level: NoiseLevel) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Interval
 from torch import Tensor
 
 from napari_restore.losses.equivariance import equivariance
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging, ImagingConfig, Restore
 from napari_restore.methods.method import Batch
 from napari_restore.operators.transform import PaperScale, Scale
@@ -43,12 +44,7 @@ class ScaleEquivariant(Imaging):
     removed: details of a smaller copy are details that a sharper image would have.
     """
 
-    label = "Scale-equivariant imaging"
-    citation = (
-        "Scanvic J, Davies M, Abry P, Tachella J (2026). Scale-Equivariant Imaging: Self-Supervised Learning for Image "
-        "Super-Resolution and Deblurring. IEEE Transactions on Computational Imaging. arXiv:2312.11232"
-    )
-    takes: ClassVar[tuple[str, ...]] = ("second",)
+    listed = METHODS["scale_equivariant"]
     Config = ScaleEquivariantConfig
     config: ScaleEquivariantConfig
 

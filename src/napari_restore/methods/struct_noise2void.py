@@ -14,6 +14,7 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from napari_restore.core.errors import ImageError
+from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.noise2void import Noise2Void, Noise2VoidConfig, around, draw_hidden, draw_visible
 from napari_restore.sources import Image
@@ -71,11 +72,7 @@ class StructNoise2Void(Noise2Void):
     Noise2Void predicts such noise from its neighbours. Every masked pixel of every hidden one is replaced.
     """
 
-    label = "Structured Noise2Void"
-    citation = (
-        "Broaddus C, Krull A, Weigert M, Schmidt U, Myers G (2020). Removing Structured Noise with Self-Supervised "
-        "Blind-Spot Networks. ISBI. doi:10.1109/ISBI45749.2020.9098336"
-    )
+    listed = METHODS["struct_noise2void"]
     Config = StructNoise2VoidConfig
     config: StructNoise2VoidConfig
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from napari_restore.losses.supervised import supervised
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging, Restore
 from napari_restore.methods.method import Batch
 
@@ -15,12 +14,7 @@ from napari_restore.methods.method import Batch
 class Supervised(Imaging):
     """Mean squared error against the clean image, on the fine grid."""
 
-    label = "Supervised"
-    citation = (
-        "Zhang K, Li Y, Zuo W, Zhang L, Van Gool L, Timofte R (2022). Plug-and-Play Image Restoration with Deep "
-        "Denoiser Prior. IEEE TPAMI 44(10). doi:10.1109/TPAMI.2021.3088914"
-    )
-    needs: ClassVar[tuple[str, ...]] = ("target",)
+    listed = METHODS["supervised"]
 
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
         """The mean squared error."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
 from napari_restore.losses.supervised import supervised
+from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.method import Batch
 
@@ -20,12 +19,7 @@ class SupervisedDenoising(Denoiser):
     noise level, looks along Z where asked to, and has a choice of networks.
     """
 
-    label = "Supervised denoising"
-    citation = (
-        "Gurrola-Ramos J, Dalmau O, Alarcon T E (2021). A Residual Dense U-Net Neural Network for Image Denoising. "
-        "IEEE Access 9. doi:10.1109/ACCESS.2021.3061062"
-    )
-    needs: ClassVar[tuple[str, ...]] = ("target",)
+    listed = METHODS["supervised_denoising"]
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at targets; the network sees every pixel."""

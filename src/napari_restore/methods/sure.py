@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging, Restore
 from napari_restore.methods.method import Batch
 
@@ -14,12 +13,7 @@ from napari_restore.methods.method import Batch
 class Sure(Imaging):
     """Stein's unbiased risk estimate through the operator, with nothing to say about what it removed."""
 
-    label = "SURE"
-    citation = (
-        "Metzler CA, Mousavi A, Heckel R, Baraniuk RG (2018). Unsupervised Learning with Stein's Unbiased Risk "
-        "Estimator. arXiv:1805.10531"
-    )
-    takes: ClassVar[tuple[str, ...]] = ("second",)
+    listed = METHODS["sure"]
 
     def objective(self, restore: Restore, batch: Batch, rng: torch.Generator) -> Tensor:
         """The risk alone."""

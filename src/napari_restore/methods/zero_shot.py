@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.losses.halves import Halve, against_itself, diagonals, neighbours
-from napari_restore.methods.denoiser import Denoiser, shortest_side
-from napari_restore.methods.method import Batch, Effort, Fit
+from napari_restore.methods import METHODS
+from napari_restore.methods.denoiser import Denoiser
+from napari_restore.methods.method import Batch, Fit
 from napari_restore.sources import Image
 
 _LEAST = 16
@@ -34,8 +35,12 @@ class ZeroShotConfig:
     consistency
         Weight of halves of the restored image being like restored halves. ``"diagonals"`` need it, with 1, to learn the
         noise of the whole image; it costs three times the time.
-    width, depth, blocks
-        Of the network: features, times Y and X are halved, residual blocks a level; ``"small"`` has a width alone.
+    width
+        Features of the network's first level; the one size of ``"small"``.
+    depth
+        Times Y and X are halved.
+    blocks
+        Residual blocks a level.
     """
 
     network: Literal["residual_unet", "small"] = "residual_unet"
@@ -59,17 +64,9 @@ class ZeroShot(Denoiser):
     was published reached 25.4 after 5 s.
     """
 
-    label = "Zero-shot"
-    citation = (
-        "Mansour Y, Heckel R (2023). Zero-Shot Noise2Noise: Efficient Image Denoising without any Data. CVPR. "
-        "arXiv:2303.11253"
-    )
+    listed = METHODS["zero_shot"]
     Config: ClassVar[type] = ZeroShotConfig
-    efforts: ClassVar[Mapping[str, Effort]] = {
-        "quick": Effort(5, {}),
-        "normal": Effort(10, {}),
-        "thorough": Effort(60, {"width": 24}),
-    }
+    efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 24}}
     learning_rate: ClassVar[float] = 6e-3
     config: ZeroShotConfig
 
@@ -80,7 +77,7 @@ class ZeroShot(Denoiser):
     @classmethod
     def fit_to(cls, config: ZeroShotConfig, images: Sequence[Image]) -> Fit:
         """Settle a depth that halves of small images leave room for."""
-        shortest = shortest_side(cls, images, least=_LEAST)
+        shortest = cls.shortest_side(images, least=_LEAST)
         return Fit(replace(config, depth=min(config.depth, shortest.bit_length() - 3)), "YX")
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:

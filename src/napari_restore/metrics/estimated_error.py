@@ -59,6 +59,7 @@ def estimated_error(
     data_range: float | None = None,
     probes: int = 1,
     step: float | None = None,
+    restored: NDArray[Any] | None = None,
 ) -> EstimatedError:
     """Stein's unbiased risk estimate (Stein 1981, doi:10.1214/aos/1176345632) of any denoiser, on one image.
 
@@ -74,8 +75,8 @@ def estimated_error(
     Parameters
     ----------
     denoise
-        Called ``1 + probes`` times, in float64. It must depend on the image without jumps: rounding to whole numbers,
-        hard thresholds and random numbers of its own spoil the estimate.
+        Called once for the image and once for each probe, in float64. It must depend on the image without jumps:
+        rounding to whole numbers, hard thresholds and random numbers of its own spoil the estimate.
     image
         Measured, of any shape. Pixels that are not finite are given to ``denoise`` as the mean, and do not count.
     variance
@@ -88,6 +89,8 @@ def estimated_error(
         More of them make the estimate surer where a denoiser follows single pixels.
     step
         Of the finite difference, in units of the image; a twentieth of the noise where it is not given.
+    restored
+        What ``denoise`` makes of the image, where that is known already: it is not called for it again.
 
     Raises
     ------
@@ -100,13 +103,13 @@ def estimated_error(
     h = step if step is not None else (_STEP * noise or 1.0)
     if not (h > 0 and probes > 0):
         raise ImageError(f"estimated error: a step of {h:g} and {probes} probes. Give numbers above 0.")
-    restored = _restored(denoise, y)
+    f = _restored(denoise if restored is None else lambda _: restored, y)
     divergence = np.zeros(y.shape)
     for _ in range(probes):
         probe = rng.choice([-1.0, 1.0], y.shape)
-        divergence += probe * (_restored(denoise, y + h * probe) - restored) / (h * probes)
-    risk = np.square(restored - y) - v + 2 * v * divergence
-    return _summary(risk, v, finite, data_range if data_range is not None else float(np.ptp(restored[finite])))
+        divergence += probe * (_restored(denoise, y + h * probe) - f) / (h * probes)
+    risk = np.square(f - y) - v + 2 * v * divergence
+    return _summary(risk, v, finite, data_range if data_range is not None else float(np.ptp(f[finite])))
 
 
 def _checked(

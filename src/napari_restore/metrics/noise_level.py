@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 from scipy.fft import dct, dctn
 
 from napari_restore.core.errors import ImageError
+from napari_restore.metrics.pixel_noise import PixelNoise
+
+WHITE_ENOUGH = 0.15
+"""Correlation of neighbouring pixels up to which noise is treated as white.
+
+By chance hardly any white noise has more: 1 of 900 planes of 48 to 256 pixels a side did, flat, of blobs and of a
+photograph. And not much more may be let in: at a correlation of 0.16 SURE misjudges a Gaussian filter by 1.6 dB.
+"""
 
 _BLOCK = 8
 _HALF = _BLOCK // 2
@@ -36,7 +44,7 @@ _NOTHING = 1e-10  # of the signal: what rounding leaves
 class NoiseLevel:
     """What the flattest blocks of some planes say about their noise.
 
-    The variance at signal m is ``read**2 + gain * max(0, m - offset)``.
+    The variance at a signal is that of ``pixels``.
 
     Attributes
     ----------
@@ -65,6 +73,16 @@ class NoiseLevel:
     offset: float
     read: float
     reliable: bool
+
+    @property
+    def white(self) -> bool:
+        """Whether neighbouring pixels are no more alike than ``WHITE_ENOUGH``."""
+        return abs(self.correlation) < WHITE_ENOUGH
+
+    @property
+    def pixels(self) -> PixelNoise:
+        """The variance that each pixel has by its signal."""
+        return PixelNoise(self.read**2, self.gain, self.offset)
 
 
 @dataclass(frozen=True)

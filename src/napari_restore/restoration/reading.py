@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import Counter
@@ -9,21 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.options import Unreadable
 from napari_restore.core.region import Region
+from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image
 from napari_restore.sources.retrying import WAITS, UnreachableError, read_again
 from napari_restore.store.ome_zarr import is_zarr
 
-Unreadable = Literal["fail", "fill"]
-"""What becomes of a chunk that cannot be read: the run ends and can be resumed, or its pixels are 0."""
-
 _NAMED = 5
+"""Chunks that are named, of those that were filled."""
+_PROBE = 64
+"""Along Y and X, of the boxes that an image is known by again."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
     ----------
     filled
         Takes the chunks that were filled; they are not tried again.
+    unreadable
+        ``"fail"``, or ``"fill"`` to take 0 for a chunk that cannot be read.
     waits
         Seconds before each new attempt.
 
@@ -77,8 +82,8 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
                     raise
                 raise ImageError(
                     f"{image.name}: chunk {list(chunk)}, pixels {part.start} to {part.stop}, cannot be read after "
-                    f"{len(waits) + 1} attempts. Repair it and start again, or ask for unreadable chunks to be "
-                    f"filled with 0 (unreadable: fill). {error}"
+                    f"{len(waits) + 1} attempts. Repair it and start again, or give `unreadable` = fill to take 0 for "
+                    f"its pixels. {error}"
                 ) from error
         with filled.lock:
             filled.chunks.add(chunk)
@@ -94,6 +99,47 @@ def _chunks_of(image: Image, region: Region) -> Iterator[tuple[tuple[int, ...], 
         start = tuple(max(i * c, a) for i, c, a in zip(place, image.chunks, region.start, strict=True))
         stop = tuple(min((i + 1) * c, b) for i, c, b in zip(place, image.chunks, region.stop, strict=True))
         yield place, Region(start, stop)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image is found to be, before it is restored.
+
+    Attributes
+    ----------
+    noise
+        Its standard deviation in the image's units, for integers; None for floating point, of which it is not asked.
+    pixels
+        A checksum over some of them.
+    files
+        Their state; None where there are none here.
+    """
+
+    noise: float | None
+    pixels: str
+    files: str | None
+
+
+def facts_of(image: Image) -> ImageFacts:
+    """Look at an image: a few planes for its noise, three small boxes and its files."""
+    noise = image_noise(image) if image.dtype.kind != "f" else None
+    return ImageFacts(noise, probe(image), files_state(image))
+
+
+def is_unchanged(image: Image, facts: ImageFacts) -> bool:
+    """Whether an image is still what it was found to be."""
+    return probe(image) == facts.pixels and files_state(image) == facts.files
+
+
+def probe(image: Image) -> str:
+    """A checksum over three small boxes: enough to tell another image, too few to wait for."""
+    digest = hashlib.sha256()
+    sizes = tuple(min(n, _PROBE if a in "YX" else 1) for a, n in zip(image.axes, image.shape, strict=True))
+    for part in (0.0, 0.5, 1.0):
+        start = tuple(int(part * (n - size)) for n, size in zip(image.shape, sizes, strict=True))
+        box = Region(start, tuple(s + size for s, size in zip(start, sizes, strict=True)))
+        digest.update(np.ascontiguousarray(image.read(box)).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def files_state(image: Image) -> str | None:

@@ -19,15 +19,14 @@ SPREAD = (0.5, 0.25, 0.75, 0.1, 0.9)
 
 def middle(image: Image, *, part: float = 0.5, size: int = 512, channel: int | None = None) -> Region:
     """The middle of one plane, at most ``size`` pixels along Y and X; of one channel where it is given."""
-    start, stop = [], []
-    for axis, n in zip(image.axes, image.shape, strict=True):
-        length = min(n, size) if axis in "YX" else 1
-        first = (n - length) // 2 if axis in "YX" else int(part * (n - 1))
+    box = Region.middle_of(image.shape, [size if axis in "YX" else 1 for axis in image.axes])
+    start = list(box.start)
+    for i, (axis, n) in enumerate(zip(image.axes, image.shape, strict=True)):
         if axis == "C" and channel is not None:
-            first = channel
-        start.append(first)
-        stop.append(first + length)
-    return Region(tuple(start), tuple(stop))
+            start[i] = channel
+        elif axis not in "YX":
+            start[i] = int(part * (n - 1))
+    return Region.of_shape(box.shape).shift(start)
 
 
 def middle_planes(

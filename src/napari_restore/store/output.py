@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_restore.core.errors import OutputError
+from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.geometry import Geometry, canonical
 from napari_restore.core.region import Region
 from napari_restore.core.sizes import describe_bytes
@@ -517,7 +517,7 @@ def _check_fingerprint(path: Path, *, then: Mapping[str, Any], now: Mapping[str,
     for field in sorted(before.keys() | after.keys()):
         old, new = before.get(field), after.get(field)
         if old != new:
-            raise OutputError(
+            raise OtherRunError(
                 f"the unfinished {path.name} was begun with {field} {_short(old)}, this run has {_short(new)}: "
                 "use the same again, or give `overwrite` to start over."
             )

@@ -29,12 +29,13 @@ def step_bytes(method: Method, images: Sequence[Image]) -> int:
     """
     import lightning_fabric  # noqa: F401  training loads it, and torch's compiler with it: 100 MB that are held from now
 
+    row = method.listed
     patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=None, usual=method.patch)
     count = method.batch or usual_batch(patch)
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randn((count, method.channels, *patch), generator=rng)
-    finer = tuple(n * r for n, r in zip(patch, method.rate, strict=True)) if "target" in method.needs else patch
-    partner = torch.randn((count, method.channels, *finer), generator=rng) if method.needs or method.takes else None
+    finer = tuple(n * r for n, r in zip(patch, method.rate, strict=True)) if "target" in row.needs else patch
+    partner = torch.randn((count, method.channels, *finer), generator=rng) if row.needs or row.takes else None
     batch = Batch(pixels, torch.ones((count, 1, *patch), dtype=torch.bool), partner=partner)
     method.train()
     return peak_of(lambda: method(batch, rng).backward())

@@ -301,7 +301,7 @@ def _fabric(device: torch.device, precision: Precision, ranks: Ranks) -> Fabric:
 
 def _rate_of(partners: Sequence[Image] | None, method: Method) -> tuple[int, ...]:
     """Pixels of a partner to one of its image: the method's for a clean image, 1 for another acquisition."""
-    return method.rate if partners and "target" in method.needs else (1,) * len(method.spatial)
+    return method.rate if partners and "target" in method.listed.needs else (1,) * len(method.spatial)
 
 
 def _check_partners(images: Sequence[Image], partners: Sequence[Image] | None, method: Method) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_restore.core.errors import ModelError
+from napari_restore.core.errors import ModelError, OtherRunError
 from napari_restore.methods.method import Batch, Method
 from napari_restore.networks.layout import channels_last
 from napari_restore.store.weights import read_weights, write_weights
@@ -109,7 +109,7 @@ class TrainingState:
                 continue
             for name, value in fingerprint.items():
                 if card.get(name) != value:
-                    raise ModelError(
+                    raise OtherRunError(
                         f"{path}: was trained with {name} = {card.get(name)!r}, now it is {value!r}. "
                         "Use the same settings, or another run folder."
                     )

@@ -45,6 +45,11 @@ def test_inside_is_about_every_axis():
     assert not Region((-1, 0), (17, 23)).inside((17, 23))
 
 
+def test_the_middle_is_as_large_as_there_is_and_no_larger_than_asked():
+    assert Region.middle_of((17, 24, 1, 5), (4, 5, 3, 99)) == Region((6, 9, 0, 0), (10, 14, 1, 5))
+    assert Region.middle_of((17, 23), (0, 23)).size == 0
+
+
 def test_a_region_that_ends_before_it_starts_is_refused():
     with pytest.raises(ValueError, match=r"start <= stop.*\(3, 0\) to \(2, 5\)"):
         Region((3, 0), (2, 5))

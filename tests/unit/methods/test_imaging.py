@@ -18,7 +18,7 @@ from napari_restore.methods import imaging
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.finer_planes import FinerPlanes
 from napari_restore.methods.imaging import Imaging
-from napari_restore.methods.method import Batch
+from napari_restore.methods.method import Batch, Method
 from napari_restore.operators import psf as psfs
 from napari_restore.sources import open_image
 from napari_restore.store.model import Model, build_method, load_model
@@ -91,7 +91,7 @@ def batch_of(image, fit, method, *, seed=5):
     pixels = pixels_of(image, fit, method)
     target = torch.ones(1, 1, *pixels.shape[2:], dtype=torch.bool)
     partner = None
-    if "target" in method.needs:
+    if "target" in method.listed.needs:
         fine = [n * r for n, r in zip(pixels.shape[2:], method.rate, strict=True)]
         partner = torch.randn(*pixels.shape[:2], *fine, generator=generator(seed))
     return Batch(pixels, target, None, partner)
@@ -286,7 +286,7 @@ def test_what_cannot_be_undone_is_refused_on_one_line(given, words):
 
 @pytest.mark.parametrize("shape", [(15, 60), (60, 15), (1, 300)])
 def test_an_image_too_small_is_refused_on_one_line(shape):
-    with pytest.raises(ImageError, match=r"axis [YX] has \d+ pixels.*at least 16.*--axes") as error:
+    with pytest.raises(ImageError, match=r"axis [YX] has \d+ pixels.*at least 16.*`axes`") as error:
         fitted("sure", noisy(shape, "YX"), factor=2)
     assert "\n" not in str(error.value)
 
@@ -396,10 +396,40 @@ def test_noise_of_photons_is_known_to_the_filter_that_undoes_the_blur():
     assert (plain[0, 0] - truth).std() < photons.std() / 2
 
 
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_who_undoes_an_operator_says_so(name):
+    silent = methods.find(name).undoes is Method.undoes
+    assert silent == (name not in IMAGING)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "planes"])
+def test_what_is_undone_is_what_is_fitted_through(case):
+    image, fit, method = made("sure", case, noise=4.0)
+    undone = method.undoes
+    assert undone.operator is method.operator
+    assert undone.centred == method.centred
+    assert (undone.psf is not None) == ("psf" in CASES[case][0])
+    assert undone.covariance is None
+    assert [noise.at(np.zeros(1)).item() for noise in undone.noise] == [16.0] * image.geometry.length("C")
+    assert undone.step == fit.config.tau * fit.config.std[0]
+
+
+def test_the_noise_of_what_is_undone_is_the_one_that_was_found():
+    _, _, photons = made("sure", "blurred", noise=3.0, gain=2.0, offset=10.0)
+    (told,) = photons.undoes.noise
+    assert told.at(np.array([410.0])).item() == 3**2 + 2 * 400
+    _, _, unsure = made("sure", "blurred", risk="unsure")
+    unsure.unsure.variance.fill_(0.25)
+    (found,) = unsure.undoes.noise
+    assert found.constant == pytest.approx(0.25 * unsure.config.std[0] ** 2)
+    _, fit, correlated = made("sure", "blurred", risk="correlated", noise=4.0)
+    assert np.array_equal(correlated.undoes.covariance, np.asarray(fit.config.covariance))
+
+
 @pytest.mark.parametrize("name", ["sure", "scale_equivariant", "equivariant_shift", "equivariant_rotation"])
 def test_a_second_acquisition_is_the_target_instead_of_an_estimate_of_the_noise(name, monkeypatch):
     image, fit, method = made(name, "finer")
-    assert "second" in method.takes
+    assert "second" in method.listed.takes
     shaken(method)
     batch = batch_of(image, fit, method)
     second = torch.randn(batch.pixels.shape, generator=generator(9))

@@ -116,6 +116,21 @@ def test_pixels_that_are_not_finite_do_not_count():
     assert found.mse == pytest.approx(np.mean(((gaussian_filter(filled, 1) - truth) ** 2)[good]), rel=0.1)
 
 
+def test_what_is_known_is_not_restored_again():
+    y = scene() + np.random.default_rng(3).normal(0, 10, (160, 190))
+    seen = []
+
+    def denoise(image):
+        seen.append(image)
+        return gaussian_filter(image, 1)
+
+    alone = estimated_error(denoise, y, variance=100, rng=np.random.default_rng(0))
+    known = estimated_error(denoise, y, variance=100, rng=np.random.default_rng(0), restored=gaussian_filter(y, 1))
+    assert known == alone
+    assert len(seen) == 2 + 1
+    assert (seen[1] == seen[2]).all()
+
+
 def test_a_denoiser_that_works_in_place_spoils_nothing():
     y = scene() + np.random.default_rng(3).normal(0, 10, (160, 190))
     before = y.copy()
@@ -138,6 +153,7 @@ def test_a_denoiser_that_works_in_place_spoils_nothing():
         ({"probes": 0}, "0 probes"),
         ({"denoise": lambda y: y[1:]}, r"made shape \(8, 8\) of an image of shape \(9, 8\)"),
         ({"denoise": lambda y: y / 0.0 * 0}, "not finite"),
+        ({"restored": np.ones((8, 8))}, r"made shape \(8, 8\) of an image of shape \(9, 8\)"),
         ({"image": np.full((9, 8), np.nan)}, "no pixel of 72 is finite"),
     ],
 )

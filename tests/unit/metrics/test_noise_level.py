@@ -8,6 +8,7 @@ from skimage import data
 from napari_restore.core.errors import ImageError
 from napari_restore.metrics.noise import noise_sigma
 from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import open_image
 from napari_restore.sources.planes import middle_planes
 
@@ -172,6 +173,14 @@ def test_a_channel_has_its_own_level():
 def level(**known):
     whole = {"sigma": 5.0, "spread": 0.04, "correlation": 0.0, "gain": 0.0, "offset": 0.0, "read": 5.0}
     return NoiseLevel(**{**whole, "reliable": True, **known})
+
+
+def test_noise_is_white_enough_up_to_one_correlation_of_either_sign():
+    assert [level(correlation=c).white for c in (0, 0.14, -0.14, 0.16, -0.16)] == [True, True, True, False, False]
+
+
+def test_the_noise_of_pixels_is_that_of_the_level():
+    assert level(read=3.0, gain=2.0, offset=100.0).pixels == PixelNoise(9.0, 2.0, 100.0)
 
 
 @pytest.mark.parametrize(("spread", "wanted"), [(0.001, 5.1), (0.04, 5.2), (0.5, 5.5)])

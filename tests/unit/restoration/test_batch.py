@@ -15,12 +15,12 @@ import tifffile
 import torch
 import zarr
 
-from napari_restore import open_image, restore, restore_folder
+from napari_restore import open_image, restore, restore_folder, restore_folder_events
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event, FileState, Note, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
-from napari_restore.restoration.batch import plan_results, restore_folder_events
+from napari_restore.restoration.batch import plan_results
 from napari_restore.sources.folders import images_in
 from napari_restore.store import output as outputs
 from napari_restore.store.finished import NAME
@@ -341,12 +341,13 @@ def test_an_image_that_changes_meanwhile_is_not_called_done(
     ("options", "said"),
     [
         ({"pattern": "*.czi"}, "names match '\\*.czi'"),
-        ({"suffix": "../x"}, "suffix '../x'"),
-        ({"format": "jpeg"}, "format 'jpeg'"),
+        ({"suffix": "../x"}, "`suffix` = '../x'"),
+        ({"format": "jpeg"}, "`format` = 'jpeg': give auto, zarr or tiff"),
         ({"output": "in put/notes.txt"}, "is a file"),
         ({"images": "in put/b.npy"}, "is not a folder"),
         ({"images": "nowhere"}, "is not a folder"),
         ({"images": []}, "there are no images"),
+        ({"tile": (5, 5, 5)}, "`tile` = .5, 5, 5.: give 2 positive lengths, along YX"),
     ],
 )
 def test_what_cannot_begin_is_said_at_once(

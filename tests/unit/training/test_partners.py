@@ -1,5 +1,7 @@
 """What methods ask of training besides patches: partner images, a learning rate, short gradients, upright patches."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,9 @@ import torch
 from napari_restore.api import train as train_by_name
 from napari_restore.core.errors import ImageError, ModelError, RestoreError
 from napari_restore.core.events import Measured, Note, Stopped, Trained, TrainingStarted
+from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Imaging
 from napari_restore.methods.noise2void import Noise2Void
-from napari_restore.methods.sure import Sure
 from napari_restore.sources import open_image
 from napari_restore.training.pool import PatchPool
 from napari_restore.training.state import TrainingState
@@ -243,7 +245,7 @@ def test_what_does_not_go_with_a_method_is_refused(method, given, words):
 
 
 def test_an_image_has_one_partner(monkeypatch):
-    monkeypatch.setattr(Sure, "takes", ("second", "target"))
+    monkeypatch.setitem(METHODS, "sure", replace(METHODS["sure"], takes=("second", "target")))
     with pytest.raises(RestoreError, match=r"second and target are both given.* Leave one of them out"):
         train_by_name(PIXELS, "sure", steps=1, second=PIXELS, target=PIXELS)
 

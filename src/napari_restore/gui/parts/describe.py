@@ -1,0 +1,132 @@
+"""What the widget says, in words: sizes, times and the state of a run. No Qt here."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from napari_restore.core.events import (
+    Event,
+    Measured,
+    RestorationStarted,
+    TileDone,
+    Trained,
+    TrainingStarted,
+)
+from napari_restore.core.explained import plain
+from napari_restore.core.geometry import SPATIAL
+from napari_restore.sources.image import Image
+
+_UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
+_TIP_WIDTH = 100
+"""Letters in a line of a tooltip."""
+
+_KINDS = {"u": "", "i": " signed", "f": " float"}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the progress bar shows: a fraction (None while it cannot be known) and words."""
+
+    fraction: float | None
+    text: str
+
+
+def describe_image(image: Image) -> str:
+    """One line such as ``18 × 512 × 512 ZYX, 0.2 × 0.13 × 0.13 µm, 16 bit``."""
+    shape = " × ".join(str(n) for n in image.shape)
+    parts = [f"{shape} {image.axes}", describe_pixel(image), describe_dtype(image)]
+    return ", ".join(part for part in parts if part)
+
+
+def describe_pixel(image: Image) -> str:
+    """The pixel size along Z, Y and X with its unit, or nothing where it is not known."""
+    geometry = image.geometry
+    known = [a for a in SPATIAL if a in image.axes and geometry.units[geometry.index(a)] != "pixel"]
+    if not known:
+        return ""
+    units = {geometry.units[geometry.index(a)] for a in known}
+    if len(units) > 1:
+        return " × ".join(f"{geometry.size_of(a):.3g} {_unit(geometry.units[geometry.index(a)])}" for a in known)
+    return " × ".join(f"{geometry.size_of(a):.3g}" for a in known) + f" {_unit(units.pop())}"
+
+
+def describe_dtype(image: Image) -> str:
+    """Bits a pixel, such as ``16 bit`` or ``32 bit float``."""
+    return f"{image.dtype.itemsize * 8} bit{_KINDS.get(image.dtype.kind, '')}"
+
+
+def describe_time(seconds: float) -> str:
+    """A duration as people say it: ``8 s``, ``2 min 10 s``, ``1 h 5 min``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        rest = f" {whole % 60} s" if whole < 600 and whole % 60 else ""
+        return f"{(whole + (30 if whole >= 600 else 0)) // 60} min{rest}"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+IN_WINDOW: Mapping[str, str] = {
+    "axes": "the Axes box",
+    "channel": "a layer of that channel alone",
+    "model": "Restore with…",
+    "save_model": "Save model…",
+    "start": "a model file",
+    "output": "another folder under Result",
+    "overwrite": "the box Overwrite in the tab Batch",
+    "resume": "another run",
+    "second": "a second image",
+    "target": "a clean image",
+    "method": "Method",
+    "effort": "Effort",
+    "psf": "PSF",
+    "factor": "Factor",
+    "noise": "the Noise box",
+    "region": "the part under What",
+    "seconds": "Seconds under Advanced",
+    "steps": "Steps under Advanced",
+    "seed": "Seed under Advanced",
+    "precision": "Precision under Advanced",
+    "device": "the device under File ▸ Preferences",
+    "memory_share": "the memory share under File ▸ Preferences",
+}
+"""Where the window has what a script calls by these names."""
+
+
+def for_widget(message: str) -> str:
+    """A message with the options that it names in backticks in the words of the window."""
+    message = message.replace("`axes` overrides", "type over them above")
+    return re.sub(r"`([a-z_]+)`", lambda found: IN_WINDOW.get(found[1], found[1].replace("_", " ")), message)
+
+
+def tip_of(text: str) -> str:
+    """What is said of an option, as a tooltip: plain, in lines."""
+    return textwrap.fill(for_widget(plain(text)), _TIP_WIDTH)
+
+
+def status_of(event: Event) -> Status | None:
+    """What an event means for the progress bar; None where it means nothing."""
+    match event:
+        case TrainingStarted():
+            return Status(0.0, "Training")
+        case Measured(fraction=fraction, remaining=remaining):
+            return Status(fraction, f"Training{_left(remaining)}")
+        case Trained():
+            return Status(1.0, "Trained")
+        case RestorationStarted(done=done, tiles=tiles):
+            return Status(done / max(tiles, 1), "Restoring")
+        case TileDone(done=done, tiles=tiles, remaining=remaining):
+            return Status(done / max(tiles, 1), f"Restoring, {done} of {tiles} tiles{_left(remaining)}")
+        case _:
+            return None
+
+
+def _left(remaining: float | None) -> str:
+    return f", {describe_time(remaining)} left" if remaining is not None else ""
+
+
+def _unit(name: str) -> str:
+    return _UNITS.get(name, name)

@@ -1,0 +1,242 @@
+"""The layer that shows a result: beside the raw one, exactly over it, filling in while tiles are written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.utils.transforms import Affine
+
+from napari_restore.core.events import RestorationStarted
+from napari_restore.core.geometry import AXES
+from napari_restore.core.region import Region
+from napari_restore.sources.image import Image
+
+_LARGEST_PLANE = 4096
+"""Pixels along Y or X above which a finished result is shown as a pyramid; below, level 0 is quick and exact in 3-D."""
+
+PART = "_part"
+"""Ends the names of results that are of a part of the image."""
+
+_LEAST_PAUSE = 0.3
+"""Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the raw layer lies in the world, so that finer pixels can be laid exactly over it.
+
+    Attributes
+    ----------
+    axes
+        One letter of TCZYX for each axis of the layer, colour left out.
+    scale, translate, rotate, shear
+        As napari has them.
+    """
+
+    axes: str
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    rotate: Any
+    shear: Any
+
+    @classmethod
+    def of(cls, raw: Any, image: Image) -> Place:
+        """Of a raw layer and the image that it is."""
+        axes = "".join(a for a in image.axes if not (raw.rgb and a == "C"))
+        return cls(axes, tuple(raw.scale), tuple(raw.translate), raw.rotate, raw.shear)
+
+    def part(self, region: Region, image: Image) -> Place:
+        """Of a part of the image."""
+        start = [a for axis, a in zip(image.axes, region.start, strict=True) if axis in self.axes]
+        return replace(self, translate=tuple(float(x) for x in self._turned(start)))
+
+    def refined(self, rate: Mapping[str, int], centred: Mapping[str, bool]) -> dict[str, Any]:
+        """Scale and translate of a layer with so many times the pixels by axis; see ``Geometry.refined``."""
+        times = [rate.get(a, 1) for a in self.axes]
+        first = [(1 / r - 1) / 2 if centred.get(a, True) else 0.0 for a, r in zip(self.axes, times, strict=True)]
+        # The first finer pixel lies within the first raw one, in whichever direction the layer is turned.
+        scale = tuple(s / r for s, r in zip(self.scale, times, strict=True))
+        return {"scale": scale, "translate": tuple(float(x) for x in self._turned(first))}
+
+    def _turned(self, position: Sequence[float]) -> Any:
+        """Where a place in the layer's pixels lies in the world, but for the layer's affine."""
+        turned = Affine(
+            scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear, ndim=len(self.axes)
+        )
+        return turned(position)
+
+
+class ResultLayer:
+    """Shows one result, from the first tile to the finished file.
+
+    It copies the raw layer's place in the world when it is made, so that the raw layer may be deleted meanwhile.
+    A result layer that the user deletes stays deleted.
+
+    Parameters
+    ----------
+    part
+        What is restored of the image; all of it where not given.
+    """
+
+    def __init__(self, viewer: Any, raw: Any, image: Image, *, part: Region | None = None) -> None:
+        self._viewer = viewer
+        self._raw = raw
+        self._image = image
+        self._name = raw.name
+        self._looks = looks_of(raw)
+        self._part = part
+        self._place = Place.of(raw, image)
+        if part is not None:
+            self._place = self._place.part(part, image)
+            self._looks["translate"] = self._place.translate
+        self._centred: Mapping[str, bool] = {}
+        self._cost = 0.0
+        self._drawn = 0.0
+        self.layer: Any = None
+        self.begun = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
+        return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
+
+    def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
+        """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
+
+        ``started`` says how the result is called, and where its pixels lie if there are more of them than in the image.
+        """
+        if started is not None:
+            self._looks["name"] = f"{self._name}_{started.suffix}" + (PART if self._part is not None else "")
+            self._centred = dict(zip(self._image.axes, started.centred, strict=False))
+        import zarr
+
+        try:
+            opened = zarr.open_array(Path(path) / array, mode="r")
+        except FileNotFoundError:
+            return
+        self._show(opened)
+
+    def refresh(self) -> None:
+        """Show the tiles written since the last time."""
+        if not self.shown:
+            return
+        started = time.monotonic()
+        self.layer.refresh(extent=False, highlight=False, thumbnail=False)
+        self._drawn = time.monotonic()
+        self._cost = self._drawn - started
+
+    def finish(self, levels: Sequence[Any], *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Show the finished file, which has another name than the unfinished one, and keep where it came from."""
+        if not self.begun:
+            self._show(levels[0])
+        if not self.shown:
+            return
+        arranged = [self._arranged(level) for level in levels]
+        if len(arranged) > 1 and max(arranged[0].shape[self._place.axes.index(a)] for a in "YX") > _LARGEST_PLANE:
+            self._swap(arranged)
+        else:
+            self.layer.data = arranged[0]
+            self.layer.refresh(thumbnail=True)
+        self.layer.metadata = {**self.layer.metadata, **(metadata or {})}
+
+    def discard(self) -> None:
+        """Take the layer away: another run shows the same output."""
+        if self.shown:
+            self._viewer.layers.remove(self.layer)
+
+    def _show(self, array: Any) -> None:
+        data = self._arranged(array)
+        shape = self._image.shape if self._part is None else self._part.shape
+        rate = {axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, shape, strict=True)}
+        if max(rate.values()) > 1:
+            self._looks |= self._place.refined(rate, self._centred)
+        self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks)
+        self.begun = True
+        insert_above(self._viewer, self.layer, self._raw)
+
+    def _arranged(self, array: Any) -> Any:
+        """The file's array as the layer shows it."""
+        return arrange(array, self._image, rgb=self._looks["rgb"])
+
+    def _swap(self, levels: Sequence[Any]) -> None:
+        """A layer cannot become multiscale: put another one in its place, as the user has set it up."""
+        _, state, _ = self.layer.as_layer_data_tuple()
+        whole = ImageLayer(list(levels), **{**state, "multiscale": True, "cache": False})
+        insert_above(self._viewer, whole, self.layer)
+        self._viewer.layers.remove(self.layer)
+        self.layer, whole.name = whole, state["name"]
+
+
+def load_readers() -> None:
+    """Load what reads a result's file: half a second, for a worker thread, before the result is shown.
+
+    Dask loads `distributed`, where that is installed, when it first computes anything.
+    """
+    import dask.array
+    import zarr  # noqa: F401
+
+    dask.array.zeros(1).compute()
+
+
+def looks_of(raw: Any) -> dict[str, Any]:
+    """Where the raw layer lies in the world and how it looks, as arguments of a new layer."""
+    looks: dict[str, Any] = {
+        "name": f"{raw.name}_denoised",
+        "rgb": bool(raw.rgb),
+        "scale": tuple(raw.scale),
+        "translate": tuple(raw.translate),
+        "rotate": raw.rotate,
+        "shear": raw.shear,
+        "affine": np.array(raw.affine.affine_matrix),
+        "units": raw.units,
+        "axis_labels": tuple(raw.axis_labels),
+        "interpolation2d": raw.interpolation2d,
+        "rendering": raw.rendering,
+    }
+    if raw.rgb:
+        return looks
+    return {**looks, "contrast_limits": tuple(raw.contrast_limits), "colormap": raw.colormap, "gamma": raw.gamma}
+
+
+def arrange(array: Any, image: Image, *, rgb: bool = False) -> Any:
+    """A file's array, whose axes are in the order of TCZYX, in the order of the image's axes.
+
+    An array that lies right is given back as it is, because napari refreshes Zarr arrays best.
+    """
+    written = [a for a in AXES if a in image.axes]
+    order = [written.index(a) for a in image.axes]
+    if order == sorted(order) and not rgb:
+        return array
+    import dask.array as da
+
+    moved = da.from_array(array, chunks=getattr(array, "chunks", "auto")).transpose(order)
+    return _as_colour(moved, image) if rgb else moved
+
+
+def _as_colour(array: Any, image: Image) -> Any:
+    """Colour in the raw image's integer type: napari takes floating-point colour to be between 0 and 1."""
+    if array.dtype.kind != "f" or image.dtype.kind == "f":
+        return array
+    limits = np.iinfo(image.dtype)
+    return array.round().clip(limits.min, limits.max).astype(image.dtype)
+
+
+def insert_above(viewer: Any, layer: Any, below: Any) -> None:
+    """Add a layer on top of another one (of all, where that is gone); what is selected stays selected."""
+    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
+    index = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
+    viewer.layers.insert(index, layer)
+    viewer.layers.selection = selected or {layer}
+    if active is not None:
+        viewer.layers.selection.active = active

@@ -1,0 +1,181 @@
+"""The buttons and the progress bar, always in sight below the scroll area."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from functools import partial
+from html import escape
+from typing import Literal
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
+
+from napari_restore.gui.parts.bar import Bar
+from napari_restore.gui.parts.describe import Status
+from napari_restore.gui.restore.models import Known
+from napari_restore.verbs import VERBS
+
+State = Literal["idle", "running", "stopping"]
+
+_ICON_SIDE = 48
+"""Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""
+
+_TIP_SIDE = 192
+_PICTURED = f"QMenu {{ icon-size: {_ICON_SIDE}px; }} QMenu::item {{ min-height: {_ICON_SIDE}px; margin: 2px; }}"
+"""napari's own style sheet makes menu entries as high as a line of text, whatever their icon."""
+
+
+class Actions(QWidget):  # type: ignore[misc]
+    """The main button, Cancel, Train, Restore, Save model; and how far it is."""
+
+    run = Signal()
+    train = Signal()
+    restore = Signal()
+    restore_with_file = Signal()
+    restore_with_recent = Signal(str)
+    recent_wanted = Signal()
+    stop = Signal()
+    save = Signal()
+    copy = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.words = QLabel()
+        self.bar = Bar()
+        self._tip = ""
+        self.run_button = _button("", "", self.run)
+        self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
+        self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
+        self.restore_button = QPushButton("Restore with…")
+        self.restore_button.setToolTip("Restore this image with a model that exists already.")
+        self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self.copy_button = QPushButton("⋯")
+        self.copy_button.setToolTip("What the main button would do, to paste into a script or a terminal.")
+        self._fill_menu()
+        self._fill_copy_menu()
+        self._lay_out()
+        self.show_state("idle", has_layer=False, has_model=False)
+        self.show_status(Status(0.0, "Ready"))
+
+    def show_verb(self, verb: str) -> None:
+        """Say what the main button does."""
+        self.run_button.setText(VERBS[verb].label)
+        self._tip = VERBS[verb].tip
+        self.run_button.setToolTip(self._tip)
+
+    def show_state(self, state: State, *, has_layer: bool, has_model: bool, wrong: str = "") -> None:
+        """Enable what can be done now; ``wrong`` says which setting keeps it from training."""
+        idle = state == "idle"
+        self.restore_button.setEnabled(idle and has_layer)
+        for button in (self.run_button, self.train_button):
+            button.setEnabled(idle and has_layer and not wrong)
+        self.run_button.setToolTip(wrong or self._tip)
+        self.copy_button.setEnabled(has_layer and not wrong)
+        self.save_button.setEnabled(idle and has_model)
+        self._with_last.setEnabled(has_model)
+        self.stop_button.setEnabled(state == "running")
+        self.stop_button.setText("Cancelling…" if state == "stopping" else "Cancel")
+
+    def show_status(self, status: Status) -> None:
+        """Move the bar; a fraction of None makes it busy."""
+        self.bar.setRange(0, 0 if status.fraction is None else 1000)
+        if status.fraction is not None:
+            self.bar.setValue(round(1000 * min(max(status.fraction, 0.0), 1.0)))
+        self.words.setText(status.text)
+
+    def set_colours(self, *, accent: str, text: str, trough: str) -> None:
+        """Make the main button and the progress the first things seen."""
+        self.run_button.setStyleSheet(
+            f"QPushButton:enabled {{ background-color: {accent}; color: {text}; font-weight: bold; }}"
+        )
+        self.bar.setStyleSheet(
+            f"QProgressBar {{ background-color: {trough}; border: 0px; border-radius: 4px; }}"
+            f"QProgressBar::chunk {{ background-color: {accent}; border-radius: 4px; }}"
+        )
+
+    def _fill_menu(self) -> None:
+        menu = QMenu(self.restore_button)
+        self._with_last = menu.addAction("the model trained last")
+        self._with_last.triggered.connect(self.restore)
+        self._with_file = menu.addAction("a model file…")
+        self._with_file.triggered.connect(self.restore_with_file)
+        self.recent_menu = menu.addMenu("Recent models")
+        self.recent_menu.setToolTipsVisible(True)
+        self.recent_menu.aboutToShow.connect(self.recent_wanted)
+        self.restore_button.setMenu(menu)
+
+    def show_recent(self, models: Iterable[Known]) -> None:
+        """List the models used last, with what each was trained on, in words and as a picture."""
+        self.recent_menu.clear()
+        for known in models:
+            action = self.recent_menu.addAction(known.label.replace("&", "&&"))
+            picture = _pixmap(known.picture)
+            if picture is not None:
+                action.setIcon(QIcon(picture))
+            action.setToolTip(_tip(known, pictured=picture is not None))
+            action.triggered.connect(partial(self._with_recent, str(known.path)))
+        pictured = any(not action.icon().isNull() for action in self.recent_menu.actions())
+        self.recent_menu.setStyleSheet(_PICTURED if pictured else "")
+        if self.recent_menu.isEmpty():
+            self.recent_menu.addAction("None yet: a model that is saved or opened is listed here").setEnabled(False)
+
+    def show_model(self, name: str = "") -> None:
+        """Say which model the first entry of the menu restores with: one taken from a file, or the last one trained."""
+        self._with_last.setText(f"the model {name}" if name else "the model trained last")
+
+    def _with_recent(self, path: str, _checked: bool = False) -> None:
+        self.restore_with_recent.emit(path)
+
+    def _fill_copy_menu(self) -> None:
+        menu = QMenu(self.copy_button)
+        for words in ("script", "command"):
+            menu.addAction(f"Copy as {words}").triggered.connect(partial(self._copy, words))
+        self.copy_button.setMenu(menu)
+        self.copy_button.setFixedWidth(36)
+        self.copy_button.setAccessibleName("Copy as script or command")
+
+    def _copy(self, words: str, _checked: bool = False) -> None:
+        self.copy.emit(words)
+
+    def _lay_out(self) -> None:
+        self.words.setWordWrap(True)  # a long line must not make the dock wide
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.run_button.setMinimumHeight(32)
+        self.stop_button.setMinimumHeight(32)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(6)
+        layout.addWidget(self.words, 0, 0, 1, 4)
+        layout.addWidget(self.bar, 1, 0, 1, 4)
+        layout.addWidget(self.run_button, 2, 0, 1, 2)
+        layout.addWidget(self.stop_button, 2, 2, 1, 2)
+        layout.addWidget(self.copy_button, 3, 3)
+        for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
+            layout.addWidget(button, 3, column)
+            layout.setColumnStretch(column, 1)
+
+
+def _button(text: str, tip: str, signal: Signal) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(lambda _checked: signal.emit())
+    return button
+
+
+def _pixmap(png: bytes | None) -> QPixmap | None:
+    """A model's picture as large as the menu shows it; None where Qt finds it broken."""
+    image = QImage.fromData(png, "PNG") if png is not None else QImage()
+    if image.isNull():
+        return None
+    return QPixmap.fromImage(image).scaled(_ICON_SIDE, _ICON_SIDE, Qt.AspectRatioMode.KeepAspectRatio)
+
+
+def _tip(known: Known, *, pictured: bool) -> str:
+    """What a model was trained on, its picture enlarged, and where it lies."""
+    data = b64encode(known.picture).decode() if known.picture is not None and pictured else ""
+    picture = f'<p><img src="data:image/png;base64,{data}" width="{_TIP_SIDE}"></p>' if data else ""
+    before = "<p>Left of the line as it was measured, right of it as the model restores it.</p>" if data else ""
+    return f"{picture}<p>{escape(known.words)}</p>{before}<p>{escape(str(known.path))}</p>"

@@ -1,0 +1,75 @@
+"""What every editor of an option is to the form: what it asks for, what is wrong with it, what it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.sources.image import Image
+from napari_restore.verbs import Verb
+from napari_restore.verbs.request import Option
+
+
+class Editor(QWidget):  # type: ignore[misc]
+    """Asks for one option of a verb. What does not concern one of them is left as it is here.
+
+    Attributes
+    ----------
+    changed
+        Signal: something else is asked for, or known to be wrong.
+    grows
+        Whether it may become higher: its name then stays at its top.
+    finer
+        So many times finer along Y and X will the pixels of the result be.
+    """
+
+    changed = Signal()
+    grows = True
+    finer = 1
+
+    @property
+    def value(self) -> Any:
+        """The option, as the verbs take it.
+
+        Raises
+        ------
+        RestoreError
+            If something is left out, or cannot be used.
+        """
+        raise NotImplementedError
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """Other options that go with it, or a ``RestoreError``."""
+        return {}
+
+    @property
+    def wrong(self) -> str:
+        """What is known to be wrong, in words."""
+        try:
+            _ = self.value
+        except RestoreError as error:
+            return str(error)
+        return ""
+
+    def suits(self, verb: Verb) -> bool:
+        """Whether it is of use for a verb that has the option."""
+        return True
+
+    def show_option(self, option: Option) -> None:
+        """The option, as the verb that is chosen now has it."""
+
+    def show_layer(self, layer: Any) -> None:
+        """Another layer is chosen, or none."""
+
+    def show_image(self, image: Image | None, *, finer: int) -> None:
+        """What the layer is, and how much finer the pixels of the result will be."""
+
+    def set_colours(self, *, error: str) -> None:
+        """The colour of words about what is wrong."""
+
+    def abandon(self) -> None:
+        """The viewer is going away."""

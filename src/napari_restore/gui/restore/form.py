@@ -1,0 +1,233 @@
+"""What is asked: the verb, the image, and an editor for each option of the verb that has one here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.gui.parts.describe import tip_of
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.remembered import Remembered
+from napari_restore.gui.restore.advanced import Advanced
+from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbChoice
+from napari_restore.gui.restore.cost import CostLine
+from napari_restore.gui.restore.editors import EDITORS, Around, Editors
+from napari_restore.gui.restore.extent import ExtentChoice
+from napari_restore.gui.restore.reproduce import Places, file_of
+from napari_restore.gui.restore.subject import Subject
+from napari_restore.gui.restore.work import Engine
+from napari_restore.sources.image import Image
+from napari_restore.verbs.request import Option, Request, ask, options_of
+
+
+class Form(QWidget):  # type: ignore[misc]
+    """Makes requests of what the user has chosen.
+
+    Attributes
+    ----------
+    changed
+        Signal: something else would be asked for, or more is known to be wrong.
+    said
+        Signal: words about what is asked and their level; to be said in sight.
+    """
+
+    changed = Signal()
+    said = Signal(str, str)
+
+    def __init__(self, viewer: Any, engine: Engine, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._remembered = Remembered()
+        self.verb = VerbChoice()
+        self.subject = Subject(viewer, links, self)
+        self.editors = Editors(Around(viewer, links, engine, self.subject), self)
+        self.effort = EffortChoice()
+        self.advanced = Advanced()
+        self.cost = CostLine(engine, self._costs)
+        self.extent = ExtentChoice(viewer, links, lambda: self.subject.layer)
+        self.place = PlaceChoice()
+        self.badge = QLabel("…")
+        self.rows = Rows()
+        if (index := self.effort.findData(self._remembered.effort)) >= 0:
+            self.effort.setCurrentIndex(index)
+        self.place.use(self._remembered.folder)
+        self._lay_out()
+        self._connect()
+        self.subject.take_layer()
+        self._take_verb()
+
+    def request(self, *, whole: bool = False) -> Request | None:
+        """What the main button asks for, or None, and the reason is said; ``whole`` leaves out which part is meant."""
+        return self._asked(lambda image: self._wanted(image, whole=whole))
+
+    def restoring(self, model: Any) -> Request | None:
+        """To restore with a model, or with the file of one; None, and the reason is said."""
+        return self._asked(lambda image: ask("restore", image, model=model, **self._part(image)))
+
+    def places(self) -> Places:
+        """Where the images of a request come from, and where its result goes."""
+        other = self.editors["method"].partner if "method" in self.editors.shown else None
+        return Places(file_of(self.subject.layer), None if other is None else file_of(other), self.place.folder)
+
+    @property
+    def wrong(self) -> str:
+        """What is known to be wrong with the settings in sight, in words."""
+        try:
+            _ = self.advanced.options
+        except RestoreError as error:
+            return str(error)
+        return self.editors.wrong
+
+    def allow(self, allowed: bool) -> None:
+        """Let settings be changed; they can be looked at in any case."""
+        self.verb.setEnabled(allowed)
+        self.rows.allow(allowed)
+        self.subject.allow(allowed)
+        self.advanced.allow(allowed)
+        self.cost.allow(allowed)
+
+    def remember(self) -> None:
+        """A run begins: offer its effort and its folder again next time."""
+        self._remembered.keep(effort=self.effort.effort, folder=self.place.folder)
+
+    def set_colours(self, *, accent: str, text: str, trough: str, error: str) -> None:
+        """Show which button is down, and what is wrong."""
+        self.verb.set_colours(accent=accent, text=text)
+        self.editors.set_colours(error=error)
+        self.cost.set_colours(error=error)
+        self.badge.setStyleSheet(f"background-color: {trough}; border-radius: 8px; padding: 2px 8px;")
+
+    def abandon(self) -> None:
+        """The viewer is going away."""
+        for part in (self.editors, self.advanced, self.cost):
+            part.abandon()
+
+    def _asked(self, wanted: Callable[[Image], Request]) -> Request | None:
+        """What is wanted of the chosen image, or None, and the reason is said."""
+        image = self.subject.opened()
+        if image is None:
+            return None
+        try:
+            return wanted(image)
+        except RestoreError as error:
+            self.said.emit(str(error), "error")
+            return None
+
+    def _wanted(self, image: Image, *, whole: bool = False) -> Request:
+        """All that the user has chosen; or a ``RestoreError``."""
+        options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
+        return ask(self.verb.verb, image, **options, **({} if whole else self._part(image)))
+
+    def _part(self, image: Image) -> dict[str, Any]:
+        """Which part of the image is meant; nothing for all of it."""
+        region = self.extent.region(self.subject.layer, image)
+        return {} if region is None else {"region": region}
+
+    def _costs(self) -> Request | None:
+        """What a run would be of, as far as that is settled; the reason why it is not is said elsewhere."""
+        if self.subject.image is None or self.wrong:
+            return None
+        try:
+            return self._wanted(self.subject.image)
+        except RestoreError:
+            return None
+
+    def _take_verb(self, verb: str = "") -> None:
+        """Show the settings of the chosen verb alone, each with what is said of it."""
+        options = {option.name: option for option in options_of(self.verb.verb)}
+        self.editors.show_verb(self.verb.verb, options)
+        self.rows.show(set(self.rows.labels) - (set(EDITORS) - set(self.editors.shown)))
+        self.rows.tell(options)
+        self._take_change()
+
+    def _take_change(self) -> None:
+        """Something else is asked for: let the rest suit it."""
+        self.effort.show_method(self.editors.method)
+        self.advanced.show_method(self.editors.method, elsewhere=self.editors.elsewhere)
+        self._take_image()
+
+    def _take_image(self) -> None:
+        self.editors.show_image(self.subject.image)
+        self._take_option()
+
+    def _take_option(self, _: Any = None) -> None:
+        self.cost.renew()
+        self.changed.emit()
+
+    def _connect(self) -> None:
+        self.verb.chosen.connect(self._take_verb)
+        self.subject.chosen.connect(self.editors.show_layer)
+        self.subject.described.connect(self._take_image)
+        self.editors.changed.connect(self._take_change)
+        self.advanced.changed.connect(self._take_option)
+        for box in (self.effort, self.extent):
+            box.currentIndexChanged.connect(self._take_option)
+        self.extent.said.connect(self.said)
+
+    def _lay_out(self) -> None:
+        self.badge.setToolTip("Where the work is done.")
+        rows, line = self.rows, len(EDITORS) + 4
+        rows.grid.addWidget(self.verb, 0, 0, 1, 4)
+        rows.add(1, "layer", "Layer", self.subject.layers)
+        rows.add(2, "axes", "Axes", self.subject.axes, columns=1)
+        rows.grid.addWidget(self.badge, 2, 3)
+        rows.grid.addWidget(self.subject.size, 3, 0, 1, 4)
+        for row, (name, each) in enumerate(EDITORS.items(), start=4):
+            rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
+        rows.add(line, "effort", "Effort", self.effort)
+        rows.grid.addWidget(self.cost, line + 1, 1, 1, 3)
+        rows.grid.addWidget(self.advanced, line + 2, 0, 1, 4)
+        rows.add(line + 3, "region", "What", self.extent)
+        rows.add(line + 4, "output", "Result", self.place)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(rows.grid)
+
+
+class Rows:
+    """Settings below each other, each with its name before it.
+
+    Attributes
+    ----------
+    labels, widgets
+        By the name of the option.
+    """
+
+    def __init__(self) -> None:
+        self.labels: dict[str, QLabel] = {}
+        self.widgets: dict[str, QWidget] = {}
+        self._told: dict[str, list[QWidget]] = {}
+        self.grid = QGridLayout()
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        self.grid.setSpacing(6)
+        self.grid.setColumnStretch(2, 1)
+
+    def add(self, row: int, name: str, words: str, widget: QWidget, *, columns: int = 3, grows: bool = False) -> None:
+        """A setting and its name, which stays at the top of one that may grow."""
+        label = QLabel(words)
+        label.setMinimumHeight(28 if grows else widget.sizeHint().height())
+        side = Qt.AlignmentFlag.AlignTop if grows else Qt.AlignmentFlag.AlignVCenter
+        self.grid.addWidget(label, row, 0, side)
+        self.grid.addWidget(widget, row, 1, 1, columns)
+        self.labels[name], self.widgets[name] = label, widget
+        self._told[name] = [label] if widget.toolTip() else [label, widget]
+
+    def show(self, names: Container[str]) -> None:
+        """Show these, and hide the others."""
+        for name, label in self.labels.items():
+            label.setVisible(name in names)
+            self.widgets[name].setVisible(name in names)
+
+    def tell(self, options: Mapping[str, Option]) -> None:
+        """Let tooltips say what is said of the options; a widget that says more of itself keeps its own."""
+        for name, widgets in self._told.items():
+            for widget in widgets if name in options else ():
+                widget.setToolTip(tip_of(options[name].text))
+
+    def allow(self, allowed: bool) -> None:
+        """Let all of them be changed."""
+        for widget in self.widgets.values():
+            widget.setEnabled(allowed)

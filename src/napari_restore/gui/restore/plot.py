@@ -1,0 +1,125 @@
+"""How training goes: the loss on patches and on held-out pixels, against the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_restore.core.events import Measured
+
+_KEPT = 2000
+"""Points of a curve that are drawn at most; past that every second one goes."""
+
+_INERTIA = {"training": 0.8, "held out": 0.0}
+"""The curves. The training loss jumps from batch to batch; the held-out loss is always of the same pixels."""
+
+
+class Trace:
+    """A curve that never grows past a number of points. Old points are thinned out, new ones are kept.
+
+    ``inertia`` is the part of the last value that stays in the next one: 0 draws what was measured.
+    """
+
+    def __init__(self, kept: int = _KEPT, *, inertia: float = 0.0) -> None:
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self._kept = kept
+        self._inertia = inertia
+
+    def add(self, step: int, value: float) -> None:
+        """One more point; numbers that are not finite are left out."""
+        if not np.isfinite(value):
+            return
+        self.steps.append(step)
+        self.values.append(value if not self.values else self._inertia * self.values[-1] + (1 - self._inertia) * value)
+        if len(self.steps) > self._kept:
+            del self.steps[:-1:2], self.values[:-1:2]
+
+
+def sensible_range(values: Iterable[float]) -> tuple[float, float] | None:
+    """Where to look: from the least value to the 90th percentile, so that the first steps do not flatten the rest."""
+    finite = np.array([v for v in values if np.isfinite(v)])
+    if finite.size == 0:
+        return None
+    low, high = float(finite.min()), float(np.percentile(finite, 90))
+    margin = 0.08 * (high - low) or max(abs(high), 1e-6) * 0.1
+    return low - margin, high + margin
+
+
+class LossPlot(pg.PlotWidget):  # type: ignore[misc]
+    """Two curves: the training loss, thin, and the held-out loss, bold; and a line where noise alone would end."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedHeight(165)
+        self.plotItem.setContentsMargins(0, 0, 2, 4)
+        self.setMinimumWidth(120)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMouseEnabled(x=False, y=False)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.showGrid(x=False, y=True, alpha=0.2)
+        self._curves = {name: self.plot() for name in _INERTIA}
+        self.floor = pg.InfiniteLine(angle=0)
+        self.addItem(self.floor, ignoreBounds=True)
+        self._text = self._accent = "#808080"  # until the viewer's colours are known
+        self.clear_traces()
+
+    def clear_traces(self) -> None:
+        """Forget the last run."""
+        self.traces = {name: Trace(inertia=inertia) for name, inertia in _INERTIA.items()}
+        for curve in self._curves.values():
+            curve.setData([], [])
+        self.show_floor(None)
+
+    def show_floor(self, loss: float | None) -> None:
+        """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
+        self.floor.setVisible(loss is not None)
+        self._name_curves()
+        self.floor.setValue(loss if loss is not None else 0.0)
+
+    def add(self, measured: Iterable[Measured]) -> None:
+        """Draw what was measured since the last call, all at once."""
+        for one in measured:
+            self.traces["training"].add(one.step, one.loss)
+            if one.validation is not None and one.validation not in self.traces["held out"].values[-1:]:
+                self.traces["held out"].add(one.step, one.validation)
+        for name, curve in self._curves.items():
+            curve.setData(self.traces[name].steps, self.traces[name].values)
+        floor = [self.floor.value()] if self.floor.isVisible() else []
+        span = sensible_range([*(v for trace in self.traces.values() for v in trace.values), *floor])
+        if span is not None:
+            self.setYRange(*span, padding=0)
+
+    def set_colours(self, *, background: str, text: str, accent: str) -> None:
+        """Colours of the viewer's theme."""
+        self._text, self._accent = text, accent
+        self.setBackground(background)
+        faint = QColor(text)
+        faint.setAlpha(110)
+        self._curves["training"].setPen(pg.mkPen(faint, width=1))
+        self.floor.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
+        self._curves["held out"].setPen(pg.mkPen(accent, width=2.5))
+        self._curves["held out"].setSymbol("o")
+        self._curves["held out"].setSymbolSize(4)
+        self._curves["held out"].setSymbolBrush(accent)
+        self._curves["held out"].setSymbolPen(None)
+        for side in ("left", "bottom"):
+            self.getAxis(side).setPen(faint)
+            self.getAxis(side).setTextPen(text)
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.setLabel("bottom", "step", color=text)
+        self.setLabel("left", "error", color=text)
+        self._name_curves()
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def _name_curves(self) -> None:
+        """What is drawn and nothing else: the line of the noise is there for some methods only."""
+        names = ["<span>─ training</span>", f"<span style='color:{self._accent}'><b>━ held out</b></span>"]
+        names += ["┄ noise"] if self.floor.isVisible() else []
+        self.setTitle(" &nbsp; ".join(names), color=self._text, size="9pt")

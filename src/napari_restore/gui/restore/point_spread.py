@@ -1,0 +1,225 @@
+"""The PSF that the user asks for: the kinds there are with their numbers, and how one is read. No Qt, no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.geometry import Geometry
+from napari_restore.sources import open_image
+from napari_restore.sources.image import Image
+
+Values = Mapping[str, Any]
+
+_LARGEST = 2**24
+"""Pixels of a file or layer that is read for a PSF: a measured PSF is small, and beads fit in a few planes."""
+
+_MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4, "millimeter": 1e3, "meter": 1e6}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number the user sets. ``special`` are the words for its least value; ``stack`` shows it for stacks alone."""
+
+    label: str
+    value: float
+    least: float
+    most: float
+    digits: int = 2
+    unit: str = " px"
+    tip: str = ""
+    special: str = ""
+    stack: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """One of several values, by their labels."""
+
+    label: str
+    choices: Mapping[str, Any]
+    tip: str = ""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A PSF with a formula: what the user sets, and the text that these values give."""
+
+    label: str
+    fields: Mapping[str, Number | Options]
+    write: Callable[[Values], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Beads:
+    """A picture of beads, and how far in pixels the light of one reaches; 0 for a picture of a single one."""
+
+    image: Image
+    radius: int
+
+
+@dataclass(frozen=True, eq=False)
+class PsfRequest:
+    """A PSF as the user asked for it; complete before a thread reads it.
+
+    Attributes
+    ----------
+    source
+        A text as for ``operators.psf.parse``, the path of an image, or beads.
+    axes
+        Of the image it is for: 2, or 3 where that is a stack.
+    """
+
+    source: str | Path | Beads
+    axes: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class PsfSeen:
+    """A PSF that was read: its kernel, and how many of them a range stands for."""
+
+    kernel: NDArray[np.float64] = field(repr=False)
+    count: int = 1
+
+
+def read(request: PsfRequest) -> PsfSeen:
+    """Work out the PSF; slow for theory in 3-D, for files and for beads.
+
+    Raises
+    ------
+    RestoreError
+        If it cannot be read, or has more axes than the image.
+    """
+    from napari_restore.operators import psf
+
+    source, count = request.source, 1
+    if isinstance(source, str):
+        each = psf.sweep(source)
+        kernel, count = psf.parse(each[len(each) // 2], ndim=axes_of(source, request.axes)), len(each)
+    elif isinstance(source, Path):
+        kernel = psf.from_pixels(_pixels(open_image(source)))
+    elif source.radius:
+        kernel = psf.from_beads(_pixels(source.image), radius=source.radius)
+    else:
+        kernel = psf.from_pixels(_pixels(source.image))
+    if kernel.ndim == 3 and len(kernel) > 1 and request.axes == 2:
+        raise RestoreError(f"the PSF has {len(kernel)} planes and the image only one: choose a PSF of one plane.")
+    return PsfSeen(kernel, count)
+
+
+def axes_of(text: str, most: int) -> int:
+    """2 or 3, and at most ``most``: along how many axes the text of a PSF says something."""
+    kind, _, rest = (part.strip() for part in text.lower().partition(":"))
+    deep = (
+        (kind == "gaussian" and rest.count(",") == 2)
+        or (kind == "theory" and re.search(r"(^|,)\s*z\s*=", rest) is not None)
+        or (kind == "inline" and rest.partition(":")[0].count("x") == 2)
+    )
+    return 3 if deep and most == 3 else 2
+
+
+def widths(kernel: NDArray[np.float64]) -> tuple[float, ...]:
+    """Standard deviation of the light along each axis, in pixels."""
+    found = []
+    for axis, n in enumerate(kernel.shape):
+        profile = kernel.sum(tuple(a for a in range(kernel.ndim) if a != axis))
+        found.append(float(np.sqrt(np.average((np.arange(n) - n // 2) ** 2, weights=profile))))
+    return tuple(found)
+
+
+def describe_psf(seen: PsfSeen, *, finer: bool = False) -> str:
+    """Its size and width in words; ``finer`` where its pixels are those of the result."""
+    shape = " × ".join(str(n) for n in seen.kernel.shape)
+    said = f"{shape} px{' of the result' if finer else ''}, deviation "
+    said += " × ".join(f"{w:.2g}" for w in dict.fromkeys(round(w, 3) for w in widths(seen.kernel))) + " px"
+    said = said.replace(" × ", "\u00a0×\u00a0").replace(" px", "\u00a0px")
+    return said + (f"\nthe middle one of {seen.count} that are tried" if seen.count > 1 else "")
+
+
+def micrometres(geometry: Geometry, axis: str) -> float | None:
+    """The pixel size along an axis in micrometres, where it is known."""
+    if axis not in geometry.axes:
+        return None
+    scale = _MICROMETRES.get(geometry.units[geometry.index(axis)])
+    return geometry.size_of(axis) * scale if scale is not None else None
+
+
+def _pixels(image: Image) -> NDArray[Any]:
+    """All of a small image, without axes of one pixel."""
+    if several := [a for a in "TC" if a in image.axes and image.geometry.length(a) > 1]:
+        raise RestoreError(f"{image.name} has axes {image.axes}: a PSF needs one without {' and '.join(several)}.")
+    if image.nbytes // image.dtype.itemsize > _LARGEST:
+        raise RestoreError(
+            f"{image.name} has {' × '.join(str(n) for n in image.shape)} px, too many for a picture of a PSF: cut out "
+            "the part with the beads."
+        )
+    return np.squeeze(image.read())
+
+
+def _write_gaussian(values: Values) -> str:
+    std, z = values["std"], values.get("z", 0)
+    return f"gaussian:{z:g},{std:g},{std:g}" if z else f"gaussian:{std:g}"
+
+
+def _write_theory(values: Values) -> str:
+    text = "theory:" + ",".join(f"{key}={values[key]:g}" for key in ("NA", "wavelength", "pixel", "n"))
+    text += ",mode=confocal" if values["mode"] == "confocal" else ""
+    return text + (f",z={values['z']:g}" if values.get("z") else "")
+
+
+FORMULAS: Mapping[str, Formula] = {
+    "gaussian": Formula(
+        "Gaussian",
+        {
+            "std": Number("Sigma", 1.5, 0, 100, tip="Standard deviation along Y and X."),
+            "z": Number(
+                "Along Z", 0, 0, 50, special="none", stack=True,
+                tip="Standard deviation along Z. With it the network looks along Z too, which takes longer.",
+            ),
+        },
+        _write_gaussian,
+    ),
+    "box": Formula(
+        "Box",
+        {"radius": Number("Radius", 1, 0, 100, digits=0, tip="The mean over 2 × radius + 1 pixels along Y and X.")},
+        lambda values: f"box:{values['radius']:g}",
+    ),
+    "motion": Formula(
+        "Motion",
+        {
+            "length": Number("Length", 9, 1, 400, digits=1, tip="Of the way during the exposure."),
+            "angle": Number("Angle", 0, -180, 180, digits=1, unit="°", tip="Counter-clockwise from the right."),
+        },
+        lambda values: f"motion:{values['length']:g},{values['angle']:g}",
+    ),
+    "theory": Formula(
+        "Microscope",
+        {
+            "NA": Number("NA", 1.4, 0.01, 2, unit="", tip="Numerical aperture of the objective."),
+            "n": Options(
+                "Immersion", {"oil": 1.515, "glycerol": 1.47, "water": 1.33, "air": 1.0}, "Gives the refractive index."
+            ),
+            "wavelength": Number(
+                "Light", 0.52, 0.05, 50, digits=3, unit=" µm",
+                tip="Wavelength in vacuum of the light detected; for confocal that of the excitation.",
+            ),
+            "pixel": Number(
+                "Pixel", 0.1, 0.0005, 1000, digits=4, unit=" µm",
+                tip="Of the result: to super-resolve, the image's pixel divided by the factor.",
+            ),
+            "mode": Options("Mode", {"widefield": "widefield", "confocal": "confocal"}, "Confocal: a small pinhole."),
+            "z": Number(
+                "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True,
+                tip="From plane to plane. With it the blur along Z counts too, which takes longer.",
+            ),
+        },
+        _write_theory,
+    ),
+}  # fmt: skip

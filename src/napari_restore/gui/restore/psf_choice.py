@@ -1,0 +1,422 @@
+"""What blurs the image: the kind of PSF, its numbers, and a picture of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.events import Event
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.choices import LayerChoice, let_shrink
+from napari_restore.gui.restore.editor import Editor
+from napari_restore.gui.restore.point_spread import (
+    FORMULAS,
+    Beads,
+    Formula,
+    Number,
+    Options,
+    PsfRequest,
+    PsfSeen,
+    describe_psf,
+    micrometres,
+    read,
+)
+from napari_restore.gui.restore.preview import Picture
+from napari_restore.sources import open_image
+from napari_restore.sources.image import Image
+from napari_restore.verbs.request import Option
+
+_SIDE = 92
+"""Pixels of the screen along a side of the picture."""
+
+_PAUSE_MS = 120
+"""After the last change: a number that is typed is not read digit by digit."""
+
+_NONE = "None: the pixel's size alone"
+_GAMMA = 0.5
+
+
+class PsfChoice(Editor):
+    """Chooses a PSF and shows it. It is read in a thread, some time after the last change.
+
+    Attributes
+    ----------
+    error
+        What is wrong with the PSF, in words; empty where nothing is known to be.
+    seen
+        The PSF in the picture, or None.
+    """
+
+    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.error = ""
+        self.seen: PsfSeen | None = None
+        self._axes, self._finer, self._stale = 2, False, False
+        self.kind = QComboBox()
+        self.forms = {name: FormulaForm(formula) for name, formula in FORMULAS.items()}
+        self.text = QLineEdit()
+        self.path = PathForm()
+        self.beads = BeadForm(viewer, links)
+        self._pages: dict[str, QWidget] = {**self.forms, "text": self.text, "file": self.path, "beads": self.beads}
+        self.picture, self.side_view = Picture(self), Picture(self)
+        self.caption = QLabel()
+        self._colour = ""
+        self._reader = Runner(self, every_ms=30)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_PAUSE_MS)
+        self._lay_out()
+        self._connect()
+        self.allow_none(False)
+
+    @property
+    def request(self) -> PsfRequest | None:
+        """The PSF that is wanted, or None where it is none.
+
+        Raises
+        ------
+        RestoreError
+            If something is left out.
+        """
+        source = self._source(str(self.kind.currentData()))
+        return PsfRequest(source, self._axes) if source is not None else None
+
+    @property
+    def value(self) -> str | Path | PsfRequest | None:
+        """As the verbs take it; a picture of beads is read by ``work.resolved``."""
+        request = self.request
+        return request if request is None or isinstance(request.source, Beads) else request.source
+
+    @property
+    def wrong(self) -> str:
+        """What is left out, or what was found when it was read."""
+        return super().wrong or self.error
+
+    def show_option(self, option: Option) -> None:
+        """Offer no PSF at all where the verb can do without."""
+        self.allow_none(option.default is None)
+
+    def use(self, text: str) -> None:
+        """Take a PSF in words, such as ``gaussian:2``."""
+        self.kind.setCurrentIndex(self.kind.findData("text"))
+        self.text.setText(text)
+
+    def allow_none(self, allowed: bool) -> None:
+        """Offer no PSF at all, first of all kinds, or do not."""
+        if allowed == (self.kind.findData("none") >= 0):
+            return
+        if allowed:
+            self.kind.insertItem(0, _NONE, "none")
+            self.kind.setCurrentIndex(0)
+        else:
+            self.kind.removeItem(0)
+
+    def show_image(self, image: Image | None, *, finer: int) -> None:
+        """Suit an image whose pixels become finer: its axes and its pixel size."""
+        axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
+        if image is not None and (pixel := micrometres(image.geometry, "X")) is not None:
+            self.forms["theory"].suggest("pixel", pixel / finer)
+        for form in self.forms.values():
+            form.show_stack(axes == 3)
+        if (axes, finer > 1) != (self._axes, self._finer):
+            self._axes, self._finer = axes, finer > 1
+            self._look()
+
+    def set_colours(self, *, error: str) -> None:
+        """The colour of words about what is wrong."""
+        self._colour = error
+        self._tell()
+
+    def abandon(self) -> None:
+        """The viewer is going away."""
+        self._later.stop()
+        self._reader.abandon()
+
+    def _source(self, kind: str) -> str | Path | Beads | None:
+        if kind == "none":
+            return None
+        if kind in self.forms:
+            return self.forms[kind].text
+        if kind == "text":
+            if not self.text.text().strip():
+                raise RestoreError("write a PSF, for example gaussian:2.")
+            return str(self.text.text()).strip()
+        return self.path.chosen if kind == "file" else self.beads.chosen
+
+    def _take_kind(self) -> None:
+        kind = self.kind.currentData()
+        for name, page in self._pages.items():
+            page.setVisible(name == kind)
+        for widget in (self.picture, self.caption):
+            widget.setVisible(kind != "none")
+        self._look()
+
+    def _look(self) -> None:
+        """The user wants another one: say so at once, read it soon."""
+        self.error = ""
+        self._later.start()
+        self.changed.emit()
+
+    def _read(self) -> None:
+        """Read what is wanted now; where a thread is at it already, again when that has ended."""
+        try:
+            request = self.request
+        except RestoreError as error:
+            self._show(None, str(error))
+            return
+        if request is None:
+            self._show(None, "")
+        else:
+            self._stale = not self._reader.start(_reading(request))
+
+    def _take(self, ended: Ended) -> None:
+        if self._stale or self._later.isActive():
+            self._stale = False
+            self._later.start()
+        elif ended.failure is not None:
+            self._show(None, ended.failure.message)
+        else:
+            self._show(ended.result, "")
+
+    def _show(self, seen: PsfSeen | None, error: str) -> None:
+        self.seen, self.error = seen, error
+        kernel = seen.kernel if seen is not None else None
+        deep = kernel is not None and kernel.ndim == 3
+        self.side_view.setVisible(deep)
+        if kernel is None:
+            self.picture.clear()
+        else:
+            self.picture.show_pixels(painted(kernel[len(kernel) // 2] if deep else kernel))
+        if kernel is not None and deep:
+            self.side_view.show_pixels(painted(kernel[:, kernel.shape[1] // 2]))
+        self._tell()
+        self.changed.emit()
+
+    def _tell(self) -> None:
+        self.caption.setStyleSheet(f"color: {self._colour};" if self.error and self._colour else "")
+        known = describe_psf(self.seen, finer=self._finer) if self.seen is not None else ""
+        said = self.error[:1].upper() + self.error[1:] or known
+        self.caption.setText(said.replace(",", ",\u200b"))  # a long formula may break after a comma
+
+    def _lay_out(self) -> None:
+        for name, formula in FORMULAS.items():
+            self.kind.addItem(formula.label, name)
+        for label, name in (("As text…", "text"), ("Image file…", "file"), ("Beads in a layer", "beads")):
+            self.kind.addItem(label, name)
+        let_shrink(self.kind)
+        self.text.setPlaceholderText("gaussian:1.5..2.5")
+        self.text.setToolTip("As in the shell. A range such as gaussian:1.5..2.5 tries three and keeps the best.")
+        self.caption.setWordWrap(True)
+        self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        tip = "The PSF in the plane, and below it from the side where it has depth. Faint parts are raised."
+        for picture in (self.picture, self.side_view):
+            picture.setFixedSize(_SIDE, _SIDE)
+            picture.setToolTip(tip)
+        self.side_view.hide()
+        pages = QVBoxLayout()
+        for page in self._pages.values():
+            pages.addWidget(page)
+        pages.addWidget(self.caption)
+        pages.addStretch(1)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(6)
+        grid.addWidget(self.kind, 0, 0, 1, 2)
+        grid.addLayout(pages, 1, 0, 2, 1)
+        grid.addWidget(self.picture, 1, 1, Qt.AlignmentFlag.AlignTop)
+        grid.addWidget(self.side_view, 2, 1, Qt.AlignmentFlag.AlignTop)
+        grid.setColumnStretch(0, 1)
+
+    def _connect(self) -> None:
+        self.kind.currentIndexChanged.connect(self._take_kind)
+        for changed in (*(form.changed for form in self.forms.values()), self.path.changed, self.beads.changed):
+            changed.connect(self._look)
+        self.text.textChanged.connect(self._look)
+        self._later.timeout.connect(self._read)
+        self._reader.ended.connect(self._take)
+        self._take_kind()
+
+
+class FormulaForm(QWidget):  # type: ignore[misc]
+    """The numbers of one kind of PSF."""
+
+    changed = Signal()
+
+    def __init__(self, formula: Formula, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._formula = formula
+        self.boxes = {name: _box(field) for name, field in formula.fields.items()}
+        self._labels = {name: QLabel(field.label) for name, field in formula.fields.items()}
+        self._suggested = {name: field.value for name, field in formula.fields.items() if isinstance(field, Number)}
+        self._stack = False
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        for row, (name, box) in enumerate(self.boxes.items()):
+            grid.addWidget(self._labels[name], row, 0)
+            grid.addWidget(box, row, 1)
+            signal = box.valueChanged if isinstance(box, Spin) else box.currentIndexChanged
+            signal.connect(lambda _: self.changed.emit())
+        grid.setColumnStretch(1, 1)
+        self.show_stack(False)
+
+    @property
+    def text(self) -> str:
+        """The PSF as a text."""
+        shown = {n: b for n, b in self.boxes.items() if self._stack or not _for_stacks(self._formula.fields[n])}
+        return self._formula.write(
+            {name: box.value() if isinstance(box, Spin) else box.currentData() for name, box in shown.items()}
+        )
+
+    def suggest(self, name: str, value: float) -> None:
+        """Set a number, unless the user has."""
+        box = self.boxes[name]
+        if abs(box.value() - self._suggested[name]) < 10.0 ** -box.decimals():
+            box.setValue(value)
+            self._suggested[name] = box.value()
+
+    def show_stack(self, stack: bool) -> None:
+        """Show what is for stacks alone, or hide it."""
+        self._stack = stack
+        for name, field in self._formula.fields.items():
+            if _for_stacks(field):
+                self.boxes[name].setVisible(stack)
+                self._labels[name].setVisible(stack)
+
+
+class PathForm(QWidget):  # type: ignore[misc]
+    """The path of an image file."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("a picture of one point")
+        button = QPushButton("…")
+        button.setFixedWidth(28)
+        button.setToolTip("Choose a file: a PSF, or a picture of one bright point on darker ground.")
+        button.clicked.connect(self._ask)
+        self.line.textChanged.connect(lambda _: self.changed.emit())
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.line, 1)
+        row.addWidget(button)
+
+    @property
+    def chosen(self) -> Path:
+        """The path, or a ``RestoreError`` where there is none."""
+        if not self.line.text().strip():
+            raise RestoreError("choose an image file with the PSF.")
+        return Path(self.line.text().strip()).expanduser()
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "The PSF, or a picture of one point")
+        if path:
+            self.line.setText(path)
+
+
+class BeadForm(QWidget):  # type: ignore[misc]
+    """A layer with beads and how far the light of one reaches."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.layers = LayerChoice(viewer, links, follow=False)
+        self.layers.setToolTip("A layer with a picture of one bead, or of many apart from each other.")
+        self.radius = _box(
+            Number("", 8, 0, 255, digits=0, special="one bead", tip="How far the light of a bead reaches.")
+        )
+        self.layers.chosen.connect(lambda _: self.changed.emit())
+        self.radius.valueChanged.connect(lambda _: self.changed.emit())
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.addWidget(self.layers, 0, 0, 1, 2)
+        grid.addWidget(QLabel("Radius"), 1, 0)
+        grid.addWidget(self.radius, 1, 1)
+        grid.setColumnStretch(1, 1)
+
+    @property
+    def chosen(self) -> Beads:
+        """The beads, or a ``RestoreError`` where there is no layer."""
+        if self.layers.layer is None:
+            raise RestoreError("open a picture of beads as a layer, and choose it here.")
+        return Beads(open_image(self.layers.layer), int(self.radius.value()))
+
+
+class Spin(QDoubleSpinBox):  # type: ignore[misc]
+    """A number that the mouse wheel changes only once it has been clicked: it lies in a scroll area."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        """Leave the wheel to the scroll area."""
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
+def painted(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """A plane of a PSF in grey levels, its faint parts raised, in the middle of a dark square."""
+    side = max(plane.shape) + 2
+    around = np.pad(plane, [((side - n) // 2, side - n - (side - n) // 2) for n in plane.shape])
+    grey = 255 * (around / max(float(around.max()), 1e-30)) ** _GAMMA
+    return np.asarray(grey.round(), dtype=np.uint8)
+
+
+def _box(field: Number | Options) -> Any:
+    if isinstance(field, Options):
+        box = QComboBox()
+        for label, value in field.choices.items():
+            box.addItem(label, value)
+        let_shrink(box, letters=6)
+    else:
+        box = Spin()
+        box.setDecimals(field.digits)
+        box.setRange(field.least, field.most)
+        box.setSingleStep(10.0 ** -min(field.digits, 1))
+        box.setSuffix(field.unit)
+        box.setSpecialValueText(field.special)
+        box.setValue(field.value)
+        box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    box.setToolTip(field.tip)
+    return box
+
+
+def _for_stacks(field: Number | Options) -> bool:
+    return isinstance(field, Number) and field.stack
+
+
+def _reading(request: PsfRequest) -> Start:
+    return partial(_read, request)
+
+
+def _read(request: PsfRequest, stop: threading.Event) -> Generator[Event, None, PsfSeen]:
+    """In the thread: work a PSF out."""
+    yield from ()
+    return read(request)

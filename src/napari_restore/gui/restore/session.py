@@ -1,0 +1,307 @@
+"""What happens between a click and a result: one run at a time, and the model that the last one left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.core.events import (
+    Compared,
+    Event,
+    Failed,
+    Measured,
+    Note,
+    RestorationStarted,
+    Saved,
+    Stopped,
+    TileDone,
+    Trained,
+    TrainingStarted,
+)
+from napari_restore.core.job import PreviewRequest
+from napari_restore.gui.parts.describe import Status, describe_time, status_of
+from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
+from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.preview import region_in_view
+from napari_restore.gui.restore.work import Engine, Pair, doing, training
+from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS
+from napari_restore.verbs.request import Request
+
+_BUSY = "A run is going on: wait for its end, or cancel it, then start again."
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run.
+
+    Attributes
+    ----------
+    raw
+        The layer that is restored.
+    request
+        What is asked for.
+    verb
+        Whose button was down: that of the request, or what the model is said to do.
+    preview
+        What is shown while it trains.
+    result
+        Where the result is shown.
+    """
+
+    raw: Any
+    request: Request
+    verb: str
+    preview: PreviewRequest
+    result: ResultLayer
+
+    @property
+    def image(self) -> Image:
+        """Of the layer."""
+        image: Image = self.request.image
+        return image
+
+    @property
+    def undoes(self) -> bool:
+        """Whether the result is of a kind that there are baselines for."""
+        return VERBS[self.verb].does == "undo"
+
+
+class Session(QObject):  # type: ignore[misc]
+    """Starts and stops work on a viewer's layers, and says in signals what comes of it.
+
+    Attributes
+    ----------
+    model, model_name
+        The model trained last, or None; or one that was taken from a file, and its name.
+    folder
+        Where results are written; None stands for a temporary folder.
+    preview_every
+        Seconds between two previews.
+    changed
+        Signal: what can be done is different now.
+    said
+        Signal: words for the user and their level, ``info``, ``warning`` or ``error``.
+    floored
+        Signal: the held-out loss that noise alone makes, or None.
+    judged
+        Signal: numbers that compare the result with simpler ways.
+    finished
+        Signal: there is a whole result; ``run`` and ``model`` say of what.
+    """
+
+    changed = Signal()
+    begun = Signal()
+    said = Signal(str, str)
+    status = Signal(object)
+    measured = Signal(list)
+    floored = Signal(object)
+    compared = Signal(object)
+    judged = Signal(object)
+    finished = Signal()
+
+    def __init__(self, viewer: Any, engine: Engine, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._engine = engine
+        self._run: Run | None = None
+        self._unfinished: dict[str, ResultLayer] = {}
+        self.model: Any = None
+        self.model_name = ""
+        self.folder: Path | None = None
+        self.preview_every = 2.0
+        self.runner = Runner(self)
+        self.runner.received.connect(self._receive)
+        self.runner.ended.connect(self._end)
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self._refresh_result)
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is going on, or the last one."""
+        return self._run
+
+    def do(self, raw: Any, request: Request, *, verb: str = "") -> bool:
+        """Train on the layer's image and restore it, or restore it with a model; ``verb`` names what that one does."""
+        verb = verb or request.verb
+        suffix = VERBS[verb].suffix + (PART if request.restoring.region is not None else "")
+        return self._start(raw, request, verb, partial(doing, folder=self.folder, suffix=suffix))
+
+    def train(self, raw: Any, request: Request) -> bool:
+        """Train on the layer's image as the request would, and keep the model."""
+        return self._start(raw, request, request.verb, training)
+
+    def stop(self) -> None:
+        """Ask for a stop; it comes at the work's next step."""
+        self.runner.stop()
+        self.changed.emit()
+
+    def abandon(self) -> None:
+        """The viewer is going away: stop, and touch nothing of it any more."""
+        self.runner.abandon()
+        self._redraw.stop()
+        self._run = None
+
+    def take(self, model: Any, name: str) -> None:
+        """Use a model from a file as if it had been trained last."""
+        self.model, self.model_name = model, name
+        self.changed.emit()
+
+    def save_model(self, path: str | Path) -> bool:
+        """Write the model trained last to a file; False, and it is said, where that fails."""
+        try:
+            self.model.save(Path(path))
+        except (RestoreError, OSError) as error:
+            self.said.emit(f"The model is not saved: {error}", "error")
+            return False
+        self.said.emit(f"Model saved: {path}", "info")
+        return True
+
+    def look(self, event: Any = None) -> None:
+        """Ask for previews of what the viewer shows now."""
+        run = self._run
+        if run is not None and run.raw.ndim + bool(run.raw.rgb) == run.image.ndim:
+            position = run.raw.world_to_data(world_in_view(self._viewer))
+            run.preview.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
+
+    def _start(self, raw: Any, request: Request, verb: str, work: Callable[..., Start]) -> bool:
+        """Begin a run; False, and nothing happens but that it is said, while another one is going on."""
+        if self.runner.running:
+            self.said.emit(_BUSY, "warning")
+            return False
+        preview = PreviewRequest(every=self.preview_every)
+        result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
+        self._run = Run(raw, request, verb, preview, result)
+        self.look()
+        self.begun.emit()
+        self.status.emit(Status(None, "Getting ready"))
+        self.runner.start(with_readers(work(self._engine, request, preview)))
+        self.changed.emit()
+        return True
+
+    def _receive(self, events: list[Event | Pair]) -> None:
+        """Show what has arrived since the last tick; of pictures and states only the last."""
+        states = [state for event in events if not isinstance(event, Pair) and (state := status_of(event))]
+        if measured := [event for event in events if isinstance(event, Measured)]:
+            self.measured.emit(measured)
+        if pairs := [event for event in events if isinstance(event, Pair)]:
+            self.compared.emit(pairs[-1])
+        for event in events:
+            self._tell(event)
+        if states:
+            self.status.emit(states[-1])
+        if any(isinstance(event, TileDone) for event in events) and not self._redraw.isActive() and self._run:
+            self._redraw.start(round(1000 * self._run.result.pause))
+
+    def _tell(self, event: Event | Pair) -> None:
+        """Say an event in words, and act on it."""
+        match event:
+            case Note(text=text, level=level):
+                self.said.emit(text, level)
+            case Failed(message=message):
+                self.said.emit(message, "error")
+            case TrainingStarted(device=device, parameters=parameters, patch=patch, batch=batch):
+                size = " × ".join(str(n) for n in patch)
+                text = f"Training {parameters:,} weights on {device}, {batch} patches of {size} at a time."
+                self.said.emit(text, "info")
+                self.floored.emit(event.floor)
+            case Trained(step=step, seconds=seconds):
+                self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
+            case RestorationStarted():
+                self._begin_result(event)
+            case Compared():
+                self.judged.emit(event)
+            case Saved(path=path, what=what):
+                self.said.emit(f"{what.capitalize()} saved: {path}", "info")
+            case Stopped(what=what, step=step, path=path):
+                self.said.emit(stopped_words(what, step, path), "warning")
+
+    def _begin_result(self, started: RestorationStarted) -> None:
+        path = started.path
+        if self._run is not None:
+            if (part := self._run.request.restoring.region) is not None:
+                self.said.emit(f"Restoring {' × '.join(str(n) for n in part.shape)} pixels.", "info")
+            if self._run.raw not in self._viewer.layers:
+                self.said.emit(f"The layer {self._run.raw.name} is gone; its result is shown on top.", "info")
+            if path in self._unfinished:
+                self._unfinished.pop(path).discard()
+            self._run.result.begin(path, started.array, started=started)
+            self._unfinished[path] = self._run.result
+
+    def _refresh_result(self) -> None:
+        if self._run is not None:
+            self._run.result.refresh()
+
+    def _end(self, ended: Ended) -> None:
+        """The run is over, one way or the other: keep the model, show the result, free the buttons."""
+        self._redraw.stop()
+        if ended.failure is not None:
+            self.said.emit(ended.failure.message, "error")
+            self.status.emit(Status(0.0, "Failed"))
+        else:
+            self._keep(ended.result)
+        self.changed.emit()
+
+    def _keep(self, result: Any) -> None:
+        """Keep the model; show the result, where there is a whole one."""
+        stopped = self.runner.flag.is_set()
+        levels = getattr(result, "levels", None)
+        model = result if levels is None else result.model
+        if model is not None and model is not self.model:
+            self.model, self.model_name = model, ""
+        if levels is None:
+            self.status.emit(Status(0.0, "Stopped") if stopped else Status(1.0, "Trained"))
+        elif not result.complete:
+            self.status.emit(Status(0.0, "Stopped"))
+        else:
+            self._finish(result)
+
+    def _finish(self, result: Any) -> None:
+        run = self._run
+        if run is not None:
+            run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"])
+            self._unfinished = {path: one for path, one in self._unfinished.items() if one is not run.result}
+        if self.folder is None:
+            self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
+        self.status.emit(Status(1.0, "Done"))
+        self.finished.emit()
+
+
+def with_readers(start: Start) -> Start:
+    """The same work, but what shows its result is loaded first, in its thread: the GUI thread does not wait for it."""
+
+    def begin(stop: threading.Event) -> Generator[Any, None, Any]:
+        load_readers()
+        return start(stop)
+
+    return begin
+
+
+def stopped_words(what: str, step: int, path: str | None) -> str:
+    """What a stop left behind."""
+    if what == "training":
+        return f"Stopped after {step:,} training steps. The model as it is now is kept: see Restore with…"
+    kept = "They stay in the layer"
+    return f"Stopped after {step:,} tiles. {kept}; its file is unfinished: {path}" if path else f"{kept}."
+
+
+def world_in_view(viewer: Any) -> list[float]:
+    """Where the sliders stand and, along the axes displayed, the middle of the canvas; in world coordinates."""
+    position = [float(x) for x in viewer.dims.point]
+    displayed = viewer.dims.displayed
+    for axis, x in zip(displayed, camera_of(viewer).center[-len(displayed) :], strict=True):
+        position[axis] = float(x)
+    return position
+
+
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera, which moved into its scene in napari 0.9."""
+    return getattr(viewer, "scene", viewer).camera

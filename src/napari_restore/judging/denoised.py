@@ -1,0 +1,157 @@
+"""Can a denoised image be trusted? A part of it restored again, and judged without the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.errors import ImageError
+from napari_restore.core.events import Note
+from napari_restore.core.job import Events
+from napari_restore.core.region import Region
+from napari_restore.judging import words
+from napari_restore.judging.part import LEAST_PIXELS, middle
+from napari_restore.methods.apply import restore_region
+from napari_restore.methods.device import find_device
+from napari_restore.methods.measuring import noise_levels
+from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
+from napari_restore.metrics.structure import structure_map, summary
+from napari_restore.metrics.whiteness import whiteness
+from napari_restore.sources import Image, open_image
+from napari_restore.store.model import Model
+
+_DEPTH = 8  # planes, where the method looks along Z
+_LOST = 0.02  # share of the part with structure in what was removed
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a denoised part of an image without its truth.
+
+    Attributes
+    ----------
+    mse
+        Estimated mean squared distance to the truth, in squared units of the image.
+    psnr, psnr_at_least, psnr_before
+        In dB over the range of the restored part: estimated (SURE), by two standard errors less, and of the measured
+        image. These and ``mse`` are None where the noise could not be measured or is correlated.
+    structure
+        Share of the pixels around which what was removed holds structure, 0 to 1.
+    whiteness
+        Of what was removed: 0 for white noise, see ``metrics.whiteness``.
+    verdict
+        All of it in a sentence for users.
+    trusted
+        False where detail was removed, or the result is not nearer to the truth than the measured image.
+    """
+
+    mse: float | None
+    psnr: float | None
+    psnr_at_least: float | None
+    psnr_before: float | None
+    structure: float
+    whiteness: float
+    verdict: str
+    trusted: bool
+
+
+def check_events(image: Image, model: Model, **options: Any) -> Events[Checked | None]:
+    """``check``, as a generator of events: its verdict as a ``Note``, a warning where it is not trusted."""
+    checked = check(image, model, **options)
+    if checked is not None:
+        yield Note(checked.verdict, "info" if checked.trusted else "warning")
+    return checked
+
+
+def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device: str = "auto") -> Checked | None:
+    """Restore the middle of the image, and the same with a little noise added, and look at what was removed.
+
+    Parameters
+    ----------
+    size
+        Pixels along Y and X of the part, at most; all channels, one plane, or 8 of them where the method looks along Z.
+    seed
+        Of the random probe of the SURE estimate.
+
+    Returns
+    -------
+    Checked or None
+        None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or the part has less
+        than 4096 pixels or cannot be read: its result may be there all the same, with 0 for those pixels.
+    """
+    if model.method.undoes is not None or max(model.method.rate) > 1:
+        return None
+    pixels = _part(image, model.method.spatial, size)
+    if pixels is None:
+        return None
+    denoise = _denoiser(model, image.axes, device)
+    restored = denoise(_filled(pixels))
+    error = _error(denoise, pixels, restored, image, seed=seed)
+    planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
+    removed = (pixels - restored).transpose(planes)
+    found = summary(structure_map(removed, restored.transpose(planes)))
+    return Checked(
+        mse=error.mse if error is not None else None,
+        psnr=error.psnr if error is not None else None,
+        psnr_at_least=error.psnr_at_least if error is not None else None,
+        psnr_before=error.psnr_before if error is not None else None,
+        structure=found.share,
+        whiteness=float(whiteness(np.nan_to_num(removed))),
+        verdict=f"{words.gained(error)}; {found.verdict}",
+        trusted=found.share < _LOST and (error is None or error.better),
+    )
+
+
+def _part(image: Image, spatial: str, size: int) -> NDArray[np.float32] | None:
+    """The middle of the image; None where it has too few finite pixels, or cannot be read."""
+    depth = _DEPTH if "Z" in spatial else 1
+    region = middle(image, {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size})
+    try:
+        pixels = np.asarray(image.read(region), np.float32)
+    except ImageError:
+        return None
+    return pixels if np.isfinite(pixels).sum() >= LEAST_PIXELS else None
+
+
+def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    place = find_device(device)
+    method = model.method.for_restoring().to(place)
+
+    def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
+        part = open_image(y.astype(np.float32), axes=axes)
+        whole = Region.of_shape(y.shape)
+        return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
+
+    return denoise
+
+
+def _filled(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean where pixels are not finite, summed as ``estimated_error`` does, whose image this stands for."""
+    finite = np.isfinite(pixels)
+    return np.where(finite, pixels, pixels[finite].mean(dtype=np.float64).astype(np.float32))
+
+
+def _error(
+    denoise: Callable[[NDArray[Any]], NDArray[np.float32]],
+    pixels: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    image: Image,
+    *,
+    seed: int,
+) -> EstimatedError | None:
+    """SURE with the noise of each channel; None where that is not known or not white."""
+    try:
+        levels = noise_levels([image])
+    except ImageError:  # no block of finite pixels
+        return None
+    if not all(level.reliable and level.sigma > 0 and level.white for level in levels):
+        return None
+    split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
+    variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
+    variance = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
+    rng = np.random.default_rng(seed)
+    return estimated_error(denoise, pixels, variance=variance, rng=rng, restored=restored)

@@ -1,0 +1,105 @@
+"""Which part of an image its result is judged by: the middle, with as many pixels as tell enough in a few seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_restore.core.layout import to_samples
+from napari_restore.core.region import Region
+from napari_restore.judging.baselines import Pixels
+from napari_restore.methods.apply import per_axis
+from napari_restore.methods.method import Method, Undone
+from napari_restore.sources import Image
+from napari_restore.sources.padded import read_reflected
+
+LEAST_PIXELS = 4096
+"""With fewer, chance is as large as what is looked for."""
+
+_DEPTH = 16  # planes of a volume, at most
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What is looked at, one channel of it, with the surroundings that restoring it needs. Arrays ``(*S)``.
+
+    Attributes
+    ----------
+    pixels
+        In units of the image; the mean of the others where they are not finite.
+    finite
+        Where they are.
+    variance
+        Of their noise.
+    probe
+        -1 or 1, for the SURE estimates.
+    counted
+        Slices of the part without surroundings, and without what sees past the border of the image.
+    """
+
+    pixels: Pixels
+    finite: NDArray[np.bool_]
+    variance: NDArray[np.float64]
+    probe: Pixels
+    counted: tuple[slice, ...]
+
+    def narrowed(self, context: Sequence[int]) -> Part:
+        """The same with at most so many pixels of surroundings along each axis."""
+        first = [max(0, c.start - k) for c, k in zip(self.counted, context, strict=True)]
+        box = tuple(slice(a, c.stop + k) for a, c, k in zip(first, self.counted, context, strict=True))
+        counted = tuple(slice(c.start - a, c.stop - a) for a, c in zip(first, self.counted, strict=True))
+        return Part(self.pixels[box], self.finite[box], self.variance[box], self.probe[box], counted)
+
+
+def middle(image: Image, most: Mapping[str, int]) -> Region:
+    """The middle of an image, at most so many pixels along each axis, and one along those that are not named."""
+    return Region.middle_of(image.shape, [most.get(axis, 1) for axis in image.axes])
+
+
+def part_of(image: Image, method: Method, undone: Undone, *, size: int, seed: int) -> Part:
+    """The middle of the first channel, and around it what the network and the operator see.
+
+    Parameters
+    ----------
+    size
+        Pixels along Y and X, at most; of volumes, a box of about as many pixels.
+    seed
+        Of the probe.
+    """
+    depth = min(_DEPTH, image.geometry.length("Z")) if "Z" in method.spatial else 1
+    side = round(size / math.sqrt(depth))
+    box = middle(image, {"Z": depth, "Y": side, "X": side})
+    region = box.shift([-a if axis == "C" else 0 for axis, a in zip(image.axes, box.start, strict=True)])
+    read = _read(region, image.axes, method, undone)
+    sample = to_samples(read_reflected(image, read).astype(np.float32), image.axes, method.spatial)[0, 0]
+    margin = per_axis(image.axes, method.spatial, undone.operator.margin, default=0)
+    inner = [max(0, n - 2 * m) for m, n in zip(margin, image.shape, strict=True)]
+    counted = region.relative_to(margin).clip(inner).shift(margin).relative_to(read.start)
+    pixels = filled(sample)
+    return Part(
+        pixels,
+        np.isfinite(sample),
+        undone.noise[0].at(pixels),
+        np.random.default_rng(seed).choice(np.asarray([-1, 1], np.float32), sample.shape),
+        tuple(counted.slices[image.axes.index(a)] for a in method.spatial),
+    )
+
+
+def filled(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the others where pixels are not finite."""
+    finite = np.isfinite(samples)
+    return samples if finite.all() else np.where(finite, samples, samples[finite].mean() if finite.any() else 0)
+
+
+def _read(region: Region, axes: str, method: Method, undone: Undone) -> Region:
+    """The region with what is seen around it, in whole steps of the network's grid."""
+    context = tuple(max(r, m) for r, m in zip(method.radius, undone.operator.margin, strict=True))
+    grown = region.grow(per_axis(axes, method.spatial, context, default=0))
+    grid = per_axis(axes, method.spatial, method.grid, default=1)
+    start = tuple(a // g * g for a, g in zip(grown.start, grid, strict=True))
+    stop = tuple(a - (a - b) // g * g for a, b, g in zip(start, grown.stop, grid, strict=True))
+    return Region(start, stop)

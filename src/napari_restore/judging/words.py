@@ -1,0 +1,50 @@
+"""What was found out, in words for users: what is wrong, how large it is, and what to do."""
+
+from __future__ import annotations
+
+from napari_restore.metrics.estimated_error import EstimatedError
+
+
+def more_noise(taken: float, found: float) -> str:
+    """The noise is larger than it was said to be, both as deviations in units of the image."""
+    return (
+        f"the image has more noise than the {taken:.3g} it was taken to have: about {found:.2g} "
+        "is left in its finest details. Give that as the noise: too little costs more than too much."
+    )
+
+
+def less_noise(taken: float) -> str:
+    """The noise is smaller than it was said to be, a deviation in units of the image."""
+    return (
+        f"the image has less noise than the {taken:.3g} it was taken to have: less than that is left between it "
+        "and the result. Give a smaller noise for more detail."
+    )
+
+
+def no_better(learned: float, rival: str, error: float) -> str:
+    """The learned result has a larger estimated error than a classical one; in units of the image."""
+    return (
+        f"the learned result is no better than a classical one here: its estimated error is {learned:.3g}, "
+        f"that of {rival} {error:.3g}. Train longer, or check the PSF: one too wide does this."
+    )
+
+
+def left_out(period: float, power: float) -> str:
+    """The residual has details of that many pixels, with that many times the power of the noise."""
+    return (
+        f"the learned result leaves out more than noise: details of about {period:.2g} px have "
+        f"{power:.1f} times the power of the noise in what it leaves. The PSF may be too wide, or the noise "
+        "given too large."
+    )
+
+
+def gained(error: EstimatedError | None) -> str:
+    """How near to the truth a denoised image is; None where that cannot be told."""
+    if error is None:
+        return "the noise is not known well enough to estimate a PSNR"
+    if not error.better:
+        return "the result is not surely nearer to the truth than the image itself: train longer"
+    return (
+        f"estimated without a truth: PSNR {error.psnr:.1f} dB, {error.psnr_at_least:.1f} dB at least, which is "
+        f"{error.psnr - error.psnr_before:.1f} dB more than before"
+    )

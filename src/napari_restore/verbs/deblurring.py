@@ -1,0 +1,79 @@
+"""Deblur: undo the blur of an instrument, learned from the image itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from napari_restore.core.checked import check
+from napari_restore.core.errors import RestoreError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deblur:
+    """Train on an image and undo its blur.
+
+    Attributes
+    ----------
+    psf
+        ``gaussian:STD``, ``box:RADIUS``, ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, an image
+        file, or an array. One number may be a range such as ``gaussian:1.5..2.5``: three are tried, and the one that
+        leaves the whitest residual is taken, the narrower in doubt.
+    noise
+        Standard deviation of the noise in units of the image, or ``auto`` to estimate it.
+    method
+        ``scale_equivariant``, or one it is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``,
+        ``css``, ``supervised``. ``auto`` is the first.
+    """
+
+    psf: Any
+    noise: float | str = "auto"
+    method: str = "auto"
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def settled_method(self) -> str:
+        """The method, whether it was asked for or not."""
+        return self.method if self.method != "auto" else "scale_equivariant"
+
+    def lesson(self) -> tuple[str, dict[str, Any]]:
+        """The method, and what this verb asks of it; a PSF's file is read."""
+        config = {"noise": noise_level(self.noise), "psf": psf_text(self.psf)}
+        return self.settled_method, config
+
+
+def noise_level(given: float | str) -> float | Literal["auto"]:
+    """A number, or ``auto``.
+
+    Raises
+    ------
+    RestoreError
+        If it is neither.
+    """
+    if given == "auto":
+        return "auto"
+    try:
+        return float(given)
+    except ValueError:
+        raise RestoreError(f"noise {given!r}: give a number in units of the image, or auto.") from None
+
+
+def psf_text(psf: Any) -> str:
+    """A PSF as a text that a model's file can hold: pixels from a file or an array go into it.
+
+    Raises
+    ------
+    RestoreError
+        If it is no PSF.
+    """
+    from napari_restore.operators import psf as psfs
+    from napari_restore.sources import open_image
+
+    if isinstance(psf, str) and (psf.startswith("inline:") or not Path(psf).exists()):
+        narrowest = psfs.sweep(psf)[0]
+        psfs.parse(narrowest, ndim=psfs.axes_of(narrowest))
+        return psf
+    return psfs.inline(psfs.from_pixels(open_image(psf).read().squeeze()))

@@ -1,0 +1,59 @@
+"""Train: learn from images once, and keep the model for others of their kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_restore.core.checked import check
+from napari_restore.core.job import Events
+from napari_restore.core.watch import Watch
+from napari_restore.verbs.request import Request
+
+if TYPE_CHECKING:
+    from napari_restore.store.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a method on one image or several, and give back the model.
+
+    Attributes
+    ----------
+    method
+        A name from ``list_methods``; ``auto`` chooses by what is given and by the noise, and says why.
+    validation
+        Images to measure the held-out loss on. Without them, a hundredth of the pixels is held out.
+    start
+        A trained model, or its file, to go on from with its method and its settings, instead of from fresh weights: a
+        budget of seconds brings it to new images of the same kind. Noise and constants are measured on these.
+    run
+        A folder for events and checkpoints; with ``resume`` training goes on from the newest of them.
+    """
+
+    method: str = "auto"
+    validation: Any = None
+    start: Any = None
+    run: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def lesson(self) -> tuple[str, dict[str, Any]]:
+        """The method, and what this verb asks of it."""
+        return self.method, {}
+
+
+def trained(request: Request, watch: Watch) -> Events[Model]:
+    """Train on the images, and keep the model where that is wanted."""
+    from napari_restore.core.events import Saved
+    from napari_restore.training.ranks import find_ranks
+    from napari_restore.verbs.learning import learn, opened, several
+
+    images = [opened(each, request) for each in several(request.image)]
+    run = Path(request.own.run) if request.own.run is not None else None
+    model = yield from learn(request, images, watch, run=run, resume=request.writing.resume)
+    if request.writing.save_model is not None and find_ranks().first:
+        yield Saved(str(model.save(request.writing.save_model)), "model")
+    return model

@@ -1,0 +1,107 @@
+"""What is said of a denoised image without its truth holds where the truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_restore import denoise, evaluate, train
+from napari_restore.core.errors import RestoreError
+from napari_restore.judging import denoised
+from napari_restore.judging.denoised import check
+from napari_restore.sources import open_image
+
+SIGMA = 20.0
+
+
+def scene(seed=0, shape=(192, 200)):
+    rng = np.random.default_rng(seed)
+    blobs = gaussian_filter(rng.normal(size=shape), 5)
+    return 100 + 60 * np.tanh(3 * blobs / blobs.std())
+
+
+@pytest.fixture(scope="module")
+def pair():
+    clean = scene()
+    return clean, (clean + SIGMA * np.random.default_rng(1).normal(size=clean.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", ["posterior", "noise2void2", "zero_shot"])
+def test_the_estimate_is_near_the_error_that_the_truth_tells(pair, method):
+    clean, noisy = pair
+    result = denoise(noisy, method=method, steps=120, precision="float32")
+    found = result.report["checked"]
+    restored = np.asarray(result, np.float64)
+    # The same peak on both sides: the estimate's is the range of what was restored.
+    told = -10 * math.log10(np.square(restored - clean).mean())
+    peak = 20 * math.log10(np.ptp(restored))
+    assert found["psnr"] - peak == pytest.approx(told, abs=0.5)
+    assert found["psnr_at_least"] <= found["psnr"]
+    assert found["psnr_before"] - peak == pytest.approx(-20 * math.log10(SIGMA), abs=0.4)
+
+
+def test_a_network_that_blurs_is_found_out(pair):
+    _, noisy = pair
+    model = train(noisy, "noise2void", steps=1, precision="float32")
+    checked = check(open_image(noisy), model)
+    assert not checked.trusted
+    assert checked.structure > 0.1 or checked.psnr_at_least < checked.psnr_before
+
+
+def test_correlated_noise_gets_no_psnr_and_still_a_verdict(pair):
+    clean, _ = pair
+    noise = gaussian_filter(np.random.default_rng(2).normal(size=clean.shape), (0, 1.2))
+    noisy = (clean + SIGMA * noise / noise.std()).astype(np.float32)
+    model = train(noisy, "struct_noise2void", steps=30, precision="float32")
+    checked = check(open_image(noisy), model)
+    assert (checked.psnr, checked.psnr_before) == (None, None)
+    assert "not known well enough" in checked.verdict
+
+
+@pytest.mark.parametrize("axes", ["CYX", "YXC", "ZYX"])
+def test_axes_in_any_order(axes):
+    clean = np.stack([scene(s, (96, 100)) for s in (0, 1)])
+    noisy = clean + SIGMA * np.random.default_rng(3).normal(size=clean.shape)
+    noisy = np.moveaxis(noisy, 0, axes.index(axes.strip("YX"))).astype(np.float32)
+    model = train(noisy, "posterior", axes=axes, steps=40, precision="float32")
+    checked = check(open_image(noisy, axes=axes), model)
+    assert checked.psnr > checked.psnr_before
+    values = evaluate(noisy, model=model, axes=axes)
+    assert values["estimated_psnr"] == pytest.approx(checked.psnr, abs=1e-6)
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_the_part_is_restored_twice_and_not_more(pair, monkeypatch, hole):
+    noisy = pair[1].copy()
+    if hole:
+        noisy[90:94, 80:97] = np.nan
+    model = train(pair[1], "noise2void2", steps=2, precision="float32")
+    seen = []
+
+    def counted(method, part, *args, **options):
+        seen.append(part.read())
+        return real(method, part, *args, **options)
+
+    real = denoised.restore_region
+    monkeypatch.setattr(denoised, "restore_region", counted)
+    checked = check(open_image(noisy), model)
+    assert checked.psnr is not None
+    assert len(seen) == 2, "as it is, and with a little noise added"
+    assert not np.array_equal(*seen)
+
+
+def test_images_too_small_to_judge_by_are_not_judged():
+    noisy = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)
+    model = train(noisy, "noise2void", steps=1)
+    assert check(open_image(noisy), model) is None
+    with pytest.raises(RestoreError, match="too small"):
+        evaluate(noisy, model=model)
+
+
+def test_an_image_whose_noise_cannot_be_measured_is_restored_and_judged_without_it():
+    noisy = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
+    noisy[..., ::5] = np.nan
+    result = denoise(noisy, method="noise2void", steps=1)
+    assert result.complete
+    assert result.report["checked"]["psnr"] is None
