@@ -39,11 +39,14 @@ class Opening:
         The one channel to take: its index, counted from 0, or its name.
     """
 
-    axes: str | Sequence[str] | None = None
+    axes: str | None = None
     pixel_size: Mapping[str, float] | Sequence[float] | None = None
     channel: int | str | None = None
 
     def __post_init__(self) -> None:
+        # A list of letters is as good as a text, and an array as a row of numbers.
+        object.__setattr__(self, "axes", _joined(self.axes))
+        object.__setattr__(self, "pixel_size", _row(self.pixel_size))
         check(self)
 
 
@@ -170,6 +173,16 @@ class Writing:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def _joined(axes: Any) -> Any:
+    letters = isinstance(axes, list | tuple) and all(isinstance(each, str) for each in axes)
+    return "".join(axes) if letters else axes
+
+
+def _row(sizes: Any) -> Any:
+    row = hasattr(sizes, "__len__") and hasattr(sizes, "__iter__") and not isinstance(sizes, str | bytes | Mapping)
+    return tuple(sizes) if row else sizes
 
 
 GROUPS = (Opening, Training, Computing, Restoring, Writing)

@@ -69,7 +69,8 @@ class Numbers:
                 at = self.start + sum(
                     (a + i) * s for a, i, s in zip(starts, (*place, *[0] * 99), strides, strict=False)
                 )
-                _read_into(file, at, strides[axis:], result[(*place, ...)])
+                here: Any = (*place, Ellipsis)
+                _read_into(file, at, strides[axis:], result[here])
         return result.transpose(np.argsort(order))
 
 
@@ -93,15 +94,15 @@ def _read_into(file: BinaryIO, at: int, strides: Sequence[int], out: NDArray[Any
     """Numbers from a byte on, with what lies between them left out."""
     nbytes = _reach(out.shape, strides, out.itemsize)
     dense = nbytes == out.nbytes
-    data = out.reshape(-1).view(np.uint8) if dense else np.empty(nbytes, np.uint8)
+    data: Any = out.reshape(-1).view(np.uint8) if dense else np.empty(nbytes, np.uint8)
     file.seek(at)
     done = 0
     while done < nbytes:
         count = file.readinto(memoryview(data)[done:])  # type: ignore[attr-defined]
         if not count:
             raise ImageError(
-                f"{Path(file.name).name} should reach to byte {at + nbytes} and ends {nbytes - done} bytes too early: it "
-                "is cut short. Copy it again."
+                f"{Path(file.name).name} should reach to byte {at + nbytes} and ends {nbytes - done} bytes too early: "
+                "it is cut short. Copy it again."
             )
         done += count
     if not dense:
@@ -132,10 +133,12 @@ def unmapped(array: NDArray[Any]) -> Callable[[Region], NDArray[Any]] | None:
     return read
 
 
-def _root(array: Any) -> Any:
+def _root(mapped: Any) -> Any:
     """The array that was mapped from a file, of which this is a view; or None."""
+    array = mapped
     while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+        base: Any = array.base
+        if isinstance(array, np.memmap) and isinstance(base, mmap.mmap):
             return array if array.filename else None
-        array = array.base
+        array = base
     return None

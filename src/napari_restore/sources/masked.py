@@ -24,12 +24,14 @@ def filled(pixels: Any) -> NDArray[Any]:
     """An array with NaN in the place of its masked pixels."""
     if not isinstance(pixels, np.ma.MaskedArray):
         return np.asarray(pixels)
-    return np.asarray(pixels.astype(with_nan(pixels.dtype)).filled(np.nan))
+    plain = np.ma.getdata(pixels).astype(with_nan(pixels.dtype))
+    plain[np.ma.getmaskarray(pixels)] = np.nan
+    return plain
 
 
 def note_of(array: Any) -> str:
     """What was done, in words for the user."""
     if not isinstance(array, np.ma.MaskedArray):
         return "its masked pixels are not learned from, and stay as they are, NaN"
-    count = int(np.ma.count_masked(array))
+    count = int(np.ma.getmaskarray(array).sum())
     return f"{count} of its {array.size} pixels are masked: they are not learned from, and stay as they are, NaN"

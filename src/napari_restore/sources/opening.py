@@ -54,9 +54,7 @@ def open_image(
         If it cannot be opened; the message says why and what to do, on one line.
     """
     wanted = _letters(axes)
-    if not isinstance(level, Integral):
-        raise ImageError(f"`level` = {level!r}: give a whole number; 0 is the full resolution.")
-    described = _describe(image, int(level))
+    described = _describe(image, _whole(level))
     described = _named(described, wanted)
     if channel is not None:
         described = _one_channel(described, channel)
@@ -64,6 +62,12 @@ def open_image(
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
     return opened
+
+
+def _whole(level: Any) -> int:
+    if not isinstance(level, Integral):
+        raise ImageError(f"`level` = {level!r}: give a whole number; 0 is the full resolution.")
+    return int(level)
 
 
 def _letters(axes: Any) -> str | None:
@@ -190,16 +194,16 @@ def _one_channel(described: Described, channel: int | str) -> Described:
     )
 
 
-def _channel_index(channel: int | str, count: int, described: Described) -> int:
+def _channel_index(channel: Any, count: int, described: Described) -> int:
     names = [name.lower() for name in described.channel_names]
-    if not isinstance(channel, Integral | str) or isinstance(channel, bool):
+    if isinstance(channel, bool) or not isinstance(channel, Integral | str):
         raise ImageError(f"`channel` = {channel!r}: give its name, or a number from 0 to {count - 1}.")
     if isinstance(channel, str) and channel.lower() in names:
         return names.index(channel.lower())
     if isinstance(channel, str) and not re.fullmatch(r"[0-9]{1,9}", channel.strip(" ")):
         known = f"named {', '.join(described.channel_names)}" if names else "without names"
         raise ImageError(
-            f"{described.name}: no channel is called {channel!r}; the image has {count} channels {known}. "
+            f"{described.name}: no channel is called {channel[:40]!r}; the image has {count} channels {known}. "
             f"Give a number from 0 to {count - 1}."
         )
     index = int(channel)
