@@ -40,7 +40,7 @@ class Opening:
     """
 
     axes: str | None = None
-    pixel_size: Mapping[str, float] | Sequence[float] | None = None
+    pixel_size: Mapping[str, Positive] | Sequence[Positive] | None = None
     channel: int | str | None = None
 
     def __post_init__(self) -> None:
