@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,9 +247,8 @@ def test_closed_amid_a_run_it_ends_and_touches_nothing_more(qtbot, viewer, ready
 def test_the_users_preferences_hold(qtbot, viewer, folder, tmp_path, monkeypatch):
     """A batch once went past the user's share of the memory."""
     taken = []
-    monkeypatch.setattr(
-        _Package, "run", lambda self, request, watch: taken.append(self.preferring(request)) or iter(())
-    )
+    flow = SimpleNamespace(run=lambda request, watch: taken.append(request) or iter(()))
+    monkeypatch.setitem(sys.modules, "napari_restore.verbs.run", flow)
     widget = BatchWidget(viewer, engine=package_engine(device="cpu", memory_share=0.3))
     qtbot.addWidget(widget)
     widget.form.folder.line.setText(str(folder))
