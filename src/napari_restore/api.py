@@ -471,7 +471,7 @@ def restore_events(
         computing=computing,
         writing=writing,
         watch=Watch(stop),
-        runner=runner_for(opened, client, opening),
+        runner=runner_for(opened, restoring, opening),
     )
     checked = (yield from check_events(opened, loaded, device=device)) if restored.complete else None
     return restored if checked is None else replace(restored, report={**restored.report, "checked": asdict(checked)})
