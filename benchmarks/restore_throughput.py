@@ -86,15 +86,17 @@ def bare_loop(model: Any, shape: tuple[int, ...], precision: str, given: Any) ->
     """Megapixels a second of the network alone, on one batch that stays on the device."""
     import torch
 
+    from napari_restore.core.options import Restoring
     from napari_restore.methods.apply import autocast
     from napari_restore.methods.device import find_device, kept_buffers
-    from napari_restore.restoration.prepare import plan_image
+    from napari_restore.restoration.plan import tiles_over
     from napari_restore.sources import open_image
 
     device = find_device(given.device)
     method = model.method.for_restoring().to(device)
     axes = "ZYX"[-len(shape) :]
-    plan = plan_image(open_image(np.broadcast_to(np.uint16(0), shape), axes=axes), method, given.tile)
+    image = open_image(np.broadcast_to(np.uint16(0), shape), axes=axes)
+    plan = tiles_over(image, method, Restoring(tile=given.tile))
     batch = 1 if device.type == "cpu" else 4
     layout = torch.channels_last if len(method.spatial) == 2 else torch.channels_last_3d
     spatial = plan.read_shape[-len(method.spatial) :]

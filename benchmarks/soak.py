@@ -51,18 +51,18 @@ def restore_in_child(folder: Path, name: str, tile: int) -> None:
     import torch
 
     from napari_restore import restore
-    from napari_restore.restoration import engine
+    from napari_restore.restoration import pipeline
 
     torch.set_num_threads(1)
     log = os.open(folder / "computed", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    compute = engine.start_batch
+    finishers = pipeline.finishers
 
-    def counted(job: Any, indices: Any, samples: Any, **through: Any) -> Any:
-        tiles = compute(job, indices, samples, **through)
+    def counted(*given: Any) -> Any:
+        tiles = finishers(*given)
         os.write(log, b"." * len(tiles))
         return tiles
 
-    engine.start_batch = counted
+    pipeline.finishers = counted
     options = {"tile": (tile, tile), "axes": "ZYX", "device": "cpu", "precision": "float32"}
     restore(folder / "raw.zarr", folder / "m.safetensors", output=folder / name, **options)
 

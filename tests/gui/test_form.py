@@ -75,7 +75,7 @@ def test_every_engine_takes_what_the_window_gives(engine, brief):
 
 
 def test_the_package_takes_what_the_window_gives():
-    from napari_restore.judging.baselines import baselines_of
+    from napari_restore.judging.undone import baselines_of
     from napari_restore.verbs.cost import estimate
     from napari_restore.verbs.run import run
 

@@ -27,8 +27,11 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
-from napari_restore.restoration import cluster as clusters
-from napari_restore.restoration.prepare import probe
+from napari_restore.restoration.cluster import source as sources
+from napari_restore.restoration.cluster import station, tasks
+from napari_restore.restoration.cluster.station import WorkerState
+from napari_restore.restoration.cluster.workers import find_common
+from napari_restore.sources.unchanged import probe
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.output import journal_path, lock_path, partial_path
 
@@ -79,7 +82,7 @@ def serial(stack: Path, model: Model, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def short_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "TASK_SECONDS", 0.02)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.02)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -211,10 +214,10 @@ def workers_in_threads(*options: dict[str, Any]) -> SpecCluster:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Any]]:
     """Which worker of this process wrote which region."""
     noted: list[tuple[int, Any]] = []
-    make = clusters.Station._writer
+    make = WorkerState._writer
 
-    def noting(station: clusters.Station) -> Any:
-        write, name = make(station), get_worker().name
+    def noting(state: WorkerState) -> Any:
+        write, name = make(state), get_worker().name
 
         def both(tile: Any) -> None:
             time.sleep(0.01)
@@ -223,7 +226,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Any]]:
 
         return both
 
-    monkeypatch.setattr(clusters.Station, "_writer", noting)
+    monkeypatch.setattr(WorkerState, "_writer", noting)
     return noted
 
 
@@ -278,8 +281,8 @@ def test_workers_leave_a_run_whose_client_is_gone(
 
 
 def running_tasks(dask_worker: Any) -> int:
-    stations = [p for p in dask_worker.plugins.values() if isinstance(p, clusters.Station)]
-    return sum(len(station.running) for station in stations)
+    states = [p for p in dask_worker.plugins.values() if isinstance(p, WorkerState)]
+    return sum(len(state.running) for state in states)
 
 
 def wait_until(true: Any, seconds: float = 20) -> None:
@@ -293,7 +296,7 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
     stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path, short_tasks: None, monkeypatch: Any
 ) -> None:
     output = tmp_path / "o.zarr"
-    write, broken = clusters.ome_zarr.write_blocks, threading.Event()
+    write, broken = station.ome_zarr.write_blocks, threading.Event()
 
     def full(array: Any, path: Path, region: Any, pixels: Any) -> None:
         if region.start[0] == 2:
@@ -303,7 +306,7 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
 
     with workers_in_threads({}, {}) as cluster, Client(cluster) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(clusters.ome_zarr, "write_blocks", full)
+            patched.setattr(station.ome_zarr, "write_blocks", full)
             with pytest.raises(RestoreError, match="No space left on device"):
                 restore(stack, model, output=output, tile=TILE, client=client)
         assert broken.is_set() and not any(client.processing().values())
@@ -319,45 +322,45 @@ def plugins_of(client: Client) -> list[str]:
 def test_what_workers_cannot_open_is_refused(
     stack: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "LARGEST_ARRAY", 2**20)
+    monkeypatch.setattr(sources, "LARGEST_ARRAY", 2**20)
     with pytest.raises(ImageError, match=r"3 MiB are over the 1 MiB .* OME-Zarr"):
-        clusters.find_source(open_image(np.zeros((4, 500, 400), np.float32), axes="ZYX"))
+        sources.find_source(open_image(np.zeros((4, 500, 400), np.float32), axes="ZYX"))
     tifffile.imwrite(tmp_path / "two.tif", np.random.default_rng(0).random((2, 40, 50)), metadata={"axes": "CYX"})
     with pytest.raises(ImageError):  # the path alone gives both channels
-        clusters.find_source(open_image(tmp_path / "two.tif", channel=1))
-    with pytest.raises(RestoreError, match=r"client is str: give a distributed.Client"):
+        sources.find_source(open_image(tmp_path / "two.tif", channel=1))
+    with pytest.raises(RestoreError, match=r"`client` is str: give a distributed.Client"):
         restore(stack, model, output=tmp_path / "o.zarr", client="tcp://host:8786")
 
 
 def test_another_file_under_the_same_path_is_refused(tmp_path: Path, stack: Path) -> None:
     image = open_image(stack)
-    source = clusters.find_source(image)
+    source = sources.find_source(image)
     assert source.open().shape == image.shape
     other = tmp_path / "other.zarr"
     zarr.create_array(other, data=np.ones(SHAPE, np.float32), chunks=(1, 64, 50), dimension_names=("z", "y", "x"))
-    elsewhere = clusters.Source(str(other), image.axes)
+    elsewhere = sources.Source(str(other), image.axes)
     with pytest.raises(ImageError, match="opens as another image on this machine"):
-        clusters._check_same(elsewhere, image.axes, image.shape, image.dtype.str, probe(image))
+        sources.open_same(elsewhere, image.axes, image.shape, image.dtype.str, probe(image))
 
 
 FACTS = {
     "device": "cpu", "trouble": "", "bfloat16": True, "threads": 4, "slots": 1, "gpus": 0,
-    "version": clusters.__version__, "torch": torch.__version__,
+    "version": station.__version__, "torch": torch.__version__,
 }  # fmt: skip
 
 
 def test_workers_settle_on_what_all_of_them_have() -> None:
-    crew = clusters._settled({"a": FACTS, "b": {**FACTS, "threads": 2, "bfloat16": False}}, "auto")
-    assert (crew.threads, crew.bfloat16, crew.device, crew.declares_gpu) == (2, False, "cpu", False)
+    common = find_common({"a": FACTS, "b": {**FACTS, "threads": 2, "bfloat16": False}}, "auto")
+    assert (common.threads, common.bfloat16, common.device, common.declares_gpu) == (2, False, "cpu", False)
     gpu = {**FACTS, "device": "cuda", "gpus": 1}
-    crew = clusters._settled({"a": FACTS, "b": gpu}, "auto")
-    assert (crew.device, crew.declares_gpu, crew.name) == ("cuda", True, "1 dask worker (cuda)")
+    common = find_common({"a": FACTS, "b": gpu}, "auto")
+    assert (common.device, common.declares_gpu, common.name) == ("cuda", True, "1 dask worker (cuda)")
     with pytest.raises(RestoreError, match=r"different devices \(cpu, cuda\).*GPU=1"):
-        clusters._settled({"a": FACTS, "b": {**gpu, "gpus": 0}}, "auto")
+        find_common({"a": FACTS, "b": {**gpu, "gpus": 0}}, "auto")
     with pytest.raises(RestoreError, match=r"worker b has napari-restore 0\.0\.1"):
-        clusters._settled({"a": FACTS, "b": {**FACTS, "version": "0.0.1"}}, "auto")
+        find_common({"a": FACTS, "b": {**FACTS, "version": "0.0.1"}}, "auto")
     with pytest.raises(RestoreError, match="worker a: no such device"):
-        clusters._settled({"a": {**FACTS, "device": None, "trouble": "no such device"}}, "cuda")
+        find_common({"a": {**FACTS, "device": None, "trouble": "no such device"}}, "cuda")
 
 
 @given(
@@ -365,11 +368,11 @@ def test_workers_settle_on_what_all_of_them_have() -> None:
 )  # fmt: skip
 def test_tasks_share_the_tiles_and_are_long_enough(tiles: int, batch: int, seconds: float, slots: int) -> None:
     todo = list(range(5, 5 + 2 * tiles, 2))
-    made = clusters.blocks(todo, batch=batch, seconds=seconds, slots=slots)
+    made = tasks.blocks(todo, batch=batch, seconds=seconds, slots=slots)
     assert [i for block in made for i in block] == todo
     assert all(block and len(block) % batch == 0 for block in made[:-1]), "only the last batch is filled up"
     longest = max(math.ceil(len(block) / batch) for block in made) * seconds
     share = math.ceil(tiles / batch) / slots * seconds
-    if share >= clusters.TASK_SECONDS:
-        assert longest >= clusters.TASK_SECONDS * 0.999
-    assert longest <= max(2 * clusters.TASK_SECONDS, share) + seconds, "and not much longer than that"
+    if share >= tasks.TASK_SECONDS:
+        assert longest >= tasks.TASK_SECONDS * 0.999
+    assert longest <= max(2 * tasks.TASK_SECONDS, share) + seconds, "and not much longer than that"

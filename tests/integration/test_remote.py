@@ -252,12 +252,12 @@ def test_without_credentials_a_guarded_image_is_refused_in_words(server: Server)
 
 
 def test_workers_get_the_whole_url_and_their_logs_do_not(server: Server) -> None:
-    clusters = pytest.importorskip("napari_restore.restoration.cluster", reason="needs distributed")
+    sources = pytest.importorskip("napari_restore.restoration.cluster.source", reason="needs distributed")
     url = guard(server)
-    source = clusters.find_source(open_image(url, axes="ZYX"))
+    source = sources.find_source(open_image(url, axes="ZYX"))
     np.testing.assert_array_equal(source.open().read(), PIXELS)
     assert_hidden(repr(source))
-    other = clusters.Source(url, "ZYX")
+    other = sources.Source(url, "ZYX")
     with pytest.raises(ImageError, match="opens as another image") as caught:
-        clusters._check_same(other, "ZYX", (1, 2, 3), "<u2", "")
+        sources.open_same(other, "ZYX", (1, 2, 3), "<u2", "")
     assert_hidden(str(caught.value))

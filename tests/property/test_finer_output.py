@@ -16,16 +16,21 @@ import zarr
 from torch import Tensor
 
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
+from napari_restore.core.job import Events, drain
 from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.plan import plan_tiles
 from napari_restore.core.region import Region
+from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import per_axis, restore_region
 from napari_restore.methods.method import Method
 from napari_restore.restoration.engine import restore_events
-from napari_restore.restoration.prepare import fingerprint, name_suffix, plan_image, usual_tile
+from napari_restore.restoration.plan import name_suffix, plan_restoration, tiles_over, usual_tile
+from napari_restore.restoration.reading import facts_of
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.work import TileJob, read_tile, run_batch
+from napari_restore.restoration.running import Place
+from napari_restore.restoration.work import TileJob, run_batch
 from napari_restore.sources import Image, open_image
 from napari_restore.store.model import Model
 
@@ -99,13 +104,28 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(100, 20, shape).astype(np.float32)
 
 
+def events_of(
+    image: Image,
+    model: Model,
+    output: Path,
+    *,
+    stop: threading.Event | None = None,
+    version: str = "0.5",
+    **how: object,
+) -> Events[Restored]:
+    return restore_events(
+        image,
+        model,
+        output=output,
+        restoring=Restoring(**how),  # type: ignore[arg-type]
+        computing=Computing(device="cpu", precision="float32"),
+        writing=Writing(version=version),  # type: ignore[arg-type]
+        watch=Watch(stop),
+    )
+
+
 def restored(image: Image, model: Model, output: Path, **options: object) -> Restored:
-    events = restore_events(image, model, output=output, precision="float32", device="cpu", **options)  # type: ignore[arg-type]
-    while True:
-        try:
-            next(events)
-        except StopIteration as end:
-            return end.value
+    return drain(events_of(image, model, output, **options))  # type: ignore[arg-type]
 
 
 def at_once(pixels: np.ndarray, model: Model) -> np.ndarray:
@@ -133,7 +153,7 @@ def test_tiles_equal_the_whole(
     axes: str, shape: tuple[int, ...], rate: tuple[int, ...], tile: tuple[int, ...], tmp_path: Path
 ) -> None:
     image, model = open_image(noise(shape), axes=axes), finer(axes, rate)
-    tiled = restored(image, model, tmp_path / "t.zarr", tile=tile, batch=3)
+    tiled = restored(image, model, tmp_path / "t.zarr", tile=tile, together=3)
     wanted = at_once(noise(shape), model)
     assert tiled.report["tiles"] > 3
     assert tiled.shape == wanted.shape == tuple(n * r for n, r in zip(shape, rate, strict=True))
@@ -166,16 +186,16 @@ def test_any_order_and_any_company_give_the_same_bytes(
     axes: str, shape: tuple[int, ...], rate: tuple[int, ...], tile: tuple[int, ...]
 ) -> None:
     image, method = open_image(noise(shape), axes=axes), finer(axes, rate).method
-    plan = plan_image(image, method, tile)
+    plan = tiles_over(image, method, Restoring(tile=tile))
     job = TileJob(image, method, NORMALISATION, plan, 2, np.dtype(np.float32), CPU, "float32")
     forth, back = np.full(plan.output_shape, np.nan), np.full(plan.output_shape, np.nan)
     for index in range(len(plan)):
-        (found,) = run_batch(job, [index], [read_tile(job, index)])
+        (found,) = run_batch(job, [index])
         assert found.region == plan.write(index)
         forth[found.region.slices] = found.pixels
     for index in reversed(range(0, len(plan), 2)):
         pair = [i for i in (index + 1, index) if i < len(plan)]
-        for found in run_batch(job, pair, [read_tile(job, i) for i in pair]):
+        for found in run_batch(job, pair):
             back[found.region.slices] = found.pixels
     assert np.isfinite(forth).all()
     np.testing.assert_array_equal(forth, back)
@@ -186,9 +206,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     whole = restored(image, model, tmp_path / "w.zarr", tile=(4, 6))
     stop = threading.Event()
     regions = []
-    for event in restore_events(
-        image, model, output=tmp_path / "s.zarr", tile=(4, 6), precision="float32", device="cpu", stop=stop
-    ):
+    for event in events_of(image, model, tmp_path / "s.zarr", tile=(4, 6), stop=stop):
         if isinstance(event, TileDone):
             regions.append(event.region)
             stop.set()
@@ -211,11 +229,12 @@ def test_a_stopped_result_is_as_large_and_lies_where_it_will(tmp_path: Path) -> 
 
 def test_another_rate_does_not_go_on_with_an_unfinished_output() -> None:
     image = open_image(noise((17, 23)))
-    marks = []
+    marks, place = [], Place(CPU, "float32", "CPU")
     for rate in ((2, 2), (2, 1)):
         model = finer("YX", rate)
-        plan = plan_image(image, model.method, (4, 6))
-        marks.append(fingerprint(image, model, plan, batch=1, dtype=np.dtype("f4"), device="cpu", precision="float32"))
+        tiles = tiles_over(image, model.method, Restoring(tile=(4, 6)))
+        plan = plan_restoration(image, model, tiles, together=1, place=place, facts=facts_of(image))
+        marks.append(plan.fingerprint)
     assert [m["rate"] for m in marks] == [[2, 2], [2, 1]]
     assert {k: v for k, v in marks[0].items() if k != "rate"} == {k: v for k, v in marks[1].items() if k != "rate"}
 
@@ -297,7 +316,7 @@ def edges(layer: object) -> np.ndarray:
 def test_who_shows_the_result_is_told_how_fine_it_is(tmp_path: Path) -> None:
     image = open_image(noise((2, 3, 17, 23)), axes="TZYX")
     model = finer("ZYX", (4, 1, 1), centred=(False, True, True))
-    events = restore_events(image, model, output=tmp_path / "x.zarr", precision="float32", device="cpu")
+    events = events_of(image, model, tmp_path / "x.zarr")
     started = next(event for event in events if isinstance(event, RestorationStarted))
     events.close()
     assert started.rate == (1, 4, 1, 1)

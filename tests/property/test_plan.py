@@ -14,7 +14,10 @@ MANY = settings(max_examples=60, deadline=None)
 
 @st.composite
 def plans(draw):
-    """Images of 1 to 3 axes with lengths down to 1, tiles that do not divide them, anisotropic grids and radii."""
+    """Boxes of 1 to 3 axes with lengths down to 1, tiles that do not divide them, anisotropic grids and radii.
+
+    A box is a whole image, or lies anywhere in one: on its border or off it, on the grid or between two steps of it.
+    """
     ndim = draw(st.integers(1, 3))
 
     def each(low, high):
@@ -23,7 +26,8 @@ def plans(draw):
     shape, largest, radius = each(1, 30), each(1, 40), each(0, 30)
     grid = tuple(2**d for d in each(0, 3))
     rate = each(1, 4 if ndim < 3 else 2)
-    return plan_tiles(shape, largest=largest, radius=radius, grid=grid, rate=rate), largest, radius, grid
+    start = draw(st.one_of(st.just(()), st.tuples(*[st.integers(0, 40)] * ndim)))
+    return plan_tiles(shape, largest=largest, radius=radius, grid=grid, rate=rate, start=start), largest, radius, grid
 
 
 @MANY
@@ -45,10 +49,10 @@ def test_a_tile_writes_the_output_pixels_of_what_it_owns_and_they_are_whole_chun
     plan, *_ = case
     for index in (0, len(plan) // 2, len(plan) - 1):
         own, write = plan.own(index), plan.write(index)
-        assert own.inside(plan.shape)
+        assert own.relative_to(plan.start).inside(plan.shape)
         assert write.shape == tuple(n * r for n, r in zip(own.shape, plan.rate, strict=True))
-        for a, b, r in zip(own.start, write.start, plan.rate, strict=True):
-            assert b == a * r
+        for a, first, b, r in zip(own.start, plan.start, write.start, plan.rate, strict=True):
+            assert b == (a - first) * r
         for a, b, n, chunk in zip(write.start, write.stop, plan.output_shape, plan.output_tile, strict=True):
             assert a % chunk == 0
             assert b % chunk == 0 or b == n
@@ -74,10 +78,28 @@ def test_every_read_has_one_shape_starts_on_the_grid_and_sees_all_it_needs(case)
 def test_the_crop_cuts_the_written_pixels_out_of_the_restored_ones(case):
     plan, *_ = case
     for index in (0, len(plan) // 2, len(plan) - 1):
-        read, write = plan.read(index).scale(plan.rate), plan.write(index)
+        read = plan.read(index).relative_to(plan.start).scale(plan.rate)
+        write = plan.write(index)
         assert read.shape == plan.restored_shape
         along = [range(a, b)[cut] for a, b, cut in zip(read.start, read.stop, plan.crop(index), strict=True)]
         assert [(r.start, r.stop) for r in along] == list(zip(write.start, write.stop, strict=True))
+
+
+@MANY
+@given(plans(), st.data())
+def test_a_box_is_cut_as_an_image_of_its_shape_and_reads_at_most_one_step_of_the_grid_more(case, data):
+    plan, largest, radius, grid = case
+    start = data.draw(st.tuples(*[st.integers(0, 40)] * len(grid)))
+    alone = plan_tiles(plan.shape, largest=largest, radius=radius, grid=grid, rate=plan.rate)
+    box = plan_tiles(plan.shape, largest=largest, radius=radius, grid=grid, rate=plan.rate, start=start)
+    assert (box.tile, box.halo, box.output_shape) == (alone.tile, alone.halo, alone.output_shape)
+    for index in range(len(box)):
+        assert box.write(index) == alone.write(index)
+        assert box.own(index) == alone.own(index).shift(start)
+        if all(s % g == 0 for s, g in zip(start, grid, strict=True)):
+            assert box.read(index) == alone.read(index).shift(start)
+    for longer, length, s, g in zip(box.read_shape, alone.read_shape, start, grid, strict=True):
+        assert longer == length + (g if s % g else 0)
 
 
 @MANY

@@ -4,6 +4,9 @@ There are two grids. A tile *owns* and *reads* pixels of the image grid, and *wr
 which has ``rate`` times as many along each axis. Every read starts on the grid of the network's pooling, has one
 constant shape, and is what the tile owns grown by the halo; every output pixel is written by exactly one tile; every
 tile is one chunk of the output.
+
+Tiles lie over a box of the image, mostly all of it. They read the image around the box, as the tiles of the whole do,
+and where the box begins between two steps of the grid, they read up to one step more.
 """
 
 from __future__ import annotations
@@ -20,28 +23,43 @@ from napari_restore.core.region import Region
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Tiles over an image. All tuples have one entry an axis.
+    """Tiles over a box of an image. All tuples have one entry an axis.
 
     Attributes
     ----------
     shape
-        Pixels of the image.
+        Image pixels of the box.
     tile
         Image pixels one tile owns; the tiles on the far border own less.
     halo
         Image pixels read on each side beyond what is owned.
     rate
         Output pixels to one image pixel; all 1 where none are given.
+    start
+        First pixel of the box, on the image grid; all 0 where none are given.
+    slack
+        Image pixels read beyond the halo, so that reads start on the network's grid: one step of it where the box does
+        not, else 0; all 0 where none are given.
     """
 
     shape: tuple[int, ...]
     tile: tuple[int, ...]
     halo: tuple[int, ...]
     rate: tuple[int, ...] = ()
+    start: tuple[int, ...] = ()
+    slack: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", self.rate or (1,) * len(self.shape))
+        for name, value in (("rate", 1), ("start", 0), ("slack", 0)):
+            object.__setattr__(self, name, getattr(self, name) or (value,) * len(self.shape))
+        lengths = {len(each) for each in (self.shape, self.tile, self.halo, self.start, self.slack)}
+        assert len(lengths) == 1 and min(self.start) >= 0, f"one entry an axis, of a box inside the image, got {self}"
         assert len(self.rate) == len(self.shape) and min(self.rate) >= 1, f"a rate of 1 or more an axis, got {self}"
+
+    @property
+    def box(self) -> Region:
+        """What all tiles own together, on the image grid."""
+        return Region.of_shape(self.shape).shift(self.start)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -56,27 +74,36 @@ class TilePlan:
         if not 0 <= index < len(self):
             raise IndexError(f"tile {index} of {len(self)}")
         position = np.unravel_index(index, self.grid)
-        return tuple(int(i) * t for i, t in zip(position, self.tile, strict=True))
+        return tuple(s + int(i) * t for s, i, t in zip(self.start, position, self.tile, strict=True))
 
     def own(self, index: int) -> Region:
         """What a tile answers for, on the image grid: a whole tile, or what is left of it at the far border."""
-        return self._box(index).clip(self.shape)
+        corner = self.corner(index)
+        whole = Region(corner, tuple(c + t for c, t in zip(corner, self.tile, strict=True)))
+        return whole.clip(self.box.stop)
 
     def read(self, index: int) -> Region:
         """What a tile reads, on the image grid: always one shape.
 
         It may reach outside the image, where reflection fills it.
         """
-        return self._box(index).grow(self.halo)
+        start = tuple(c - b for c, b in zip(self.corner(index), self.before, strict=True))
+        return Region.of_shape(self.read_shape).shift(start)
 
     def write(self, index: int) -> Region:
         """What a tile writes, on the output grid: whole chunks, or what is left of them at the far border."""
-        return self.own(index).scale(self.rate)
+        return self.own(index).relative_to(self.start).scale(self.rate)
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """Image pixels read before what is owned: the halo, and what leads from the grid to the box."""
+        sides = zip(self.halo, self.start, self.slack, strict=True)
+        return tuple(halo + (start % slack if slack else 0) for halo, start, slack in sides)
 
     @property
     def read_shape(self) -> tuple[int, ...]:
         """Shape of every read, on the image grid."""
-        return tuple(t + 2 * h for t, h in zip(self.tile, self.halo, strict=True))
+        return tuple(t + 2 * h + s for t, h, s in zip(self.tile, self.halo, self.slack, strict=True))
 
     @property
     def restored_shape(self) -> tuple[int, ...]:
@@ -97,11 +124,6 @@ class TilePlan:
         """Where the written pixels lie in the restored read, on the output grid."""
         return self.own(index).relative_to(self.read(index).start).scale(self.rate).slices
 
-    def _box(self, index: int) -> Region:
-        """A whole tile on the image grid, which on the far border reaches outside the image."""
-        corner = self.corner(index)
-        return Region(corner, tuple(c + t for c, t in zip(corner, self.tile, strict=True)))
-
     def _finer(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(n * r for n, r in zip(shape, self.rate, strict=True))
 
@@ -118,13 +140,14 @@ def plan_tiles(
     radius: Sequence[int],
     grid: Sequence[int],
     rate: Sequence[int] = (),
+    start: Sequence[int] = (),
 ) -> TilePlan:
-    """Cut an image into equal tiles, each at most ``largest``, without thin remainders.
+    """Cut an image, or a box of it, into equal tiles, each at most ``largest``, without thin remainders.
 
     Parameters
     ----------
     shape
-        Pixels of the image along each axis.
+        Image pixels of the box along each axis.
     largest
         Most image pixels a tile may own along each axis (rounded up to ``grid``).
     radius
@@ -133,13 +156,16 @@ def plan_tiles(
         2^depth along the axes that are pooled, 1 along the others: tiles and halos are multiples of it.
     rate
         Output pixels to one image pixel along each axis; all 1 where none are given.
+    start
+        First pixel of the box along each axis; all 0 where none are given.
     """
     tile = []
     for n, most, g in zip(shape, largest, grid, strict=True):
         pieces = ceil(n / round_up(most, g))
         tile.append(round_up(ceil(n / pieces), g))
     halo = tuple(round_up(r, g) for r, g in zip(radius, grid, strict=True))
-    return TilePlan(tuple(shape), tuple(tile), halo, tuple(rate))
+    slack = tuple(g if s % g else 0 for s, g in zip(start, grid, strict=True)) if start else ()
+    return TilePlan(tuple(shape), tuple(tile), halo, tuple(rate), tuple(start), slack)
 
 
 def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import threading
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from napari_restore.core.checked import check
 from napari_restore.core.errors import ImageError, OutputError, RestoreError
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped
 from napari_restore.core.job import Events
+from napari_restore.core.options import Computing, Opening, Restoring, Writing
+from napari_restore.core.watch import Watch
 from napari_restore.restoration import engine
-from napari_restore.restoration.prepare import name_suffix
+from napari_restore.restoration.plan import check_tile, name_suffix
 from napari_restore.restoration.result import Restored
+from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
@@ -28,7 +31,6 @@ from napari_restore.store import output as outputs
 from napari_restore.store.files import disk_errors, occupied
 from napari_restore.store.finished import Entry, Finished, Stamp, is_unchanged, size_of, stamp_of
 from napari_restore.store.model import Model, load_model
-from napari_restore.store.ome_zarr import Version
 from napari_restore.store.weights import checksum
 
 _log = logging.getLogger(__name__)
@@ -47,7 +49,39 @@ class Item:
     output: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class InFolder:
+    """Which images of a folder are restored, and what their results are called.
+
+    Attributes
+    ----------
+    output
+        The folder to write into; it is made where it is missing. It may be that of the images.
+    pattern
+        Which files of the folder: ``*.tif``.
+    suffix
+        What results are called after their images; the model's word for what it does where not given.
+    format
+        ``auto`` writes OME-TIFF for TIFF, under the same ending, and OME-Zarr for all else; ``zarr`` or ``tiff``.
+    """
+
+    output: str | Path
+    pattern: str = EVERYTHING
+    suffix: str | None = None
+    format: OutputFormat = "auto"
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.suffix is not None and (not self.suffix or Path(self.suffix).name != self.suffix):
+            raise RestoreError(f"`suffix` = {self.suffix!r}: give a word without slashes for the names of the results.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder to write into, with its user's home in place of ``~``."""
+        return Path(self.output).expanduser()
+
+
+@dataclass(frozen=True, eq=False)
 class _Batch:
     """What is the same for all images."""
 
@@ -55,34 +89,23 @@ class _Batch:
     mark: str
     record: Finished
     sources: frozenset[Path]
-    overwrite: bool
-    opening: Mapping[str, Any]
-    restoring: Mapping[str, Any]
-    stop: threading.Event | None
-
-    @property
-    def stopping(self) -> bool:
-        return self.stop is not None and self.stop.is_set()
+    opening: Opening
+    restoring: Restoring
+    computing: Computing
+    writing: Writing
+    watch: Watch
 
 
 def restore_folder_events(
     images: str | Path | Sequence[str | Path],
     model: Model | str | Path,
+    folder: InFolder,
     *,
-    output: str | Path,
-    pattern: str = EVERYTHING,
-    suffix: str | None = None,
-    format: OutputFormat = "auto",
-    tile: Sequence[int] | None = None,
-    batch: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    overwrite: bool = False,
-    version: Version = "0.5",
-    axes: str | None = None,
-    pixel_size: Mapping[str, float] | None = None,
-    channel: int | str | None = None,
-    stop: threading.Event | None = None,
+    opening: Opening,
+    restoring: Restoring,
+    computing: Computing,
+    writing: Writing,
+    watch: Watch,
 ) -> Events[list[FileState]]:
     """Restore each image of a folder with one model, as a generator of events.
 
@@ -96,18 +119,17 @@ def restore_folder_events(
         A folder, or paths. A folder of slices is one image of a list, and no image of a folder: there every file is.
     model
         A ``Model`` or the path of one.
-    output
-        The folder to write into; it is made where it is missing. It may be that of the images.
-    pattern
-        Which files of the folder: ``*.tif``.
-    suffix
-        What results are called after their images; the model's word for what it does where not given.
-    format
-        ``"auto"`` writes OME-TIFF for TIFF, under the same ending, and OME-Zarr for all else.
-    overwrite
-        Replace also what lies at an output and was made otherwise; an input is never written over.
-    tile, batch, device, precision, version, axes, pixel_size, channel, stop
-        As for ``restore_events``.
+    folder
+        Which of the images, and where their results go.
+    opening
+        How each of them is opened.
+    restoring, computing
+        How, on what, and which part of each.
+    writing
+        With ``overwrite``, what lies at an output and was made otherwise is replaced, too; an input is never written
+        over. With ``resume``, what is unfinished is gone on with. Its output is not looked at.
+    watch
+        May stop between images and between tiles.
 
     Yields
     ------
@@ -126,28 +148,24 @@ def restore_folder_events(
         If there is no image, the model cannot be read, or nothing can be written to the folder. What is wrong with a
         single image is the ``reason`` of its state.
     """
-    if format not in get_args(OutputFormat):
-        raise RestoreError(f"format {format!r} is unknown: use {', '.join(get_args(OutputFormat))}.")
-    if suffix is not None and (not suffix or Path(suffix).name != suffix):
-        raise RestoreError(f"suffix {suffix!r}: give a word without slashes for the names of the results.")
     loaded = model if isinstance(model, Model) else load_model(model)
-    folder = Path(output).expanduser()
-    record = Finished.open(folder)
-    sources = find_images(images, pattern=pattern, record=record)
-    _make(folder)
-    opening = {"axes": axes, "pixel_size": dict(pixel_size) if pixel_size else None, "channel": channel}
-    common = _Batch(
+    check_tile(restoring.tile, loaded.method.spatial)
+    record = Finished.open(folder.folder)
+    sources = find_images(images, pattern=folder.pattern, record=record)
+    _make(folder.folder)
+    batch = _Batch(
         model=loaded,
-        mark=request_mark(loaded, {**opening, "version": version}),
+        mark=request_mark(loaded, opening, restoring, writing),
         record=record,
         sources=frozenset(source.resolve() for source in sources),
-        overwrite=overwrite,
         opening=opening,
-        restoring={"tile": tile, "batch": batch, "device": device, "precision": precision, "version": version},
-        stop=stop,
+        restoring=restoring,
+        computing=computing,
+        writing=writing,
+        watch=watch,
     )
-    items = plan_results(sources, folder, suffix=suffix or name_suffix(loaded.method), format=format)
-    return (yield from _run(common, items))
+    suffix = folder.suffix or name_suffix(loaded.method)
+    return (yield from _run(batch, plan_results(sources, folder.folder, suffix=suffix, format=folder.format)))
 
 
 def find_images(
@@ -170,7 +188,7 @@ def find_images(
     if not found:
         where = f"{images} holds no images" if isinstance(images, str | Path) else "there are no images"
         narrower = f" whose names match {pattern!r}" if pattern != EVERYTHING else ""
-        raise RestoreError(f"{where}{narrower}: give another folder or pattern.")
+        raise RestoreError(f"{where}{narrower}: give another folder or `pattern`.")
     return found
 
 
@@ -189,11 +207,26 @@ def plan_results(sources: Sequence[Path], folder: Path, *, suffix: str, format: 
     return [Item(source, folder / name) for source, name in zip(sources, names, strict=True)]
 
 
-def request_mark(model: Model, options: Mapping[str, Any]) -> str:
+def _sizes_of(opening: Opening) -> dict[str, float] | list[float] | None:
+    sizes = opening.pixel_size
+    return (dict(sizes) if isinstance(sizes, Mapping) else [float(n) for n in sizes]) if sizes else None
+
+
+def request_mark(model: Model, opening: Opening, restoring: Restoring, writing: Writing) -> str:
     """A checksum of all that decides what becomes of an image: weights, method, config, normalisation and options."""
     card = {key: value for key, value in model.card().items() if key not in ("provenance", "precision")}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
-    content = json.dumps([card, checksum(tensors), dict(options)], sort_keys=True)
+    options: dict[str, Any] = {
+        "axes": opening.axes,
+        "pixel_size": _sizes_of(opening),
+        "channel": opening.channel,
+        "version": writing.version,
+    }
+    if restoring.region is not None:
+        options["region"] = str(restoring.region)
+    if restoring.unreadable != "fail":
+        options["unreadable"] = restoring.unreadable
+    content = json.dumps([card, checksum(tensors), options], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -201,11 +234,11 @@ def _run(batch: _Batch, items: Sequence[Item]) -> Events[list[FileState]]:
     states = [FileState(i, len(items), str(x.source), str(x.output), "waiting") for i, x in enumerate(items)]
     yield from states
     for index, item in enumerate(items):
-        if batch.stopping:
+        if batch.watch.stopping:
             break
         states[index] = yield from _one(batch, item, states[index])
         yield states[index]
-    if batch.stopping and any(state.state == "waiting" for state in states):
+    if batch.watch.stopping and any(state.state == "waiting" for state in states):
         ended = sum(state.state != "waiting" for state in states)
         yield Stopped("batch", ended, str(batch.record.path.parent))
     return states
@@ -240,15 +273,17 @@ def _is_done(batch: _Batch, item: Item) -> bool:
         and occupied(item.output)
         and entry.size == size_of(item.output)
         and occupied(item.source)
-        and is_unchanged(item.source, entry.stamp, batch.stop)
+        and is_unchanged(item.source, entry.stamp, batch.watch.stop)
     )
 
 
 def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
     """Restore an image and note that it is done; False where a stop came first."""
-    image = open_image(item.source, **batch.opening)
+    image = open_image(
+        item.source, axes=batch.opening.axes, pixel_size=batch.opening.pixel_size, channel=batch.opening.channel
+    )
     _check_not_an_input(batch, item)
-    stamp = stamp_of(item.source, batch.stop)
+    stamp = stamp_of(item.source, batch.watch.stop)
     if stamp is None:
         return False
     ours = _check_free(batch, item, stamp)
@@ -266,7 +301,7 @@ def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
 
 def _check_not_an_input(batch: _Batch, item: Item) -> None:
     if item.output.resolve() in batch.sources:
-        raise OutputError(f"{item.output} is one of the images: give another suffix or output folder.")
+        raise OutputError(f"{item.output} is one of the images: give another `suffix` or `output` folder.")
 
 
 def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
@@ -274,10 +309,11 @@ def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
     entry = batch.record.entries.get(item.output.name)
     same_model = entry is not None and entry.model == batch.mark
     same_input = entry is not None and entry.stamp.sha256 == stamp.sha256
-    if occupied(item.output) and not batch.overwrite and not (same_model and same_input):
+    if occupied(item.output) and not batch.writing.overwrite and not (same_model and same_input):
         other = "was not made by this batch" if entry is None else f"was made {_difference(same_model)}"
         raise OutputError(
-            f"{item.output} exists already and {other}: choose another output folder, or overwrite it (--overwrite)."
+            f"{item.output} exists already and {other}: choose another `output` folder, or give `overwrite` to "
+            "replace it."
         )
     return entry is not None and same_model and same_input
 
@@ -289,9 +325,8 @@ def _difference(same_model: bool) -> str:
 def _attempts(batch: _Batch, item: Item, image: Image, *, ours: bool) -> Events[Restored]:
     """Go on with what is unfinished where it was begun in the same way; else begin again."""
     unfinished = outputs.resumable(item.output)
-    common = {"output": item.output, "stop": batch.stop, **batch.restoring}
-    if unfinished and (ours or not batch.overwrite):
-        events = engine.restore_events(image, batch.model, resume=True, **common)
+    if unfinished and batch.writing.resume and (ours or not batch.writing.overwrite):
+        events = _restored(batch, item, image, resume=True, overwrite=False)
         try:
             first = _until_started(events)
         except OutputError as error:
@@ -301,8 +336,20 @@ def _attempts(batch: _Batch, item: Item, image: Image, *, ours: bool) -> Events[
         else:
             yield from first
             return (yield from events)
-    replaces = unfinished or occupied(item.output)
-    return (yield from engine.restore_events(image, batch.model, resume=False, overwrite=replaces, **common))
+    return (yield from _restored(batch, item, image, resume=False, overwrite=unfinished or occupied(item.output)))
+
+
+def _restored(batch: _Batch, item: Item, image: Image, *, resume: bool, overwrite: bool) -> Events[Restored]:
+    return engine.restore_events(
+        image,
+        batch.model,
+        output=item.output,
+        restoring=batch.restoring,
+        computing=batch.computing,
+        writing=replace(batch.writing, resume=resume, overwrite=overwrite),
+        watch=batch.watch,
+        runner=runner_for(image, batch.restoring.client, batch.opening),
+    )
 
 
 def _until_started(events: Events[Restored]) -> list[Event]:

@@ -18,7 +18,9 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.plan import round_up
 from napari_restore.methods.device import find_precision
 from napari_restore.restoration.memory import MemoryPlan, appetite, plan_memory
-from napari_restore.restoration.work import TileJob, restore_together
+from napari_restore.restoration.work import TileJob, sent
+
+_Slices = tuple[slice, ...]
 
 _SHORTEST = 32
 _LARGEST_PIECE = 1024
@@ -48,7 +50,8 @@ class Fitting:
         self._job = job
         index = [job.image.axes.index(a) for a in job.method.spatial]
         self._tile = tuple(job.plan.tile[i] for i in index)
-        self._halo = tuple(job.plan.halo[i] for i in index)
+        self._before = tuple(job.plan.before[i] for i in index)
+        self._around = tuple(job.plan.read_shape[i] - job.plan.tile[i] for i in index)
         self.together = job.batch if job.device.type != "cpu" else 1
         self.pieces = tuple(
             ceil(n / _LARGEST_PIECE) if a in "YX" and job.device.type == "cpu" else 1
@@ -61,7 +64,7 @@ class Fitting:
         while self._said:
             yield self._said.popleft()
 
-    def plan(self, job: TileJob, *, share: float) -> MemoryPlan:
+    def plan(self, *, share: float) -> MemoryPlan:
         """Choose how much goes through at once by what memory is free, and say what that will take.
 
         Parameters
@@ -74,12 +77,10 @@ class Fitting:
         RestoreError
             If the least does not fit either.
         """
-        if not 0 < share <= 1:
-            raise RestoreError(f"memory share {share:g}: give a part of the free memory, over 0 and at most 1.")
-        network = appetite(job)
+        network = appetite(self._job)
 
         def planned() -> MemoryPlan:
-            return plan_memory(job, network, together=self.together, pieces=self.pieces, share=share)
+            return plan_memory(self._job, network, together=self.together, pieces=self.pieces, share=share)
 
         plan = first = planned()
         while not plan.fits and self._less():
@@ -87,7 +88,7 @@ class Fitting:
         if not plan.fits:
             raise RestoreError(
                 f"restoring takes {plan}. That is with as little in the network at once as can be: close other "
-                f"programs, allow a larger share than {share:g}, or give a tile smaller than "
+                f"programs, allow a larger `memory_share` than {share:g}, or give a `tile` smaller than "
                 f"{' x '.join(map(str, self._tile))}."
             )
         if plan is not first:
@@ -105,24 +106,35 @@ class Fitting:
         RestoreError
             If memory does not even hold one small piece.
         """
+        result: Tensor | None = None
         while True:
+            through, device = self._job.through, self._job.device
             try:
-                return self._restored(samples)
+                if self.together >= len(samples) and max(self.pieces) == 1:
+                    return through(sent(samples, device))
+                result = result if result is not None else self._empty(samples)
+                for read, own, kept in self._parts(len(samples)):
+                    result[own] = through(sent(samples[read], device))[kept]
+                return result
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
                 reason = str(error).splitlines()[0]
             # Here, not above: until the error is gone, its frames hold what filled the memory.
-            gc.collect()
-            if self._job.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if not self._less() and not self._to_processor():
-                sides = " x ".join(str(n) for n in self._piece)
-                raise RestoreError(
-                    f"memory ran out restoring a single piece of {sides} pixels ({reason}): close other programs, or "
-                    "use a smaller network. What is done is kept: the same call goes on from there."
-                )
-            self._said.append(f"memory ran out: {self._words()}, with the same result")
+            self._take_less(reason)
+
+    def _take_less(self, reason: str) -> None:
+        """After memory has run out."""
+        gc.collect()
+        if self._job.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if not self._less() and not self._to_processor():
+            sides = " x ".join(str(n) for n in self._piece)
+            raise RestoreError(
+                f"memory ran out restoring a single piece of {sides} pixels ({reason}): close other programs, or "
+                "use a smaller network. What is done is kept: the same call goes on from there."
+            )
+        self._said.append(f"memory ran out: {self._words()}, with the same result")
 
     @property
     def _piece(self) -> tuple[int, ...]:
@@ -153,31 +165,31 @@ class Fitting:
         cut = f"in pieces of {' x '.join(map(str, self._piece))} pixels" if max(self.pieces) > 1 else "whole"
         return f"tiles go through the network {self.together} at a time, {cut}, on {self._job.device}"
 
-    def _restored(self, samples: NDArray[np.float32]) -> Tensor:
-        if self.together >= len(samples) and max(self.pieces) == 1:
-            return restore_together(self._job, samples)
+    def _empty(self, samples: NDArray[np.float32]) -> Tensor:
+        """In host memory, for what becomes of samples in pieces."""
         sides = tuple(n * r for n, r in zip(samples.shape[2:], self._job.method.rate, strict=True))
-        result = torch.zeros((*samples.shape[:2], *sides))
-        for first in range(0, len(samples), self.together):
-            some = slice(first, first + self.together)
-            for read, own, kept in self._cuts():
-                restored = restore_together(self._job, samples[(some, slice(None), *read)])
-                result[(some, slice(None), *own)] = restored[(slice(None), slice(None), *kept)]
-        return result
+        return torch.zeros((*samples.shape[:2], *sides))
 
-    def _cuts(self) -> list[tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]]:
-        """For each piece: what it reads of a sample, what it owns of the result, and where that lies in its own."""
+    def _parts(self, count: int) -> Iterator[tuple[_Slices, _Slices, _Slices]]:
+        """For each pass: what it reads of the samples, what it owns of the result, and where that lies in its own."""
+        for first in range(0, count, self.together):
+            some = (slice(first, first + self.together), slice(None))
+            for read, own, kept in self._cuts():
+                yield (*some, *read), (*some, *own), (slice(None), slice(None), *kept)
+
+    def _cuts(self) -> list[tuple[_Slices, _Slices, _Slices]]:
+        """The same for each piece of a tile, along its spatial axes."""
         along = []
-        for tile, size, halo, rate in zip(self._tile, self._piece, self._halo, self._job.method.rate, strict=True):
-            starts = range(0, tile, size)
+        sides = zip(self._tile, self._piece, self._before, self._around, self._job.method.rate, strict=True)
+        for tile, size, before, around, rate in sides:
             along.append(
                 [
                     (
-                        slice(a, min(a + size, tile) + 2 * halo),
-                        slice((a + halo) * rate, (min(a + size, tile) + halo) * rate),
-                        slice(halo * rate, (halo + min(a + size, tile) - a) * rate),
+                        slice(a, min(a + size, tile) + around),
+                        slice((a + before) * rate, (min(a + size, tile) + before) * rate),
+                        slice(before * rate, (before + min(a + size, tile) - a) * rate),
                     )
-                    for a in starts
+                    for a in range(0, tile, size)
                 ]
             )
         return [tuple(zip(*cut, strict=True)) for cut in product(*along)]

@@ -141,10 +141,10 @@ def free_memory() -> int:
 
 
 def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
-    """Of one sample in one piece, with its halo."""
+    """Of one sample in one piece, with what is read around it."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
     sides = [
-        round_up(ceil(job.plan.tile[i] / n), g) + 2 * job.plan.halo[i]
+        round_up(ceil(job.plan.tile[i] / n), g) + job.plan.read_shape[i] - job.plan.tile[i]
         for i, n, g in zip(index, pieces, job.method.grid, strict=True)
     ]
     return prod(sides)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.options import Unreadable
 from napari_restore.core.region import Region
+from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image
 from napari_restore.sources.retrying import WAITS, UnreachableError, read_again
-from napari_restore.store.ome_zarr import is_zarr
-
-Unreadable = Literal["fail", "fill"]
-"""What becomes of a chunk that cannot be read: the run ends and can be resumed, or its pixels are 0."""
+from napari_restore.sources.unchanged import files_state, probe
 
 _NAMED = 5
+"""Chunks that are named, of those that were filled."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
     ----------
     filled
         Takes the chunks that were filled; they are not tried again.
+    unreadable
+        ``"fail"``, or ``"fill"`` to take 0 for a chunk that cannot be read.
     waits
         Seconds before each new attempt.
 
@@ -77,8 +76,8 @@ def steady(image: Image, filled: Filled, *, unreadable: Unreadable, waits: tuple
                     raise
                 raise ImageError(
                     f"{image.name}: chunk {list(chunk)}, pixels {part.start} to {part.stop}, cannot be read after "
-                    f"{len(waits) + 1} attempts. Repair it and start again, or ask for unreadable chunks to be "
-                    f"filled with 0 (unreadable: fill). {error}"
+                    f"{len(waits) + 1} attempts. Repair it and start again, or give `unreadable` = fill to take 0 for "
+                    f"its pixels. {error}"
                 ) from error
         with filled.lock:
             filled.chunks.add(chunk)
@@ -96,25 +95,31 @@ def _chunks_of(image: Image, region: Region) -> Iterator[tuple[tuple[int, ...], 
         yield place, Region(start, stop)
 
 
-def files_state(image: Image) -> str | None:
-    """How many files an image is of, their bytes, and when the youngest was changed; None where it has no local path.
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image is found to be, before it is restored.
 
-    Nothing is read. In a folder that is no Zarr the files of the most frequent extension count: the output and other
-    things may lie beside the slices of a series.
+    Attributes
+    ----------
+    noise
+        Its standard deviation in the image's units, for integers; None for floating point, of which it is not asked.
+    pixels
+        A checksum over some of them.
+    files
+        Their state; None where there are none here.
     """
-    path = Path(image.location) if image.location is not None and "://" not in image.location else None
-    if path is None or not path.exists():
-        return None
-    count, total, youngest = 0, 0, 0
-    for file in _files_in(path) if path.is_dir() else [path]:  # one at a time: there may be millions
-        facts = file.stat()
-        count, total, youngest = count + 1, total + facts.st_size, max(youngest, facts.st_mtime_ns)
-    return f"{count} files, {total} bytes, {youngest} ns"
+
+    noise: float | None
+    pixels: str
+    files: str | None
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    if is_zarr(folder):
-        return (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-    usual = Counter(file.suffix for file in files).most_common(1)
-    return (file for file in files if file.suffix == usual[0][0])
+def facts_of(image: Image) -> ImageFacts:
+    """Look at an image: a few planes for its noise, three small boxes and its files."""
+    noise = image_noise(image) if image.dtype.kind != "f" else None
+    return ImageFacts(noise, probe(image), files_state(image))
+
+
+def is_unchanged(image: Image, facts: ImageFacts) -> bool:
+    """Whether an image is still what it was found to be."""
+    return probe(image) == facts.pixels and files_state(image) == facts.files

@@ -1,9 +1,10 @@
-"""One tile: read, restore, crop. Pure, so that any runner in any order gives the same bytes."""
+"""Tiles: read, restored, cropped. Pure, so that any runner in any order gives the same bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class TileJob:
     Attributes
     ----------
     plan
-        Tiles over ``image``, in the order of its axes, and its ``rate`` that of ``method``.
+        Tiles over ``image`` or a part of it, in the order of its axes, and its ``rate`` that of ``method``.
     batch
         Tiles that go through the network together; always so many, the last batch is filled up.
     dtype
@@ -44,6 +45,11 @@ class TileJob:
     dtype: np.dtype[Any]
     device: torch.device
     precision: Precision
+
+    @property
+    def through(self) -> Callable[[Tensor], Tensor]:
+        """Takes samples ``(N, C, *S)`` on the device through the network, in units of the image."""
+        return partial(restore_tensor, self.method, normalisation=self.normalisation, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,52 +68,48 @@ def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
 
 
 def run_batch(
-    job: TileJob,
-    indices: Sequence[int],
-    samples: Sequence[NDArray[np.float32]],
-    *,
-    through: Callable[[NDArray[np.float32]], Tensor] | None = None,
+    job: TileJob, indices: Sequence[int], *, through: Callable[[NDArray[np.float32]], Tensor] | None = None
 ) -> list[Tile]:
-    """Restore tiles that have been read. Fewer than ``job.batch`` are filled up, so that the size never varies.
+    """Read, restore and crop the tiles of a batch, one thing after the other.
 
     ``through`` takes samples through the network, such as ``Fitting.restore``; all at once where it is not given.
     """
-    return [finish() for finish in start_batch(job, indices, samples, through=through)]
+    reads = [read_tile(job, index) for index in indices]
+    samples = filled_up(reads, job.batch)
+    restored = through(samples) if through is not None else restore_together(job, samples)
+    return [finish() for finish in finishers(job, indices, reads, restored)]
 
 
-def start_batch(
-    job: TileJob,
-    indices: Sequence[int],
-    samples: Sequence[NDArray[np.float32]],
-    *,
-    through: Callable[[NDArray[np.float32]], Tensor] | None = None,
-) -> list[Callable[[], Tile]]:
-    """``run_batch`` without waiting for a graphics card: each tile is what the call of its function gives.
-
-    That waits, crops and rounds, in whichever thread calls it, while the card has the next batch.
-    """
-    missing = [samples[-1]] * (job.batch - len(samples))
-    together = np.concatenate([*samples, *missing])
-    pixels = _on_its_way(through(together) if through is not None else restore_together(job, together))
-    each = len(samples[0])
-
-    def finisher(place: int, index: int, read: NDArray[np.float32]) -> Callable[[], Tile]:
-        return lambda: _finish(job, index, read, pixels()[place * each : (place + 1) * each])
-
-    return [finisher(i, index, read) for i, (index, read) in enumerate(zip(indices, samples, strict=True))]
+def filled_up(reads: Sequence[NDArray[np.float32]], batch: int) -> NDArray[np.float32]:
+    """Tiles that have been read, in one array; fewer than ``batch`` are filled up, so that the size never varies."""
+    return np.concatenate([*reads, *[reads[-1]] * (batch - len(reads))])
 
 
 def restore_together(job: TileJob, samples: NDArray[np.float32]) -> Tensor:
     """Samples through the network, all at once; the result is on the device, perhaps not computed yet."""
-    return restore_tensor(
-        job.method, _sent(samples, job.device), normalisation=job.normalisation, precision=job.precision
-    )
+    return job.through(sent(samples, job.device))
 
 
-def _sent(samples: NDArray[np.float32], device: torch.device) -> Tensor:
+def sent(samples: NDArray[np.float32], device: torch.device) -> Tensor:
     """Pixels on a device; a graphics card fetches them by itself, from memory that cannot be moved meanwhile."""
     tensor = torch.from_numpy(np.ascontiguousarray(samples))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def finishers(
+    job: TileJob, indices: Sequence[int], reads: Sequence[NDArray[np.float32]], restored: Tensor
+) -> list[Callable[[], Tile]]:
+    """What makes tiles of a batch that comes from the network: each tile is what the call of its function gives.
+
+    That waits for a graphics card, crops and rounds, in whichever thread calls it, while the card has the next batch.
+    """
+    pixels = _on_its_way(restored)
+    each = len(reads[0])
+
+    def finisher(place: int, index: int, read: NDArray[np.float32]) -> Callable[[], Tile]:
+        return lambda: _finish(job, index, read, pixels()[place * each : (place + 1) * each])
+
+    return [finisher(i, index, read) for i, (index, read) in enumerate(zip(indices, reads, strict=True))]
 
 
 def _on_its_way(restored: Tensor) -> Callable[[], NDArray[np.float32]]:

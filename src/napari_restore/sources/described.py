@@ -24,6 +24,13 @@ MIB = 1024**2
 LARGEST_BLOCK = 2048 * MIB
 """A block that cannot be decoded in part must not be larger than this, in bytes."""
 
+SURE = 256 * MIB
+"""So many bytes may be unpacked from whatever there is: with the libraries that is less than 500 MB."""
+
+BELIEVABLE = 50
+"""More than ``SURE`` is unpacked only from a file or chunk of at least this part of it. Pictures with noise, which are
+what there is to restore, shrink to a third or a fifth; masks, blank planes and bombs to a hundredth and less."""
+
 _LIBRARY_ERRORS = (
     ValueError,
     TypeError,
@@ -74,6 +81,11 @@ class Described:
     location: str | None = None
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+
+
+def most_from(packed: int, wanted: int, sure: int = SURE) -> int:
+    """Of the bytes that are wanted, how many may be unpacked from so many."""
+    return min(wanted, max(sure, BELIEVABLE * packed))
 
 
 @contextmanager

@@ -14,13 +14,14 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import formats
 from napari_restore.sources.caching import RecentBlocks
-from napari_restore.sources.described import MIB, Described, explaining, only_level
+from napari_restore.sources.described import MIB, Described, explaining, most_from, only_level
 from napari_restore.sources.dicom_headers import Plane, read_planes
 from napari_restore.sources.dicom_pixels import decode_frame
 
 _CACHE_BYTES = 64 * MIB
-_SURE_PLANE = 256 * MIB
-_BELIEVABLE_RATIO = 2000
+_SURE_PLANE = 128 * MIB
+"""Decoders hold a plane two or three times; the largest radiographs take 60 MiB."""
+
 _EVEN = 0.05
 """Distances of slices that differ by less than this share of their median are called even."""
 
@@ -100,7 +101,7 @@ def _refuse_unlike(planes: Sequence[Plane]) -> None:
             f"{first.stored}: all slices of a series must agree. Take the odd ones out."
         )
     nbytes = first.stored.itemsize * int(np.prod(first.shape))
-    if nbytes > max(_SURE_PLANE, _BELIEVABLE_RATIO * first.path.stat().st_size):
+    if nbytes > most_from(first.path.stat().st_size, nbytes, _SURE_PLANE):
         raise ImageError(f"{first.path.name} claims slices of {nbytes / MIB:.0f} MiB: more than its length can hold.")
 
 

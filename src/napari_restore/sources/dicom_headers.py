@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import io
+import math
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import explaining
+from napari_restore.sources.described import MIB, explaining, most_from
 
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _MOST_FRAMES = 1_000_000
+_FEW_FRAMES = 10_000
+_BYTES_A_FRAME = 256
+"""More frames than a few need so many bytes each, which is what 16 x 16 pixels take. Each is looked at on opening."""
+
+_FEW_READS = 50_000
+_BYTES_A_READ = 100
+"""pydicom reads an element in two or three pieces and takes 20 µs for each, also for items of nothing in a sequence of
+no said length: 8 MB of them take a minute. A frame of a real file takes about 60 pieces, and its pixels 8 kB."""
+
+_FEW_ITEMS = 20_000
+_BYTES_AN_ITEM = 64
+"""The same for the items of a sequence with a said length, which pydicom takes apart when it is asked for."""
+
+HEADER = 16 * MIB
+"""Of a deflated file, so much is inflated to find its header."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+
+_LEAST_FRAME = 8
+"""Bytes of a packed frame: the mark and the length of its item."""
+
+_META = 132 + 12
+"""Bytes before the meta information whose length it tells: preamble, mark, and the element with the length."""
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+PLAIN = "1.2.840.10008.1.2.1"
 
 JPEG_PLUGIN = "imagecodecs"
 SYNTAXES = {
@@ -85,16 +114,98 @@ class Plane:
 
 def read_planes(path: Path) -> list[Plane]:
     """All frames of a file, without their pixels."""
-    import pydicom
     from pydicom.errors import BytesLengthException, InvalidDicomError
 
     with explaining(f"{path.name} cannot be read as DICOM", BytesLengthException, InvalidDicomError):
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        header = _read_header(path)
         _refuse_unreadable(header, path)
         frames = int(header.get("NumberOfFrames") or 1)
         if not 1 <= frames <= _MOST_FRAMES:
             raise ImageError(f"{path.name} claims {frames} frames; 1 to {_MOST_FRAMES} are possible.")
-        return [_plane(header, path, frame, frames) for frame in range(frames)]
+        _refuse_items(header, path)
+        first = _plane(header, path, 0, frames)
+        _refuse_frames(first, frames)
+        own = len(header.get("PerFrameFunctionalGroupsSequence") or ())
+        return [
+            first if frame == 0 else _plane(header, path, frame, frames) if frame < own else replace(first, frame=frame)
+            for frame in range(frames)
+        ]
+
+
+def _read_header(path: Path) -> Any:
+    """The elements before the pixels."""
+    import pydicom
+
+    meta = _meta_of(path)
+    if meta is None or meta.get("TransferSyntaxUID") != DEFLATED:
+        with _CountedFile(path) as file:
+            return pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    header = pydicom.dcmread(io.BytesIO(inflated(path, HEADER)), stop_before_pixels=True, force=True)
+    header.file_meta = meta
+    return header
+
+
+def inflated(path: Path, most: int) -> bytes:
+    """What comes after the meta information of a deflated file, up to so many bytes; pydicom would inflate it all."""
+    length = _meta_of(path).FileMetaInformationGroupLength
+    with path.open("rb") as file:
+        file.seek(_META + int(length))
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), most)
+
+
+def _meta_of(path: Path) -> Any:
+    """The meta information, or None in very old files, which have none and are never deflated."""
+    from pydicom.errors import InvalidDicomError
+    from pydicom.filereader import read_file_meta_info
+
+    try:
+        return read_file_meta_info(path)
+    except InvalidDicomError:
+        return None
+
+
+class _CountedFile(io.BufferedReader):
+    """A file that may be read in as many pieces as its length explains."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._name, self._left = path.name, max(_FEW_READS, path.stat().st_size // _BYTES_A_READ)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes."""
+        self._left -= 1
+        if self._left < 0:
+            raise ImageError(f"{self._name}: its header has more elements than a file of its length can mean.")
+        return super().read(size)
+
+
+def _refuse_frames(first: Plane, frames: int) -> None:
+    """More frames than bytes for them; of a deflated file, than could be inflated."""
+    size, least = first.path.stat().st_size, _least_frame(first)
+    least = least if frames <= _FEW_FRAMES else max(least, _BYTES_A_FRAME)
+    room = most_from(size, frames * least) if first.syntax == DEFLATED else size
+    if frames > 1 and frames * least > room:
+        raise ImageError(
+            f"{first.path.name} claims {frames} frames of at least {least} bytes, and its {size} bytes cannot hold "
+            "them: it is cut short or damaged. Copy it again."
+        )
+
+
+def _refuse_items(header: Any, path: Path) -> None:
+    for word in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        value = getattr(header.get_item(word), "value", None) if word in header else None
+        if isinstance(value, bytes) and value.count(_ITEM) > max(_FEW_ITEMS, len(value) // _BYTES_AN_ITEM):
+            raise ImageError(f"{path.name}: its {word} has more items than its {len(value)} bytes can mean.")
+
+
+def _least_frame(plane: Plane) -> int:
+    """Bytes that a frame takes in the file at the least."""
+    if SYNTAXES[plane.syntax]:
+        return _LEAST_FRAME
+    nbytes = math.prod(plane.shape) * plane.stored.itemsize
+    if plane.photometric == "YBR_FULL_422":  # two pixels share their colour
+        return nbytes * 2 // 3
+    return nbytes // 8 if plane.bits == 1 else nbytes
 
 
 def _refuse_unreadable(header: Any, path: Path) -> None:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import io
+import math
 import threading
+from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_restore.sources.dicom_headers import JPEG_PLUGIN, SYNTAXES, Plane
+from napari_restore.sources.coded import check_coded
+from napari_restore.sources.described import MIB
+from napari_restore.sources.dicom_headers import DEFLATED, HEADER, JPEG_PLUGIN, PLAIN, SYNTAXES, Plane, inflated
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_PACKED_LONGER, _SPARE = 2, MIB
+"""What does not compress becomes longer by packing. A frame that is longer than that unpacks to more than a frame."""
 
-DECODER_DEPENDENCIES = {uid: ("imagecodecs",) for uid, plugin in SYNTAXES.items() if plugin == JPEG_PLUGIN}
+_PLUGIN = "bounded"
+
+_DECODERS = {
+    "pyjpegls": "pydicom.pixels.decoders.pyjpegls",
+    "pylibjpeg": "pydicom.pixels.decoders.pylibjpeg",
+    "pydicom": "pydicom.pixels.decoders.rle",
+}
+"""Where pydicom has its own plugins, each with a function ``_decode_frame``."""
+
+DECODER_DEPENDENCIES = {uid: (plugin,) for uid, plugin in SYNTAXES.items() if plugin}
 """pydicom asks its plugins for this."""
 
 _registering = threading.Lock()
@@ -24,18 +40,17 @@ def decode_frame(plane: Plane) -> NDArray[Any]:
 
     Only this frame is read, save from a deflated file, which can only be read whole.
     """
-    import pydicom
     from pydicom.pixels import pixel_array
 
     with _registering:
-        _add_jpeg_plugin()
-    plugin = SYNTAXES[plane.syntax]
-    if plane.syntax == _DEFLATED:
-        pixels = pixel_array(pydicom.dcmread(plane.path), index=plane.frame)
-    else:
-        options = {"transfer_syntax_uid": plane.syntax, "decoding_plugin": plugin}
-        pixels = pixel_array(plane.path, index=plane.frame, **options)
-    return _used_bits(np.asarray(pixels), plane)
+        _add_plugin()
+    source: Any = plane.path
+    options = {"transfer_syntax_uid": plane.syntax, "decoding_plugin": _PLUGIN if SYNTAXES[plane.syntax] else ""}
+    if plane.syntax == DEFLATED:
+        nbytes = math.prod(plane.shape) * plane.stored.itemsize
+        source = io.BytesIO(inflated(plane.path, HEADER + (plane.frame + 1) * nbytes))
+        options["transfer_syntax_uid"] = PLAIN
+    return _used_bits(np.asarray(pixel_array(source, index=plane.frame, **options)), plane)
 
 
 def _used_bits(pixels: NDArray[Any], plane: Plane) -> NDArray[Any]:
@@ -48,17 +63,37 @@ def _used_bits(pixels: NDArray[Any], plane: Plane) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=1)
-def _add_jpeg_plugin() -> None:
-    """Tell pydicom of a decoder for the old JPEG kinds; its own plugin for them is under the GPL."""
+def _add_plugin() -> None:
+    """Tell pydicom of decoders that look at a frame first; its own plugin for old JPEG is under the GPL."""
     from pydicom.pixels import get_decoder
 
     for uid in DECODER_DEPENDENCIES:
-        get_decoder(uid).add_plugin(JPEG_PLUGIN, (__name__, "decode_jpeg"))
+        get_decoder(uid).add_plugin(_PLUGIN, (__name__, "decode_bounded"))
 
 
 def is_available(uid: str) -> bool:
     """Whether this module can decode a transfer syntax; pydicom asks."""
     return uid in DECODER_DEPENDENCIES
+
+
+def decode_bounded(source: bytes, runner: Any) -> bytes | bytearray:
+    """Decode one frame for pydicom, if it is a picture of the size that the header tells.
+
+    Raises
+    ------
+    ValueError
+        If it is larger, or too long for its size.
+    """
+    itemsize = max(1, runner.bits_allocated // 8)
+    most = _PACKED_LONGER * runner.rows * runner.columns * runner.samples_per_pixel * itemsize + _SPARE
+    if len(source) > most:
+        raise ValueError(f"{len(source)} bytes of a frame that has {most} at most")
+    check_coded(source, (runner.rows, runner.columns), runner.samples_per_pixel * itemsize)
+    plugin = SYNTAXES[str(runner.transfer_syntax)]
+    if plugin == JPEG_PLUGIN:
+        return decode_jpeg(source, runner)
+    decode: Callable[[bytes, Any], bytes | bytearray] = import_module(_DECODERS[plugin])._decode_frame
+    return decode(source, runner)
 
 
 def decode_jpeg(source: bytes, runner: Any) -> bytearray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -14,18 +15,26 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.caching import RecentBlocks
-from napari_restore.sources.described import Described, explaining, only_level
+from napari_restore.sources.coded import check_coded, jpeg_frame
+from napari_restore.sources.described import MIB, Described, explaining, most_from, only_level
 
 _LARGEST = 2**28
 """Pixels; a picture is decoded whole."""
+
+_SURE = 64 * MIB
+"""Bytes that a picture of any length may be decoded to, in a second. A larger one has to be a file of some length."""
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+"""By the colour type in its header; with a palette, red, green and blue come out."""
 
 
 def open_png(path: Path, level: int) -> Described:
     """A PNG of 8 or 16 bits, gray or in colour."""
     import imagecodecs
 
-    width, height = _unpack(path, ">II", 16)
-    return _describe(path, level, (height, width), imagecodecs.png_decode)
+    width, height, bits, colour = _unpack(path, ">IIBB", 16)
+    size = (height, width, _PNG_CHANNELS.get(colour, 4) * max(1, bits // 8))
+    return _describe(path, level, size, imagecodecs.png_decode)
 
 
 def open_bmp(path: Path, level: int) -> Described:
@@ -33,29 +42,43 @@ def open_bmp(path: Path, level: int) -> Described:
     import imagecodecs
 
     width, height = _unpack(path, "<ii", 18)
-    return _describe(path, level, (abs(height), abs(width)), imagecodecs.bmp_decode)
+    return _describe(path, level, (abs(height), abs(width), 3), imagecodecs.bmp_decode)
 
 
 def open_jpeg(path: Path, level: int) -> Described:
     """A JPEG; colour comes as red, green and blue."""
     import imagecodecs
 
-    height, width, frame = _jpeg_frame(path)
+    with explaining(f"{path.name} cannot be read as JPEG"):
+        frame = jpeg_frame(path.read_bytes())
+        if frame is None:
+            raise ValueError("it has no frame header")
+    size = (frame.rows, frame.columns, frame.channels * (1 if frame.bits <= 8 else 2))
 
     def decode(data: bytes) -> Any:
-        if b"\xff\xd9" not in data[frame:]:  # the decoder fills what is missing with gray
+        if b"\xff\xd9" not in data[frame.end :]:  # the decoder fills what is missing with gray
             raise ImageError(f"{path.name} ends before its picture does: it is cut short. Copy it again.")
+        check_coded(data, size[:2], size[2])
         return imagecodecs.jpeg_decode(data)
 
-    return _describe(path, level, (height, width), decode)
+    return _describe(path, level, size, decode)
 
 
-def _describe(path: Path, level: int, size: tuple[int, int], decode: Callable[[bytes], Any]) -> Described:
-    """The picture is decoded once to learn its type, and kept while it is among the last ones used."""
+def _describe(path: Path, level: int, size: tuple[int, int, int], decode: Callable[[bytes], Any]) -> Described:
+    """The picture is decoded once to learn its type, and kept while it is among the last ones used.
+
+    ``size`` is rows, columns and bytes of a pixel.
+    """
     only_level(level, 1, path.name)
-    if size[0] * size[1] > _LARGEST or 0 in size:
+    if size[0] * size[1] > _LARGEST or 0 in size[:2]:
         raise ImageError(
             f"{path.name} claims to be {size[0]} x {size[1]} pixels; a picture may have 1 to {_LARGEST}. Use a TIFF."
+        )
+    nbytes, length = math.prod(size), path.stat().st_size
+    if nbytes > most_from(length, nbytes, _SURE):
+        raise ImageError(
+            f"{path.name} claims to be {size[0]} x {size[1]} pixels, {nbytes / MIB:.0f} MiB, in a file of {length} "
+            "bytes: it is damaged, or nothing but one value. Use a TIFF with tiles."
         )
     load = partial(_load, path, decode)
     first = load()
@@ -91,15 +114,3 @@ def _unpack(path: Path, form: str, offset: int) -> tuple[int, ...]:
     with explaining(f"{path.name} cannot be read"), path.open("rb") as file:
         file.seek(offset)
         return struct.unpack(form, file.read(struct.calcsize(form)))
-
-
-def _jpeg_frame(path: Path) -> tuple[int, int, int]:
-    """Height, width and place of the first frame header."""
-    with explaining(f"{path.name} cannot be read as JPEG"), path.open("rb") as file:
-        file.seek(2)
-        while True:
-            _, marker, length = struct.unpack(">BBH", file.read(4))
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                height, width = struct.unpack(">xHH", file.read(5))
-                return height, width, file.tell()
-            file.seek(length - 2, 1)

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+from zarr.abc.store import RangeByteRequest
 from zarr.storage import FsspecStore, WrapperStore
 
+from napari_restore.core.errors import ImageError
 from napari_restore.sources.locations import access_of, text_without_secrets, without_secrets
 from napari_restore.sources.retrying import REMOTE_WAITS, UnreachableError, may_pass, status_of
+from napari_restore.sources.zarr_bounds import MOST, too_long
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -32,8 +35,15 @@ def open_remote(url: str) -> RemoteStore:
     if shown.lower().startswith(("http://", "https://")):
         from aiohttp import ClientTimeout
 
-        timeout = ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENCE)
-        options["client_kwargs"] = {"timeout": timeout}
+        from napari_restore.sources.answers import BoundedResponse
+
+        options["client_kwargs"] = {
+            "timeout": ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENCE),
+            "response_class": BoundedResponse,
+            # Packed answers are unpacked by BoundedResponse, which knows when to stop.
+            "auto_decompress": False,
+            "headers": {"Accept-Encoding": "identity"},
+        }
     store = FsspecStore.from_url(shown, storage_options=options, read_only=True)
     return RemoteStore(store, shown, () if getattr(store.fs, "retries", 0) > 1 else REMOTE_WAITS)
 
@@ -59,8 +69,21 @@ class RemoteStore(WrapperStore[FsspecStore]):
         return f"RemoteStore({self._shown!r})"
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """The bytes of a key, or None where it is not there."""
-        return await self._again(key, lambda: self._store.get(key, prototype, byte_range))
+        """The bytes of a key, or None where it is not there.
+
+        Raises
+        ------
+        ImageError
+            If there are more than ``MOST`` of them. A store of objects is asked for that many and one; servers of http
+            need not know of ranges, so the answer is stopped.
+        """
+        most = MOST.get()
+        if byte_range is None and not self._shown.lower().startswith(("http://", "https://")):
+            byte_range = RangeByteRequest(0, most + 1)
+        value = await self._again(key, lambda: self._store.get(key, prototype, byte_range))
+        if value is not None and len(value) > most:
+            raise ImageError(too_long(f"{self._shown.rstrip('/')}/{key}", most))
+        return value
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -95,6 +118,8 @@ class RemoteStore(WrapperStore[FsspecStore]):
         for wait in (*self._waits, None):
             try:
                 return await request()
+            except ImageError as error:  # an answer that was stopped is told here where it came from
+                raise ImageError(f"{self._shown.rstrip('/')}/{key}: {error}") from None
             except Exception as error:  # noqa: BLE001  each file system has errors of its own
                 if wait is None or not may_pass(error):
                     tries = len(self._waits) + 1 if may_pass(error) else 1

@@ -12,12 +12,18 @@ from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, only_level
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, only_level
+from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, scales_of
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
+
+_FEW_PAGES = 10_000
+_BYTES_A_PAGE = 256
+"""More pages than a few need so many bytes each: 114 for what is said of a page, and some pixels. tifffile takes 50 µs
+for each on opening."""
 
 _BELIEVABLE_RATIO = 20_000
 """No lossless codec of TIFF shrinks an image of more than 256 MiB more than this."""
@@ -28,6 +34,7 @@ def open_tiff(path: Path, level: int) -> Described:
     import tifffile
 
     with explaining(f"{path.name} cannot be read as TIFF"):
+        check_first_page(path)
         tif = tifffile.TiffFile(path)
         try:
             return _describe(tif, path, level)
@@ -39,7 +46,7 @@ def open_tiff(path: Path, level: int) -> Described:
 def _describe(tif: Any, path: Path, level: int) -> Described:
     if not ((tif.is_ndpi or tif.is_lsm) and path.stat().st_size >= 2**32):  # they wrap their offsets there
         check_chain(path)
-    _refuse_outside_files(tif, path)
+    check_claims(tif, path)
     series, notes = _choose_series(tif, path)
     pyramid = series.levels
     shown = pyramid[only_level(level, len(pyramid), path.name)]
@@ -86,7 +93,7 @@ def check_chain(path: Path) -> int:
     """Follow the chain of pages; its end must lie in the file. Returns how many there are."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        order, wide, offset = _header(file)
+        order, wide, offset = tiff_header(file)
         seen: set[int] = set()
         while offset:
             if offset in seen:
@@ -94,6 +101,10 @@ def check_chain(path: Path) -> int:
                     f"{path.name}: page {len(seen)} is an earlier page again: it is damaged. Copy it again."
                 )
             seen.add(offset)
+            if len(seen) > max(_FEW_PAGES, size // _BYTES_A_PAGE):
+                raise ImageError(
+                    f"{path.name} has over {len(seen) - 1} pages in {size} bytes: they cannot hold images."
+                )
             following = _next_page(file, order, wide, offset) if offset < size else None
             if following is None:
                 raise ImageError(
@@ -104,15 +115,6 @@ def check_chain(path: Path) -> int:
     if not seen:
         raise ImageError(f"{path.name} is a TIFF without pages. It was not written to its end; copy it again.")
     return len(seen)
-
-
-def _header(file: BinaryIO) -> tuple[str, bool, int]:
-    """Byte order, whether this is a BigTIFF, offset of the first page."""
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    wide = head[2:4] in (b"+\0", b"\0+")
-    (offset,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 8 if wide else 4)
-    return order, wide, offset
 
 
 def _next_page(file: BinaryIO, order: str, wide: bool, offset: int) -> int | None:
@@ -128,16 +130,6 @@ def _next_page(file: BinaryIO, order: str, wide: bool, offset: int) -> int | Non
     file.seek(count * entry, 1)
     tail = file.read(struct.calcsize(next_format))
     return struct.unpack(order + next_format, tail)[0] if len(tail) == struct.calcsize(next_format) else None
-
-
-def _refuse_outside_files(tif: Any, path: Path) -> None:
-    """An OME-TIFF of several files may name files beside it, and no others."""
-    if not tif.ome_metadata:
-        return
-    for element in ElementTree.fromstring(tif.ome_metadata).iter():
-        named = element.get("FileName") if element.tag.endswith("UUID") else None
-        if named and (Path(named).name != named or "\\" in named):
-            raise ImageError(f"{path.name}: its metadata point at {named!r}, which is not a file beside it.")
 
 
 def _choose_series(tif: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
@@ -211,6 +203,11 @@ def _check_sizes(series: Any, reader: PageReader, path: Path) -> None:
         raise ImageError(
             f"{path.name}: its strips or tiles are {reader.block_bytes / MIB:.0f} MiB each, over the limit of "
             f"{LARGEST_BLOCK // MIB} MiB. Write it with smaller tiles."
+        )
+    if not reader.direct and not series.is_multifile and reader.block_bytes > most_from(size, reader.block_bytes):
+        raise ImageError(
+            f"{path.name}: its strips or tiles are {reader.block_bytes / MIB:.0f} MiB each in a file of {size} bytes: "
+            "it is damaged, or nothing but one value. Write it with smaller tiles."
         )
     for index in sorted({*range(min(reader.pages, _CHECK_PAGES)), reader.pages - 1}):
         check_page(reader, index)

@@ -16,15 +16,16 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tifffile import TIFF
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.caching import RecentBlocks
-from napari_restore.sources.described import MIB, explaining
+from napari_restore.sources.coded import check_coded
+from napari_restore.sources.described import MIB, SURE, explaining
 
 _CACHE_BYTES = 64 * MIB
 _BLOCK = 16 * MIB
-_SURE_BLOCK = 256 * MIB
 _BELIEVABLE_RATIO = 2000
 _JPEG = frozenset({6, 7, 34892, 33007})
 _GDAL_NODATA = 42113
@@ -75,6 +76,7 @@ class PageReader:
         self._segment = _segment_shape(self._keyframe, self._paged)
         self._grid = tuple(-(-n // s) for n, s in zip(self._paged, self._segment, strict=True))
         self.block_bytes = math.prod(self._segment) * self.stored.itemsize
+        self._pictures = self._keyframe.compression in _JPEG | frozenset(TIFF.IMAGE_COMPRESSIONS)
         self._recent = RecentBlocks(_CACHE_BYTES)
         self._keyframe.decode(None, 0)
 
@@ -177,10 +179,12 @@ class PageReader:
             raise ImageError(
                 f"{page.path.name}: strip or tile {number} of page {index} was never written. Write the file again."
             )
-        if self.block_bytes > max(_SURE_BLOCK, _BELIEVABLE_RATIO * count):
+        if self.block_bytes > max(SURE, _BELIEVABLE_RATIO * count):
             packed = f"{self.block_bytes / MIB:.0f} MiB into {count} bytes"
             raise ImageError(f"{page.path.name}: page {index} packs {packed}: it is damaged. Copy it again.")
         data = _read_exactly(file, page, offset, count, index) if count else None
+        if data is not None and self._pictures and not self._keyframe.jpegheader:
+            check_coded(data, self._segment[_ROW : _COLUMN + 1], self.stored.itemsize)
         more = {"jpegtables": page.jpegtables, "jpegheader": self._keyframe.jpegheader}
         block, _, shape = self._keyframe.decode(data, number, **(more if self._keyframe.compression in _JPEG else {}))
         if block is None:

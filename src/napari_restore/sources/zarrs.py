@@ -29,7 +29,10 @@ def open_zarr(path: Path, level: int) -> Described:
     with explaining(f"{path.name} cannot be read as Zarr"):
         from zarr.storage import LocalStore
 
-        return _open_store(LocalStore(path, read_only=True), "", level, name, str(path))
+        from napari_restore.sources.zarr_bounds import BoundedStore, local_size
+
+        store = BoundedStore(LocalStore(path, read_only=True), local_size(path))
+        return _open_store(store, "", level, name, str(path))
 
 
 def open_zipped_zarr(path: Path, level: int) -> Described:
@@ -37,10 +40,14 @@ def open_zipped_zarr(path: Path, level: int) -> Described:
     with explaining(f"{path.name} cannot be read as a zipped Zarr"):
         from zarr.storage import ZipStore
 
+        from napari_restore.sources.zarr_bounds import BoundedStore
+
         with zipfile.ZipFile(path) as archive:
-            marks = [entry for entry in archive.namelist() if entry.rsplit("/", 1)[-1] in ZARR_MARKS]
+            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        marks = [entry for entry in sizes if entry.rsplit("/", 1)[-1] in ZARR_MARKS]
         root = min((entry.rpartition("/")[0] for entry in marks), key=lambda folder: (folder.count("/"), folder))
-        return _open_store(ZipStore(path, mode="r"), _safe(root, path.name), level, path.stem, str(path))
+        store = BoundedStore(ZipStore(path, mode="r"), sizes.get)
+        return _open_store(store, _safe(root, path.name), level, path.stem, str(path))
 
 
 def open_url(url: str, level: int) -> Described:
@@ -49,9 +56,11 @@ def open_url(url: str, level: int) -> Described:
     what = f"{shown} cannot be read as a Zarr (the URL must name one, and fsspec needs aiohttp, s3fs or gcsfs)"
     with explaining(what, Exception):
         from napari_restore.sources.remote import open_remote
+        from napari_restore.sources.zarr_bounds import BoundedStore
 
         name = shown.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome")
-        described = _open_store(open_remote(url), "", level, name, shown)
+        store = BoundedStore(open_remote(url), lambda key: None)  # the length is learned as it is read
+        described = _open_store(store, "", level, name, shown)
     if shown == url:
         return described
     note = "the user, password or query of its URL is used to read it, and is written nowhere"
@@ -90,7 +99,10 @@ def _describe_node(node: Any, level: int, name: str) -> Described:
 
 def _describe_zarr_array(array: Any, name: str) -> Described:
     """One array, with the names of its dimensions where Zarr 3 or xarray gives them."""
+    from napari_restore.sources.zarr_bounds import bounded
+
     _refuse_huge_chunks(array, name)
+    array = bounded(array, name)
     described = describe_array(array, 0, name=name)
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = letters_of(names) if isinstance(names, (list, tuple)) and len(names) == len(described.shape) else None

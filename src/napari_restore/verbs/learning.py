@@ -16,8 +16,7 @@ from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image, open_image
-from napari_restore.store.model import Model, load_model
-from napari_restore.training.fresh import fresh_method
+from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
@@ -61,7 +60,7 @@ class Course:
     def method(self, fit: Fit, *, seed: int) -> Method:
         """The network: with fresh weights, or with those of the model that training goes on from."""
         channels = self.images[0].geometry.length("C")
-        built = fresh_method(self.name, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
+        built = build_method(self.name, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
         if self.begun is not None:
             _take_weights(built, self.begun)
         return built

@@ -42,9 +42,10 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
     """Restore the image with the model that is given."""
     from napari_restore.restoration.engine import restore_events
     from napari_restore.restoration.plan import name_suffix
+    from napari_restore.restoration.runners import runner_for
     from napari_restore.store.model import Model, load_model
     from napari_restore.verbs.learning import notes_of, opened
-    from napari_restore.verbs.run import destination, judged, runner_for
+    from napari_restore.verbs.run import destination, judged
 
     image = opened(request.image, request)
     yield from notes_of([image])
@@ -53,9 +54,15 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
         model, said = _matched(model, image)
         yield said
     result = yield from restore_events(
-        image, model, output=destination(request, image, name_suffix(model.method)), restoring=request.restoring,
-        computing=request.computing, writing=request.writing, watch=watch, runner=runner_for(request, image),
-    )  # fmt: skip
+        image,
+        model,
+        output=destination(request, image, name_suffix(model.method)),
+        restoring=request.restoring,
+        computing=request.computing,
+        writing=request.writing,
+        watch=watch,
+        runner=runner_for(image, request.restoring.client, request.opening),
+    )
     return (yield from judged(request, image, result))
 
 

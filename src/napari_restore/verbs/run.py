@@ -15,7 +15,7 @@ from napari_restore.core.watch import Watch
 from napari_restore.judging.judged import judged_events
 from napari_restore.restoration.engine import restore_events
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.running import Runner
+from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, load_model
@@ -56,9 +56,15 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
         image = replace(image, notes=())  # they have been said
     yield from notes_of([image])
     restored = yield from restore_events(
-        image, model, output=output, restoring=request.restoring, computing=request.computing, writing=request.writing,
-        watch=watch, runner=runner_for(request, image),
-    )  # fmt: skip
+        image,
+        model,
+        output=output,
+        restoring=request.restoring,
+        computing=request.computing,
+        writing=request.writing,
+        watch=watch,
+        runner=runner_for(image, request.restoring.client, request.opening),
+    )
     if restored.complete:
         kept.unlink(missing_ok=True)
     return (yield from judged(request, image, restored))
@@ -70,16 +76,6 @@ def destination(request: Request, image: Image, suffix: str) -> Path:
         return Path(request.writing.output)
     folder = Path(tempfile.mkdtemp(prefix="napari-restore-"))
     return folder / f"{_file_name(image.name)}_{suffix}.ome.zarr"
-
-
-def runner_for(request: Request, image: Image) -> Runner | None:
-    """The workers of a dask cluster where a client was given; None for this process."""
-    client = request.restoring.client
-    if client is None:
-        return None
-    from napari_restore.restoration.cluster import Workers, find_source  # loads distributed, which who has a client has
-
-    return Workers(client, find_source(image, axes=request.opening.axes, channel=request.opening.channel))
 
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:

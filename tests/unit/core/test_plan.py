@@ -27,6 +27,21 @@ def test_the_worked_example_twice_as_fine():
     assert (plan.read_shape, plan.restored_shape) == ((1, 548, 400), (1, 1096, 1200))
 
 
+def test_the_worked_example_of_a_box():
+    """Row 105 lies 1 beyond a step of the grid: reads begin there, and are one step longer. Column 352 is one."""
+    plan = plan_tiles(
+        (1, 400, 300), largest=(1, 256, 512), radius=(0, 23, 23), grid=(1, 4, 4), rate=(1, 2, 3), start=(2, 105, 352)
+    )
+    assert plan == TilePlan((1, 400, 300), (1, 200, 300), (0, 24, 24), (1, 2, 3), (2, 105, 352), (0, 4, 0))
+    assert plan.box == Region((2, 105, 352), (3, 505, 652))
+    assert plan.own(1) == Region((2, 305, 352), (3, 505, 652))
+    assert plan.read(1) == Region((2, 280, 328), (3, 532, 676))
+    assert plan.write(1) == Region((0, 400, 0), (1, 800, 900))
+    assert plan.crop(1) == (slice(0, 1), slice(50, 450), slice(72, 972))
+    assert (plan.output_shape, plan.output_tile) == ((1, 800, 900), (1, 400, 900))
+    assert (plan.read_shape, plan.restored_shape) == ((1, 252, 348), (1, 504, 1044))
+
+
 def test_without_a_rate_both_grids_are_one():
     plan = TilePlan((17, 23), (8, 8), (2, 2))
     assert plan.rate == (1, 1)

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 
-from napari_restore import open_image, restore, restore_folder
+from napari_restore import open_image, restore, restore_folder, restore_folder_events
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event, FileState, Note, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
-from napari_restore.restoration.batch import plan_results, restore_folder_events
+from napari_restore.restoration.batch import plan_results
 from napari_restore.sources.folders import images_in
 from napari_restore.store import output as outputs
 from napari_restore.store.finished import NAME
@@ -34,8 +33,8 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_model(seed: int = 0) -> Model:
-    torch.manual_seed(seed)
-    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    config = {"dimensions": "2", "width": 2, "depth": 1}
+    method = build_method("noise2void", config, spatial="YX", channels=1, seed=seed)
     return Model("noise2void", method.eval(), Normalisation((100.0,), (20.0,)))
 
 
@@ -341,12 +340,13 @@ def test_an_image_that_changes_meanwhile_is_not_called_done(
     ("options", "said"),
     [
         ({"pattern": "*.czi"}, "names match '\\*.czi'"),
-        ({"suffix": "../x"}, "suffix '../x'"),
-        ({"format": "jpeg"}, "format 'jpeg'"),
+        ({"suffix": "../x"}, "`suffix` = '../x'"),
+        ({"format": "jpeg"}, "`format` = 'jpeg': give auto, zarr or tiff"),
         ({"output": "in put/notes.txt"}, "is a file"),
         ({"images": "in put/b.npy"}, "is not a folder"),
         ({"images": "nowhere"}, "is not a folder"),
         ({"images": []}, "there are no images"),
+        ({"tile": (5, 5, 5)}, "`tile` = .5, 5, 5.: give 2 positive lengths, along YX"),
     ],
 )
 def test_what_cannot_begin_is_said_at_once(

@@ -1,5 +1,7 @@
 """Less at once through the network gives the same result; what does not fit is refused with numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,18 @@ from hypothesis import strategies as st
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note, RestorationStarted
-from napari_restore.core.job import drain
+from napari_restore.core.job import Events, drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Computing, Restoring, Writing
+from napari_restore.core.watch import Watch
 from napari_restore.methods.allocated import peak_of
-from napari_restore.restoration import engine, fitting, memory
+from napari_restore.restoration import engine, memory, work
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.memory import Appetite, appetite, plan_memory
-from napari_restore.restoration.prepare import plan_image
+from napari_restore.restoration.plan import tiles_over
+from napari_restore.restoration.result import Restored
 from napari_restore.restoration.work import TileJob, read_tile, restore_together
-from napari_restore.sources import open_image
+from napari_restore.sources import Image, open_image
 from napari_restore.store.model import Model, build_method
 
 MIB = 2**20
@@ -31,14 +36,16 @@ def model(*, dimensions: str = "2", name: str = "noise2void", **config: object) 
     return Model(name, method.eval(), Normalisation((100.0,), (20.0,)))
 
 
-def job_of(shape: tuple[int, ...], tile: tuple[int, ...], made: Model, *, batch: int = 1) -> TileJob:
+def job_of(
+    shape: tuple[int, ...], tile: tuple[int, ...], made: Model, *, batch: int = 1, region: object = None
+) -> TileJob:
     pixels = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
     image = open_image(pixels, axes="ZYX"[-len(shape) :])
     return TileJob(
         image=image,
         method=made.method.for_restoring(),
         normalisation=made.normalisation,
-        plan=plan_image(image, made.method, tile),
+        plan=tiles_over(image, made.method, Restoring(tile=tile, region=region)),
         batch=batch,
         dtype=np.dtype(np.float32),
         device=torch.device("cpu"),
@@ -50,16 +57,16 @@ def inside(job: TileJob, restored: torch.Tensor) -> np.ndarray:
     """What a restored read owns."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
     own = [
-        slice(job.plan.halo[i] * r, (job.plan.halo[i] + job.plan.tile[i]) * r)
+        slice(job.plan.before[i] * r, (job.plan.before[i] + job.plan.tile[i]) * r)
         for i, r in zip(index, job.method.rate, strict=True)
     ]
     return restored[(..., *own)].numpy()
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(9, 90), st.integers(9, 90), st.integers(1, 4), st.integers(1, 3))
-def test_pieces_of_a_tile_are_the_tile(height: int, width: int, down: int, across: int) -> None:
-    job = job_of((height, width), (height, width), model())
+@given(st.integers(9, 90), st.integers(9, 90), st.integers(1, 4), st.integers(1, 3), st.integers(0, 8))
+def test_pieces_of_a_tile_are_the_tile(height: int, width: int, down: int, across: int, first: int) -> None:
+    job = job_of((height, width), (height, width), model(), region={"Y": (first, height)})
     samples = read_tile(job, 0)
     cut = Fitting(job)
     cut.pieces = (down, across)
@@ -72,6 +79,7 @@ def test_pieces_of_a_block_and_of_a_finer_result() -> None:
     for job, pieces in (
         (job_of((20, 33, 17), (20, 33, 17), model(dimensions="3")), (2, 3, 1)),
         (job_of((61, 47), (61, 47), finer), (2, 3)),
+        (job_of((61, 47), (61, 47), finer, region="Y=7:,X=3:46"), (2, 3)),
     ):
         samples = read_tile(job, 0)
         cut = Fitting(job)
@@ -85,15 +93,15 @@ def test_pieces_of_a_block_and_of_a_finer_result() -> None:
 def hungry(job: TileJob, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let memory run out over so many voxels at once; what goes through is kept."""
     through: list[int] = []
-    real = fitting.restore_together
+    real = work.restore_tensor
 
-    def restore(job: TileJob, samples: np.ndarray) -> torch.Tensor:
-        if samples.size > most:
-            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.size} bytes")
-        through.append(samples.size)
-        return real(job, samples)
+    def restore(method: object, samples: torch.Tensor, **constants: object) -> torch.Tensor:
+        if samples.numel() > most:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {samples.numel()} bytes")
+        through.append(samples.numel())
+        return real(method, samples, **constants)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fitting, "restore_together", restore)
+    monkeypatch.setattr(work, "restore_tensor", restore)
     return through
 
 
@@ -128,7 +136,7 @@ def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(fitting, "restore_together", broken)
+    monkeypatch.setattr(work, "restore_tensor", broken)
     with pytest.raises(RuntimeError, match="no such operator"):
         Fitting(job).restore(read_tile(job, 0))
 
@@ -163,10 +171,22 @@ def test_a_larger_tile_is_planned_with_more_memory_and_a_larger_image_is_not(mon
     assert planned(job_of((512, 512), (512, 512), model())) > 8 * planned(small)
 
 
+def restored(image: Image, made: Model, output: Path, restoring: Restoring | None = None) -> Events[Restored]:
+    return engine.restore_events(
+        image,
+        made,
+        output=output,
+        restoring=restoring or Restoring(),
+        computing=Computing(precision="float32"),
+        writing=Writing(),
+        watch=Watch(),
+    )
+
+
 def test_a_run_says_what_it_takes_before_it_begins(tmp_path: object) -> None:
     seen: list[object] = []
     pixels = np.random.default_rng(0).normal(100, 20, (96, 96)).astype(np.float32)
-    drain(engine.restore_events(open_image(pixels), model(), output=tmp_path / "o.zarr"), seen.append)  # type: ignore[operator]
+    drain(restored(open_image(pixels), model(), tmp_path / "o.zarr"), seen.append)  # type: ignore[operator]
     started = next(e for e in seen if isinstance(e, RestorationStarted))
     said = [e.text for e in seen[: seen.index(started)] if isinstance(e, Note)]
     assert any("restoring takes about" in text and "more than is held now" in text for text in said)
@@ -177,24 +197,23 @@ def test_with_little_memory_tiles_are_cut_and_with_less_the_run_is_refused(
     tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = np.random.default_rng(0).normal(100, 20, (512, 512)).astype(np.float32)
-    image, wide, options = open_image(pixels), model(width=16), {"tile": (512, 512), "precision": "float32"}
-    whole = drain(engine.restore_events(image, wide, output=tmp_path / "whole.zarr", **options))  # type: ignore[operator]
+    image, wide, options = open_image(pixels), model(width=16), Restoring(tile=(512, 512))
+    whole = drain(restored(image, wide, tmp_path / "whole.zarr", options))  # type: ignore[operator]
     seen: list[object] = []
     monkeypatch.setattr(memory, "free_memory", lambda: 60 * MIB)
-    cut = drain(engine.restore_events(image, wide, output=tmp_path / "cut.zarr", **options), seen.append)  # type: ignore[operator]
+    cut = drain(restored(image, wide, tmp_path / "cut.zarr", options), seen.append)  # type: ignore[operator]
     assert any("in pieces of" in e.text for e in seen if isinstance(e, Note))
     np.testing.assert_allclose(np.asarray(cut), np.asarray(whole), rtol=0, atol=CLOSE)
     monkeypatch.setattr(memory, "free_memory", lambda: 2.5 * MIB)
     with pytest.raises(RestoreError, match=r"MiB more than .*, of 2 MiB that may be used.*smaller than 512 x 512"):
-        drain(engine.restore_events(image, wide, output=tmp_path / "none.zarr", **options))  # type: ignore[operator]
+        drain(restored(image, wide, tmp_path / "none.zarr", options))  # type: ignore[operator]
     assert not list(tmp_path.glob("none*")), "nothing is left behind"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    job = job_of((64, 64), (64, 64), model())
     with pytest.raises(RestoreError, match="over 0 and at most 1"):
-        Fitting(job).plan(job, share=share)
+        Restoring(memory_share=share)
 
 
 def test_the_limit_of_a_control_group_counts(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

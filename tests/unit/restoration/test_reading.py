@@ -12,10 +12,13 @@ import zarr
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note, TileDone
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.region import Region
+from napari_restore.core.watch import Watch
 from napari_restore.restoration.engine import restore_events
-from napari_restore.restoration.reading import Filled, files_state, steady
+from napari_restore.restoration.reading import Filled, steady
 from napari_restore.sources import open_image
+from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
 
@@ -49,8 +52,20 @@ def break_chunk(source, *place):
     path.write_bytes(data)
 
 
+def begun(image, model, output, **words):
+    return restore_events(
+        image,
+        model,
+        output=output,
+        restoring=Restoring(tile=(32, 32), **words),
+        computing=Computing(device="cpu", precision="float32"),
+        writing=Writing(),
+        watch=Watch(),
+    )
+
+
 def run(image, model, output, **words):
-    events = restore_events(image, model, output=output, tile=(32, 32), device="cpu", precision="float32", **words)
+    events = begun(image, model, output, **words)
     seen = []
     while True:
         try:
@@ -138,20 +153,18 @@ class TestChange:
 
     def test_a_change_while_it_runs_is_refused_at_the_end(self, source, image, model, tmp_path):
         output = tmp_path / "out.zarr"
-        events = restore_events(image, model, output=output, tile=(32, 32), device="cpu", precision="float32")
+        events = begun(image, model, output)
         while not isinstance(next(events), TileDone):
             continue
         self.change(source)
-        with pytest.raises(ImageError, match=r"raw has changed while it was restored.*--overwrite") as error:
+        with pytest.raises(ImageError, match=r"raw has changed while it was restored.*`overwrite`") as error:
             list(events)
         assert "\n" not in str(error.value)
         assert not output.exists()
         assert outputs.resumable(output)
 
     def test_a_change_between_two_runs_is_refused_at_the_start(self, source, image, model, tmp_path):
-        events = restore_events(
-            image, model, output=tmp_path / "out.zarr", tile=(32, 32), device="cpu", precision="float32"
-        )
+        events = begun(image, model, tmp_path / "out.zarr")
         while not isinstance(next(events), TileDone):
             continue
         events.close()

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_restore.gui.parts.messages import Messages
-from napari_restore.gui.restore.baselines import Baselines, ComparePane
+from napari_restore.gui.restore.comparing import Baselines, ComparePane
 from napari_restore.gui.restore.plot import LossPlot
 from napari_restore.gui.restore.preview import Look, PreviewPane
 from napari_restore.gui.restore.session import Session

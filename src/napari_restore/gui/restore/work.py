@@ -99,7 +99,7 @@ class _Package:
         return describe(find_device(self.device))
 
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
-        from napari_restore.judging.baselines import baselines_of
+        from napari_restore.judging.undone import baselines_of
 
         found: Mapping[str, NDArray[Any]] = baselines_of(image, model, region)
         return found

@@ -1,0 +1,251 @@
+"""What a restoration will do, decided once, before its first tile. Pure: no pixel is read and nothing is opened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.core.geometry import Geometry, canonical_order
+from napari_restore.core.options import Restoring
+from napari_restore.core.plan import TilePlan, plan_tiles
+from napari_restore.core.region import Region
+from napari_restore.methods.apply import per_axis
+from napari_restore.methods.method import Method
+from napari_restore.restoration.part import by_axis, geometry_of, part_of
+from napari_restore.restoration.reading import ImageFacts
+from napari_restore.restoration.running import Place
+from napari_restore.sources import Image
+from napari_restore.store.model import Model
+from napari_restore.store.weights import checksum
+
+_MOST_OVERLAP = 1.25
+"""Pixels read to pixels owned, along Y and X, of a usual tile."""
+_SIZES = {2: (32, 64, 128, 256, 512, 1024, 2048), 3: (16, 32, 48, 64, 96, 128)}
+"""Sides of usual tiles along Y and X, by the number of axes that the method looks along."""
+_OUTPUT_SIZES = {2: (256, 4096), 3: (64, 512)}
+"""Of the sides they write, the least and the most."""
+_DEPTH = 32
+"""Of a usual tile along Z."""
+_ROUNDING = 1 / math.sqrt(12)
+"""Standard deviation that rounding to integers adds."""
+_ROUNDING_SHARE = 0.05
+"""Of the noise: so much of rounding is lost in it."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RestorationPlan:
+    """All that is settled of a restoration; made once and carried whole.
+
+    Attributes
+    ----------
+    tiles
+        Over the image, or over the part of it that is restored.
+    geometry
+        Where the pixels of the result lie, its axes in the order of the image's.
+    dtype, why
+        Of the result, and the reason for it in words.
+    batch
+        Tiles that go through the network together.
+    place
+        What they are computed on.
+    suffix
+        What the result is called after the image's name.
+    facts
+        What the image was found to be.
+    fingerprint
+        What must be the same for tiles of an earlier run to be kept.
+    provenance
+        What the result says of how it was made.
+    """
+
+    tiles: TilePlan
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    why: str
+    batch: int
+    place: Place
+    suffix: str
+    facts: ImageFacts
+    fingerprint: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Of the file: what a tile writes, axes in the order that files are written in."""
+        return tuple(self.tiles.output_tile[i] for i in canonical_order(self.geometry.axes))
+
+
+def plan_restoration(
+    image: Image, model: Model, tiles: TilePlan, *, together: int | None, place: Place, facts: ImageFacts
+) -> RestorationPlan:
+    """Settle what is left open once the tiles, the image and the place are known.
+
+    Parameters
+    ----------
+    image, model
+        That fit each other, and ``tiles`` over the one for the other, from ``tiles_over``.
+    together
+        Tiles that go through the network at once; chosen by the device where not given.
+    place
+        What they are computed on.
+    facts
+        Of the image, from ``facts_of``.
+    """
+    dtype, why = choose_dtype(image.dtype, facts.noise)
+    batch = together or usual_batch(place.device)
+    return RestorationPlan(
+        tiles=tiles,
+        geometry=output_geometry(image.geometry, model.method, tiles.box),
+        dtype=dtype,
+        why=why,
+        batch=batch,
+        place=place,
+        suffix=name_suffix(model.method),
+        facts=facts,
+        fingerprint=fingerprint(image, model, tiles, facts=facts, batch=batch, dtype=dtype, place=place),
+        provenance={"source": image.location, "model": model.card(), **_region(tiles, image)},
+    )
+
+
+def tiles_over(image: Image, method: Method, restoring: Restoring) -> TilePlan:
+    """Tiles over an image, or the part of it that is asked for: along space as asked or as suits, one at a time along
+    the other axes, all channels.
+
+    Raises
+    ------
+    RestoreError
+        If model and image do not fit, or tile or region do not fit them.
+    """
+    check_fit(image, method)
+    check_tile(restoring.tile, method.spatial)
+    part = part_of(restoring.region, image) or Region.of_shape(image.shape)
+    sizes = tuple(restoring.tile) if restoring.tile is not None else usual_tile(method)
+    largest = [
+        dict(zip(method.spatial, sizes, strict=True)).get(a, n if a == "C" else 1)
+        for a, n in zip(image.axes, image.shape, strict=True)
+    ]
+    return plan_tiles(
+        part.shape,
+        largest=largest,
+        radius=per_axis(image.axes, method.spatial, method.radius, default=0),
+        grid=per_axis(image.axes, method.spatial, method.grid, default=1),
+        rate=per_axis(image.axes, method.spatial, method.rate, default=1),
+        start=part.start,
+    )
+
+
+def check_fit(image: Image, method: Method) -> None:
+    """Refuse an image the method was not made for.
+
+    Raises
+    ------
+    ModelError
+        If it has other channels, or lacks an axis the method looks along.
+    """
+    channels = image.geometry.length("C")
+    if channels != method.channels:
+        raise ModelError(
+            f"{image.name} has {channels} channels and the model was trained on {method.channels}: choose one with "
+            "`channel`, or train a model on this image."
+        )
+    missing = [a for a in method.spatial if a not in image.axes]
+    if missing:
+        raise ModelError(
+            f"{image.name} has axes {image.axes} and the model looks along {method.spatial}: it needs "
+            f"{', '.join(missing)}. If the axes are wrong, name them with `axes`."
+        )
+
+
+def check_tile(tile: Sequence[int] | None, spatial: str) -> None:
+    """Refuse a tile that has not one length for each axis that a method looks along; before training, too.
+
+    Raises
+    ------
+    RestoreError
+        With the tile and the axes.
+    """
+    if tile is not None and (len(tile) != len(spatial) or min(tile) < 1):
+        raise RestoreError(f"`tile` = {tuple(tile)}: give {len(spatial)} positive lengths, along {spatial}.")
+
+
+def usual_tile(method: Method) -> tuple[int, ...]:
+    """The smallest usual tile, in image pixels, whose halo costs at most a quarter more work along Y and X.
+
+    Of those that are chunks of a usual size on the output grid: the finer that is, the fewer image pixels.
+    """
+    ndim, rate = len(method.spatial), max(method.rate[-2:])
+    least, most = _OUTPUT_SIZES[ndim]
+    for size in (n for n in _SIZES[ndim] if least <= n * rate <= most):
+        if math.prod((size + 2 * r) / size for r in method.radius[-2:]) <= _MOST_OVERLAP:
+            break
+    return (size,) * ndim if ndim == 2 else (_DEPTH, size, size)
+
+
+def usual_batch(device: torch.device) -> int:
+    """Tiles that go through the network together, where the user gives no number."""
+    return 1 if device.type == "cpu" else 4
+
+
+def output_geometry(whole: Geometry, method: Method, box: Region) -> Geometry:
+    """Where the pixels of a restored box of an image lie, axes in the order of the image's."""
+    return geometry_of(box, whole).refined(
+        dict(zip(method.spatial, method.rate, strict=True)),
+        centred=dict(zip(method.spatial, method.centred, strict=True)),
+    )
+
+
+def name_suffix(method: Method) -> str:
+    """What the result is called after the image's name."""
+    return "superresolved" if max(method.rate) > 1 else method.suffix
+
+
+def choose_dtype(source: np.dtype[Any], noise: float | None) -> tuple[np.dtype[Any], str]:
+    """The dtype of the result and why: the source's integers where rounding is lost in what noise there was.
+
+    ``noise`` is its standard deviation in the image's units; not looked at for floating point.
+    """
+    if source.kind == "f" or noise is None:
+        return np.dtype(np.float32), "the result is float32, as the source is floating point"
+    share = _ROUNDING / noise if noise > 0 else math.inf
+    said = f"rounding to {source} costs {share:.1%} of the noise (estimated at {noise:.3g})"
+    if share < _ROUNDING_SHARE:
+        return source, f"the result is {source}, as the source: {said}"
+    if math.isinf(share):
+        said = f"no noise was found that would hide rounding to {source}"
+    return np.dtype(np.float32), f"the result is float32: {said}"
+
+
+def fingerprint(
+    image: Image, model: Model, tiles: TilePlan, *, facts: ImageFacts, batch: int, dtype: np.dtype[Any], place: Place
+) -> dict[str, Any]:
+    """What must be the same for tiles of an earlier run to be kept."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
+    return {
+        "image": {
+            "axes": image.axes,
+            "shape": list(image.shape),
+            "dtype": str(image.dtype),
+            "pixels": facts.pixels,
+            "state": facts.files,
+        },
+        "model": {"method": model.name, "sha256": checksum(tensors), "mean": list(model.normalisation.mean)},
+        "tile": list(tiles.tile),
+        "halo": list(tiles.halo),
+        "rate": list(tiles.rate),
+        "batch": batch,
+        "dtype": str(dtype),
+        "device": place.device.type,
+        "precision": place.precision,
+        **_region(tiles, image),
+    }
+
+
+def _region(tiles: TilePlan, image: Image) -> dict[str, Any]:
+    """The part that is restored; nothing where that is the whole image, as before there were parts."""
+    return {} if tiles.box == Region.of_shape(image.shape) else {"region": by_axis(tiles.box, image.axes)}
