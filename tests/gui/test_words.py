@@ -58,8 +58,8 @@ def test_options_that_a_message_names_are_said_in_the_words_of_the_window():
         "name them with `axes`; give `overwrite` to start again, `tile` less, or `seed` 3; no `some_word`"
     )
     assert said == (
-        "name them with the Axes box; give the box Overwrite in the tab Batch to start again, Tile under Advanced less, "
-        "or Seed under Advanced 3; no some word"
+        "name them with the Axes box; give the box Overwrite in the tab Batch to start again, "
+        "Tile under Advanced less, or Seed under Advanced 3; no some word"
     )
 
 
