@@ -348,7 +348,7 @@ def _restored(batch: _Batch, item: Item, image: Image, *, resume: bool, overwrit
         computing=batch.computing,
         writing=replace(batch.writing, resume=resume, overwrite=overwrite),
         watch=batch.watch,
-        runner=runner_for(image, batch.restoring.client, batch.opening),
+        runner=runner_for(image, batch.restoring, batch.opening),
     )
 
 

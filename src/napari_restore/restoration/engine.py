@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.options import Computing, Restoring, Writing
@@ -78,8 +78,6 @@ def restore_events(
         memory or the disk does not suffice.
     """
     tiles = tiles_over(image, model.method, restoring)
-    if restoring.unreadable == "fill" and runner is not None:
-        raise RestoreError("`unreadable` = fill is for this machine alone: leave it out with a cluster.")
     filled = Filled()
     image = steady(image, filled, unreadable=restoring.unreadable)
     outputs.check_destination(output, overwrite=writing.overwrite, resume=writing.resume)
@@ -93,9 +91,7 @@ def restore_events(
         return _result(image, model, plan, output, {"output_dtype": plan.why, "precision": plan.place.precision})
     going_on = resume and outputs.resumable(output)
     if not going_on:
-        warning = outputs.check_space(output, geometry=plan.geometry, dtype=plan.dtype)
-        if warning is not None:
-            yield Note(warning, "warning")
+        yield from _space_looked_at(output, plan)
     job = _job(image, model, tiles, place=plan.place, batch=plan.batch, dtype=plan.dtype)
     planned = ready.plan(job, share=restoring.memory_share)
     if planned.memory is not None:
@@ -148,6 +144,12 @@ def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: in
         device=place.device,
         precision=place.precision,
     )
+
+
+def _space_looked_at(path: Path, plan: RestorationPlan) -> Events[None]:
+    warning = outputs.check_space(path, geometry=plan.geometry, dtype=plan.dtype)
+    if warning is not None:
+        yield Note(warning, "warning")
 
 
 def _open_output(path: Path, plan: RestorationPlan, name: str, writing: Writing, *, going_on: bool) -> OutputWriter:

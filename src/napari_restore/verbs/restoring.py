@@ -61,7 +61,7 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
         computing=request.computing,
         writing=request.writing,
         watch=watch,
-        runner=runner_for(image, request.restoring.client, request.opening),
+        runner=runner_for(image, request.restoring, request.opening),
     )
     return (yield from judged(request, image, result))
 

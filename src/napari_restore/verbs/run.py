@@ -63,7 +63,7 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
         computing=request.computing,
         writing=request.writing,
         watch=watch,
-        runner=runner_for(image, request.restoring.client, request.opening),
+        runner=runner_for(image, request.restoring, request.opening),
     )
     if restored.complete:
         kept.unlink(missing_ok=True)
