@@ -61,10 +61,11 @@ def main() -> None:
     two = verbs.add_parser("compare", help="print the differences of two records")
     two.add_argument("before", type=Path)
     two.add_argument("after", type=Path)
+    two.add_argument("--only", nargs="+", default=(), metavar="CASE", help="where not all were recorded")
     two.add_argument("--most", type=int, default=200, metavar="N", help="differences printed (default 200)")
     given = parser.parse_args()
     if given.verb == "compare":
-        sys.exit(compare(given.before, given.after, most=given.most))
+        sys.exit(compare(given.before, given.after, only=given.only, most=given.most))
     found = record(given.package.resolve(), only=given.only, jobs=given.jobs, keep=given.keep)
     given.out.write_text(json.dumps(found, indent=1) + "\n")
 
@@ -126,20 +127,29 @@ def about() -> dict[str, str]:
     }
 
 
-def compare(before: Path, after: Path, *, most: int) -> int:
+def compare(before: Path, after: Path, *, only: Sequence[str], most: int) -> int:
     """Print the differences; 1 where there are any."""
     old, new = (json.loads(path.read_text()) for path in (before, after))
     for line in differences(old["about"], new["about"], "about"):
         print(f"warning: not the same machine or libraries: {line}")
-    missing = [name for name in old["cases"] if name not in new["cases"]]
-    lines = [f"{name}: not recorded in {after.name}" for name in missing]
-    for name in old["cases"].keys() & new["cases"].keys():
-        lines += differences(old["cases"][name], new["cases"][name], name)
-    print("\n".join(sorted(lines)[:most]))
+    names = only or [*old["cases"], *(name for name in new["cases"] if name not in old["cases"])]
+    lines = [
+        line for name in names for line in differences_of_case(name, old["cases"].get(name), new["cases"].get(name))
+    ]
+    print("\n".join(lines[:most]))
     if len(lines) > most:
         print(f"... and {len(lines) - most} more")
-    print(f"{len(lines)} differences in {len(old['cases'])} cases")
+    print(f"{len(lines)} differences in {len(names)} cases")
     return 1 if lines else 0
+
+
+def differences_of_case(name: str, before: Any, after: Any) -> Iterator[str]:
+    """Those of a case, or that it was not recorded or broke."""
+    for side, found in (("first", before), ("second", after)):
+        if found is None or "broken" in found:
+            yield f"{name}: {'not recorded' if found is None else found['broken']}, in the {side}"
+            return
+    yield from differences(before, after, name)
 
 
 def differences(before: Any, after: Any, where: str) -> Iterator[str]:
