@@ -232,7 +232,7 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
 
     row = listed(name)
     config = row.load().Config
-    checked = with_config(ConfigDict(extra="forbid"))(config)
+    checked = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(config)
     try:
         return TypeAdapter(checked).validate_python(dict(settings))
     except ValidationError as error:
@@ -241,7 +241,7 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
         if first["type"] == "unexpected_keyword_argument":
             there = ", ".join(field.name for field in fields(config))
             raise RestoreError(f"{row.label} has no setting {setting!r}; there are {there}.") from None
-        raise RestoreError(f"{row.label}: {setting} = {first['input']!r}: {first['msg']}.") from None
+        raise RestoreError(f"{row.label}: {setting} = {repr(first['input'])[:60]}: {first['msg']}.") from None
 
 
 def _row_of(entry: EntryPoint) -> Listed:

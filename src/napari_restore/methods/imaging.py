@@ -85,9 +85,9 @@ class ImagingConfig:
     width: Annotated[int, Interval(ge=4, le=256)] = 24
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
     blocks: Annotated[int, Interval(ge=1, le=8)] = 2
-    sigma: tuple[float, ...] = ()
+    sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     covariance: tuple[tuple[float, ...], ...] = field(default=(), repr=False)
 
 

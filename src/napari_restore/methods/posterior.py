@@ -66,11 +66,11 @@ class PosteriorConfig:
     width: Annotated[int, Interval(ge=4, le=256)] = 16
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
     blocks: Annotated[int, Interval(ge=1, le=8)] = 1
-    sigma: tuple[float, ...] = ()
+    sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     gain: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     unexplained: tuple[tuple[float, float], ...] = ()
 
 

@@ -6,7 +6,6 @@ Each is a NumPy array in axis order (Z,) Y, X: float64, odd along every axis, ce
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import zlib
@@ -629,7 +628,7 @@ def _read_inline(text: str, rest: str, ndim: int) -> Kernel:
     try:
         # Bounded, as a model file may come from anybody.
         raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), expected + 1)
-    except (binascii.Error, zlib.error):
+    except (ValueError, zlib.error):  # of base64: letters that are not its own, also beyond ASCII
         raw = b""
     if len(raw) != expected:
         raise RestoreError(f"PSF {name!r}: its data are not {size} numbers: it is cut short or changed; write it anew.")

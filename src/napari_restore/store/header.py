@@ -5,6 +5,7 @@ Layout: https://github.com/huggingface/safetensors#format: 8 bytes of length, as
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import struct
@@ -24,7 +25,9 @@ PICTURE = "thumbnail"
 """Entry of a model's card, if it has one: a small PNG in base64."""
 
 _LENGTH_BYTES = 8
-_LONGEST = 100_000_000  # the limit of the safetensors library
+MOST_HEADER = 8 * 2**20
+"""Bytes. Parsed JSON takes up to 27 times as much, so this is some 200 MB at the most. The names and shapes of the
+tensors of a thousand networks are half of it, a card with ten thousand images a quarter."""
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -36,12 +39,15 @@ def read_header(path: Path) -> dict[str, Any]:
         If the file cannot be read or is not a safetensors file.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is not a file")  # a pipe would never be read to its end
         with path.open("rb") as file:
             start = file.read(_LENGTH_BYTES)
             length = struct.unpack("<Q", start)[0] if len(start) == _LENGTH_BYTES else 0
-            data = start + file.read(min(length, _LONGEST))
-    except OSError as error:
-        raise ModelError(f"{path}: the model cannot be read: {error.strerror}. Check the name of the file.") from error
+            data = start + file.read(min(length, MOST_HEADER))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path}: the model cannot be read: {reason}. Check the name of the file.") from error
     return header_of(path, data)
 
 
@@ -54,7 +60,12 @@ def header_of(path: Path, data: bytes) -> dict[str, Any]:
         If they are not those of a safetensors file, or end before the header does.
     """
     length = struct.unpack("<Q", data[:_LENGTH_BYTES])[0] if len(data) > _LENGTH_BYTES else 0
-    body = data[_LENGTH_BYTES : _LENGTH_BYTES + length] if length <= _LONGEST else b""
+    body = data[_LENGTH_BYTES : _LENGTH_BYTES + min(length, MOST_HEADER)]
+    if length > MOST_HEADER and body.startswith(b"{"):
+        raise ModelError(
+            f"{path} is not a safetensors file with a model: its header would have {length} bytes, over the limit of "
+            f"{MOST_HEADER}. Give a model saved by napari-restore."
+        )
     if not body.startswith(b"{"):
         pickled = " It looks like a pickled PyTorch model, which could run code." if _is_pickle(data) else ""
         raise ModelError(f"{path} is not a safetensors file.{pickled} Give a model saved by napari-restore.")
@@ -65,6 +76,23 @@ def header_of(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: its header is not JSON. Copy or download it again.") from error
     return header if isinstance(header, dict) else {}
+
+
+def check_length(path: Path, header: Mapping[str, Any]) -> None:
+    """Refuse a file that is not as long as the tensors in its header say, before it is read.
+
+    Raises
+    ------
+    ModelError
+        With both lengths.
+    """
+    spans = [each.get("data_offsets") for each in header.values() if isinstance(each, Mapping)]
+    ends = [span[1] for span in spans if isinstance(span, list) and len(span) == 2 and type(span[1]) is int]
+    with path.open("rb") as file:
+        told = _LENGTH_BYTES + struct.unpack("<Q", file.read(_LENGTH_BYTES))[0] + max(ends, default=0)
+        size = file.seek(0, 2)
+    if size != told:
+        raise ModelError(f"{path} is damaged: it has {size} bytes and should have {told}. Copy or download it again.")
 
 
 def card_in(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +128,7 @@ def check_card(path: Path, card: Mapping[str, Any]) -> None:
         If it is one.
     """
     version = card.get("format")
-    if not isinstance(version, int) or version > FORMAT:
+    if type(version) is not int or not 1 <= version <= FORMAT:
         raise ModelError(
             f"{path} has model format {version}, this version reads up to {FORMAT}: update napari-restore to read it."
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -20,8 +20,10 @@ from napari_restore.core.version import __version__
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
+from napari_restore.store.card import checked_card
 from napari_restore.store.header import PICTURE
-from napari_restore.store.weights import read_weights, write_weights
+from napari_restore.store.no_larger import NoLarger
+from napari_restore.store.weights import read_card, read_weights, write_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class Model:
         OutputError
             If the file cannot be written.
         """
-        target = Path(path)
+        target = at_home(path)
         tensors = {name: t.detach().cpu().contiguous() for name, t in self.method.state_dict().items()}
         picture = {PICTURE: b64encode(self.thumbnail).decode()} if self.thumbnail else {}
         write_weights(target, tensors, {**self.card(), **picture})
@@ -94,20 +96,28 @@ def load_model(path: str | Path) -> Model:
     ModelError
         If the file is not a model of ours, is damaged, or was written by a newer release.
     """
-    card, tensors = read_weights(Path(path))
+    file = at_home(path)
+    said = checked_card(file, read_card(file))
+    card, tensors = read_weights(file)
     try:
-        method = build_method(card["method"], card["config"], spatial=card["spatial"], channels=card["channels"])
+        with NoLarger(sum(tensor.numel() for tensor in tensors.values())):
+            method = build_method(said.method, said.config, spatial=said.spatial, channels=said.channels)
         method.load_state_dict(tensors)
-        normalisation = Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()})
-        precision, provenance = card["precision"], card["provenance"]
-        if precision not in get_args(Precision):
-            raise ValueError(f"precision {precision!r} is none of {', '.join(get_args(Precision))}")
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} does not describe a model this release can build: {reason}") from None
+    constants = Normalisation(tuple(said.normalisation.mean), tuple(said.normalisation.std))
     return Model(
-        card["method"], method.eval(), normalisation, precision, provenance, card.get("sha256"), _thumbnail(card)
+        said.method, method.eval(), constants, said.precision, card["provenance"], card.get("sha256"), _thumbnail(card)
     )
+
+
+def at_home(path: str | Path) -> Path:
+    """A path with ``~`` as the home folder, if there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _thumbnail(card: Mapping[str, Any]) -> bytes | None:

@@ -16,7 +16,16 @@ import torch
 
 from napari_restore.core.errors import ModelError
 from napari_restore.store.files import atomic_write, disk_errors
-from napari_restore.store.header import FORMAT, KEY, PICTURE, card_digest, card_in, check_card, header_of, read_header
+from napari_restore.store.header import (
+    FORMAT,
+    KEY,
+    PICTURE,
+    card_digest,
+    card_in,
+    check_card,
+    check_length,
+    read_header,
+)
 
 
 def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> str:
@@ -58,12 +67,14 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     ModelError
         If the file is not a safetensors file, not one of ours, from a newer version, or damaged.
     """
+    header = read_header(path)
+    card = card_in(path, header)
+    check_card(path, card)
     try:
+        check_length(path, header)
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: the model cannot be read: {error.strerror}. Check the name of the file.") from error
-    card = card_in(path, header_of(path, data))
-    check_card(path, card)
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError) as error:
