@@ -14,6 +14,7 @@ from napari_restore.core.region import Region
 from napari_restore.sources.described import MIB, Described, Reader, explaining, only_level
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import letters_of, unit_name
+from napari_restore.sources.origins import files_of
 
 _BLOCK = 16 * MIB
 
@@ -32,6 +33,7 @@ def describe_array(array: Any, level: int, *, name: str = "image", location: str
         chunks=block_of(array),
         reader=reader_of(array, name),
         location=location,
+        files=files_of(array),
     )
 
 
@@ -52,6 +54,7 @@ def describe_image(image: Image, level: int) -> Described:
         location=image.location,
         address=image.address,
         notes=image.notes,
+        files=image.files,
     )
 
 
@@ -129,6 +132,7 @@ def _describe_xarray(array: Any, name: str) -> Described:
         pixel_size=sizes,
         units=units,
         origin=origin,
+        files=files_of(data),
     )
 
 

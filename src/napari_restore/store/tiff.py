@@ -48,19 +48,20 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
 def write_tiff(
     path: Path, array: zarr.Array[Any], geometry: Geometry, *, name: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Write a whole array as one OME-TIFF and wait until it is on the disk."""
+    """Write a whole array as one OME-TIFF, in a new file, and wait until it is on the disk."""
     large = prod(array.shape[-2:]) * array.dtype.itemsize > _LARGEST_PAGE
-    tifffile.imwrite(
-        path,
-        data=_tiles(array) if large else _pages(array),
-        shape=array.shape,
-        dtype=array.dtype,
-        tile=(_TILE, _TILE) if large else None,
-        ome=True,
-        bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
-        photometric="minisblack",
-        metadata=_metadata(geometry, name=name, provenance=provenance),
-    )
+    with path.open("xb") as file:  # never through a link
+        tifffile.imwrite(
+            file,
+            data=_tiles(array) if large else _pages(array),
+            shape=array.shape,
+            dtype=array.dtype,
+            tile=(_TILE, _TILE) if large else None,
+            ome=True,
+            bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
+            photometric="minisblack",
+            metadata=_metadata(geometry, name=name, provenance=provenance),
+        )
     sync_file(path)
 
 

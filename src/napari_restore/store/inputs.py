@@ -1,0 +1,78 @@
+"""What a run reads is never what it writes: by no path, link, or other spelling of a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from napari_restore.core.errors import OutputError
+from napari_restore.sources.image import Image
+
+
+def check_apart(written: Path, beside: Iterable[Path], image: Image) -> None:
+    """Refuse to write over an image, into it, or over a folder that it lies in.
+
+    Parameters
+    ----------
+    written
+        The name that is to be written.
+    beside
+        Other names that are written on the way.
+
+    Raises
+    ------
+    OutputError
+        With the place of the image.
+    """
+    for place in places_of(image):
+        if _same(written, place):
+            raise OutputError(f"{written} is the image itself: what is read is never written over. {_NEXT}")
+        if lies_in(written, place):
+            raise OutputError(f"{written} lies in {place}, which is read: nothing is written into an image. {_NEXT}")
+        if lies_in(place, written):
+            raise OutputError(f"{written} holds {place}, which is read: what is read is never written over. {_NEXT}")
+        for name in beside:
+            if os.path.lexists(name) and (_same(name, place) or lies_in(place, name)):
+                raise OutputError(f"{place} is read, and {name.name} is a name that {written.name} needs. {_NEXT}")
+
+
+_NEXT = "Choose another name."
+
+
+def check_not_file(written: Path, read: Path) -> None:
+    """Refuse to write over another file that is read, such as a model or a PSF.
+
+    Raises
+    ------
+    OutputError
+        With its name.
+    """
+    if _same(written, read) or lies_in(written, read) or lies_in(read, written):
+        raise OutputError(f"{written} would be written over {read}, which is read. {_NEXT}")
+
+
+def places_of(image: Image) -> Iterator[Path]:
+    """The local files and folders that an image is read from; one that is no longer there is passed over."""
+    for given in (image.location, *image.files):
+        if given is not None and "://" not in given:
+            path = Path(given)
+            if os.path.lexists(path):
+                yield path
+
+
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether a path, which need not exist, is inside a folder; links are followed."""
+    return folder.is_dir() and any(_same(parent, folder) for parent in _real(path).parents)
+
+
+def _same(a: Path, b: Path) -> bool:
+    """Whether two names are of one file or folder; a link is what it points at."""
+    try:
+        return a.samefile(b)
+    except OSError:
+        return _real(a) == _real(b)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
