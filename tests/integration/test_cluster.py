@@ -31,7 +31,7 @@ from napari_restore.restoration.cluster import source as sources
 from napari_restore.restoration.cluster import station, tasks
 from napari_restore.restoration.cluster.station import WorkerState
 from napari_restore.restoration.cluster.workers import find_common
-from napari_restore.restoration.reading import probe
+from napari_restore.sources.unchanged import probe
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.output import journal_path, lock_path, partial_path
 

@@ -33,17 +33,20 @@ class Opening:
     axes
         What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly.
     pixel_size
-        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``: in the image's own unit, in micrometers
-        where it has none.
+        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or one number an axis, or an axis of
+        space: in the image's own unit, in micrometers where it has none.
     channel
         The one channel to take: its index, counted from 0, or its name.
     """
 
     axes: str | None = None
-    pixel_size: Mapping[str, float] | None = None
+    pixel_size: Mapping[str, Positive] | Sequence[Positive] | None = None
     channel: int | str | None = None
 
     def __post_init__(self) -> None:
+        # A list of letters is as good as a text, and an array as a row of numbers.
+        object.__setattr__(self, "axes", _joined(self.axes))
+        object.__setattr__(self, "pixel_size", _row(self.pixel_size))
         check(self)
 
 
@@ -170,6 +173,16 @@ class Writing:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def _joined(axes: Any) -> Any:
+    letters = isinstance(axes, list | tuple) and all(isinstance(each, str) for each in axes)
+    return "".join(axes) if letters else axes
+
+
+def _row(sizes: Any) -> Any:
+    row = hasattr(sizes, "__len__") and hasattr(sizes, "__iter__") and not isinstance(sizes, str | bytes | Mapping)
+    return tuple(sizes) if row else sizes
 
 
 GROUPS = (Opening, Training, Computing, Restoring, Writing)

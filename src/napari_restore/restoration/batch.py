@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -207,13 +207,18 @@ def plan_results(sources: Sequence[Path], folder: Path, *, suffix: str, format: 
     return [Item(source, folder / name) for source, name in zip(sources, names, strict=True)]
 
 
+def _sizes_of(opening: Opening) -> dict[str, float] | list[float] | None:
+    sizes = opening.pixel_size
+    return (dict(sizes) if isinstance(sizes, Mapping) else [float(n) for n in sizes]) if sizes else None
+
+
 def request_mark(model: Model, opening: Opening, restoring: Restoring, writing: Writing) -> str:
     """A checksum of all that decides what becomes of an image: weights, method, config, normalisation and options."""
     card = {key: value for key, value in model.card().items() if key not in ("provenance", "precision")}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
     options: dict[str, Any] = {
         "axes": opening.axes,
-        "pixel_size": dict(opening.pixel_size) if opening.pixel_size else None,
+        "pixel_size": _sizes_of(opening),
         "channel": opening.channel,
         "version": writing.version,
     }

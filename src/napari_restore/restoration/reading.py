@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +17,10 @@ from napari_restore.core.region import Region
 from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image
 from napari_restore.sources.retrying import WAITS, UnreachableError, read_again
-from napari_restore.store.ome_zarr import is_zarr
+from napari_restore.sources.unchanged import files_state, probe
 
 _NAMED = 5
 """Chunks that are named, of those that were filled."""
-_PROBE = 64
-"""Along Y and X, of the boxes that an image is known by again."""
 
 
 @dataclass(frozen=True)
@@ -129,38 +123,3 @@ def facts_of(image: Image) -> ImageFacts:
 def is_unchanged(image: Image, facts: ImageFacts) -> bool:
     """Whether an image is still what it was found to be."""
     return probe(image) == facts.pixels and files_state(image) == facts.files
-
-
-def probe(image: Image) -> str:
-    """A checksum over three small boxes: enough to tell another image, too few to wait for."""
-    digest = hashlib.sha256()
-    sizes = tuple(min(n, _PROBE if a in "YX" else 1) for a, n in zip(image.axes, image.shape, strict=True))
-    for part in (0.0, 0.5, 1.0):
-        start = tuple(int(part * (n - size)) for n, size in zip(image.shape, sizes, strict=True))
-        box = Region(start, tuple(s + size for s, size in zip(start, sizes, strict=True)))
-        digest.update(np.ascontiguousarray(image.read(box)).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def files_state(image: Image) -> str | None:
-    """How many files an image is of, their bytes, and when the youngest was changed; None where it has no local path.
-
-    Nothing is read. In a folder that is no Zarr the files of the most frequent extension count: the output and other
-    things may lie beside the slices of a series.
-    """
-    path = Path(image.location) if image.location is not None and "://" not in image.location else None
-    if path is None or not path.exists():
-        return None
-    count, total, youngest = 0, 0, 0
-    for file in _files_in(path) if path.is_dir() else [path]:  # one at a time: there may be millions
-        facts = file.stat()
-        count, total, youngest = count + 1, total + facts.st_size, max(youngest, facts.st_mtime_ns)
-    return f"{count} files, {total} bytes, {youngest} ns"
-
-
-def _files_in(folder: Path) -> Iterator[Path]:
-    if is_zarr(folder):
-        return (Path(root, name) for root, _, names in os.walk(folder) for name in names)
-    files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-    usual = Counter(file.suffix for file in files).most_common(1)
-    return (file for file in files if file.suffix == usual[0][0])

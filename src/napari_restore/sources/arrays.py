@@ -13,6 +13,8 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.described import MIB, Described, Reader, explaining, only_level
 from napari_restore.sources.image import Image
+from napari_restore.sources.mapped import unmapped
+from napari_restore.sources.masked import filled, is_masked, note_of, with_nan
 from napari_restore.sources.naming import letters_of, unit_name
 from napari_restore.sources.origins import files_of
 
@@ -29,11 +31,12 @@ def describe_array(array: Any, level: int, *, name: str = "image", location: str
         name=name,
         axes=None,
         shape=tuple(int(n) for n in array.shape),
-        dtype=np.dtype(array.dtype),
+        dtype=_dtype_of(array),
         chunks=block_of(array),
         reader=reader_of(array, name),
         location=location,
         files=files_of(array),
+        notes=_notes_of(array),
     )
 
 
@@ -73,16 +76,30 @@ def as_sliceable(array: Any) -> Any:
 
 
 def reader_of(array: Any, name: str) -> Reader:
-    """A thread-safe reader of anything that can be sliced; dask computes in the calling thread."""
+    """A thread-safe reader of anything that can be sliced; dask computes in the calling thread.
+
+    Pixels that are masked come as NaN; what is mapped from a file is read from it.
+    """
+    if isinstance(array, np.ndarray) and not is_masked(array) and (behind := unmapped(np.asarray(array))) is not None:
+        return behind
+    masked = is_masked(array)
 
     def read(region: Region) -> NDArray[Any]:
         with explaining(f"{name}: pixels {region.start} to {region.stop} cannot be read"):
             part = array[region.slices]
             if hasattr(part, "__dask_graph__"):
                 part = part.compute(scheduler="synchronous")
-            return np.asarray(part)
+            return filled(part) if masked else np.asarray(part)
 
     return read
+
+
+def _dtype_of(array: Any) -> np.dtype[Any]:
+    return with_nan(np.dtype(array.dtype)) if is_masked(array) else np.dtype(array.dtype)
+
+
+def _notes_of(array: Any) -> tuple[str, ...]:
+    return (note_of(array),) if is_masked(array) else ()
 
 
 def block_of(array: Any) -> tuple[int, ...]:
@@ -126,9 +143,10 @@ def _describe_xarray(array: Any, name: str) -> Described:
         name=str(array.name or name),
         axes=axes,
         shape=tuple(int(n) for n in data.shape),
-        dtype=np.dtype(data.dtype),
+        dtype=_dtype_of(data),
         chunks=block_of(data),
         reader=reader_of(data, name),
+        notes=_notes_of(data),
         pixel_size=sizes,
         units=units,
         origin=origin,

@@ -129,15 +129,23 @@ def endings(*kinds: Kind) -> tuple[str, ...]:
 
 def open_location(given: str | os.PathLike[str], level: int) -> Described:
     """Open a path or a URL with the loader of its format."""
-    location = os.fspath(given)
+    location = os.fsdecode(given)
     crushed = None if isinstance(given, str) else _CRUSHED.fullmatch(location)
     if crushed:
         location = f"{crushed[1]}://{crushed[2].replace(os.sep, '/')}"
     if "://" in location:
         return _open_url(location, level)
-    path = Path(location).expanduser()
+    path = _at_home(location)
     format = _format_of(path, *_look(path))
     return _load(format.loader, path, level)
+
+
+def _at_home(location: str) -> Path:
+    """A path with ``~`` as the home folder, if there is one."""
+    try:
+        return Path(location).expanduser()
+    except RuntimeError:
+        return Path(location)
 
 
 def recognises(path: object) -> str | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from napari_restore.core.errors import ImageError
-from napari_restore.core.geometry import AXES, Geometry, canonical_axes, guess_axes, valid_axes
+from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.region import Region
 from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources.described import Described, Reader
@@ -21,8 +24,8 @@ from napari_restore.sources.naming import name_unknown
 def open_image(
     image: Any,
     *,
-    axes: str | None = None,
-    pixel_size: Mapping[str, float] | None = None,
+    axes: str | Sequence[str] | None = None,
+    pixel_size: Mapping[str, float] | Sequence[float] | None = None,
     channel: int | str | None = None,
     level: int = 0,
 ) -> Image:
@@ -32,12 +35,14 @@ def open_image(
     ----------
     image
         A NumPy, dask, zarr or xarray array, a zarr group, a napari image layer, an ``Image``, a path (TIFF of every
-        kind, a folder of slices, OME-Zarr, Zarr, DICOM file or series, PNG, JPEG, BMP, NPY) or the URL of a Zarr.
+        kind, a folder of slices, OME-Zarr, Zarr, DICOM file or series, PNG, JPEG, BMP, NPY; ``~`` is the home folder)
+        or the URL of a Zarr. Pixels of a masked array that are masked come as NaN: nothing is learned from them, and
+        they stay.
     axes
-        One letter of TCZYX an axis, for images that say nothing about them or the wrong thing.
+        One letter of TCZYX an axis, as a text or a list, for images that say nothing about them or the wrong thing.
     pixel_size
-        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``: in the image's own unit, in
-        micrometers where it has none.
+        Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or as many numbers as there are axes, or
+        axes of space: in the image's own unit, in micrometers where it has none.
     channel
         Index or name of the one channel to open; the C axis disappears.
     level
@@ -48,15 +53,49 @@ def open_image(
     ImageError
         If it cannot be opened; the message says why and what to do, on one line.
     """
-    described = _describe(image, level)
-    described = _named(described, axes)
+    wanted = _letters(axes)
+    described = _describe(image, _whole(level))
+    described = _named(described, wanted)
     if channel is not None:
         described = _one_channel(described, channel)
     opened = _image(described)
-    if pixel_size:
-        sizes = {canonical_axes(str(letter)): float(size) for letter, size in pixel_size.items()}
+    if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
     return opened
+
+
+def _whole(level: Any) -> int:
+    if not isinstance(level, Integral):
+        raise ImageError(f"`level` = {level!r}: give a whole number; 0 is the full resolution.")
+    return int(level)
+
+
+def _letters(axes: Any) -> str | None:
+    """Axes as one text."""
+    if axes is None or isinstance(axes, str):
+        return axes
+    if isinstance(axes, Sequence) and all(isinstance(letter, str) and len(letter) == 1 for letter in axes):
+        return "".join(axes)
+    raise ImageError(f"`axes` = {axes!r}: give one letter of {AXES} an axis, such as 'ZYX' or ['Z', 'Y', 'X'].")
+
+
+def _sizes(pixel_size: Any, axes: str) -> dict[str, float]:
+    """Pixel sizes by letter; a row of them is for all axes, or for those of space."""
+    if not isinstance(pixel_size, Mapping):
+        spatial = [a for a in axes if a in SPATIAL]
+        count = len(pixel_size) if hasattr(pixel_size, "__len__") and not isinstance(pixel_size, str | bytes) else 0
+        letters = {len(axes): list(axes), len(spatial): spatial}.get(count)
+        if letters is None:
+            raise ImageError(
+                f"`pixel_size` = {pixel_size!r}: the image has axes {axes}; give a number for each of them or of "
+                f"{''.join(spatial)}, or by letter, such as {{'Y': 0.1, 'X': 0.1}}."
+            )
+        pixel_size = dict(zip(letters, pixel_size, strict=True))
+    for letter, size in pixel_size.items():
+        real = isinstance(size, Real) and not isinstance(size, bool)
+        if not (isinstance(letter, str) and real and 0 < float(size) < math.inf):
+            raise ImageError(f"`pixel_size` of {letter!r} = {size!r}: give a length over 0 for a letter of {axes}.")
+    return {canonical_axes(letter): float(size) for letter, size in pixel_size.items()}
 
 
 def _describe(image: Any, level: int) -> Described:
@@ -155,14 +194,16 @@ def _one_channel(described: Described, channel: int | str) -> Described:
     )
 
 
-def _channel_index(channel: int | str, count: int, described: Described) -> int:
+def _channel_index(channel: Any, count: int, described: Described) -> int:
     names = [name.lower() for name in described.channel_names]
+    if isinstance(channel, bool) or not isinstance(channel, Integral | str):
+        raise ImageError(f"`channel` = {channel!r}: give its name, or a number from 0 to {count - 1}.")
     if isinstance(channel, str) and channel.lower() in names:
         return names.index(channel.lower())
-    if isinstance(channel, str) and not channel.strip().isdigit():
+    if isinstance(channel, str) and not re.fullmatch(r"[0-9]{1,9}", channel.strip(" ")):
         known = f"named {', '.join(described.channel_names)}" if names else "without names"
         raise ImageError(
-            f"{described.name}: no channel is called {channel!r}; the image has {count} channels {known}. "
+            f"{described.name}: no channel is called {channel[:40]!r}; the image has {count} channels {known}. "
             f"Give a number from 0 to {count - 1}."
         )
     index = int(channel)

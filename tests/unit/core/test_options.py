@@ -16,7 +16,10 @@ from napari_restore.core.options import GROUPS, Computing, Opening, Restoring, T
 WRONG: list[tuple[type, str, Any]] = [
     (Opening, "axes", 3),
     (Opening, "axes", b"YX"),
-    (Opening, "pixel_size", (0.1, 0.1)),
+    (Opening, "axes", ["Y", 1]),
+    (Opening, "pixel_size", (0.1, "a")),
+    (Opening, "pixel_size", (0.1, float("nan"))),
+    (Opening, "pixel_size", {"Y": -1}),
     (Opening, "pixel_size", {"Y": "wide"}),
     (Opening, "channel", 1.5),
     (Computing, "device", None),
@@ -97,3 +100,8 @@ def test_no_option_is_in_two_groups() -> None:
 def test_words_for_bounds() -> None:
     assert words_for(hints_of(Restoring)["memory_share"]) == "a number over 0 and at most 1"
     assert words_for(hints_of(Computing)["precision"]) == "auto, float32 or bfloat16"
+
+
+def test_axes_may_be_a_list_and_pixel_sizes_a_row() -> None:
+    opening = Opening(axes=["Z", "Y", "X"], pixel_size=np.array([0.3, 0.1, 0.1]))  # type: ignore[arg-type]
+    assert (opening.axes, opening.pixel_size) == ("ZYX", (0.3, 0.1, 0.1))

@@ -16,8 +16,9 @@ from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.restoration.engine import restore_events
-from napari_restore.restoration.reading import Filled, files_state, steady
+from napari_restore.restoration.reading import Filled, steady
 from napari_restore.sources import open_image
+from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method
 

@@ -16,8 +16,8 @@ from napari_restore.core.plan import TilePlan
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import find_device
 from napari_restore.restoration.cluster.source import Source, open_same, this_place
-from napari_restore.restoration.reading import probe
 from napari_restore.restoration.work import TileJob
+from napari_restore.sources.unchanged import probe
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.output import OutputWriter
 

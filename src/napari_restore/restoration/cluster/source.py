@@ -12,9 +12,9 @@ import distributed
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
-from napari_restore.restoration.reading import probe
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.locations import without_secrets
+from napari_restore.sources.unchanged import probe
 
 LARGEST_ARRAY = 64 * 2**20
 """An image without a path is sent to every worker, up to so many bytes."""
