@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.options import Computing, Restoring, Writing
@@ -20,7 +20,14 @@ from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import per_axis
 from napari_restore.restoration.local import LocalReady, LocalRunner, local_place
 from napari_restore.restoration.memory import MemoryPlan
-from napari_restore.restoration.plan import RestorationPlan, plan_restoration, tiles_over, usual_batch
+from napari_restore.restoration.plan import (
+    RestorationPlan,
+    name_suffix,
+    output_geometry,
+    plan_restoration,
+    tiles_over,
+    usual_batch,
+)
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Planned, Progress, Runner
@@ -79,8 +86,6 @@ def restore_events(
         is the image, memory or the disk does not suffice, or the network gives values that are not finite.
     """
     tiles = tiles_over(image, model.method, restoring)
-    if restoring.unreadable == "fill" and runner is not None:
-        raise RestoreError("`unreadable` = fill is for this machine alone: leave it out with a cluster.")
     filled = Filled()
     image = steady(image, filled, unreadable=restoring.unreadable)
     path = output.path if isinstance(output, Claim) else output
@@ -231,6 +236,19 @@ def _check_unchanged(image: Image, plan: RestorationPlan, output: Path) -> None:
             f"{image.name} has changed while it was restored: tiles of {output.name} are of two states of it. The "
             "unfinished result is kept; give `overwrite` to start again."
         )
+
+
+def found(image: Image, model: Model, output: Path, *, restoring: Restoring) -> Restored:
+    """A whole result that lies there already, of this image by this model."""
+    box = tiles_over(image, model.method, restoring).box
+    return Restored(
+        path=output,
+        geometry=output_geometry(image.geometry, model.method, box),
+        model=model,
+        name=image.name,
+        contrast_limits=_limits(image, box),
+        suffix=name_suffix(model.method),
+    )
 
 
 def _result(image: Image, model: Model, plan: RestorationPlan, path: Path, report: dict[str, Any]) -> Restored:

@@ -16,7 +16,7 @@ from napari_restore.store.header import card_in, read_header
 from napari_restore.store.ome_zarr import NAMESPACE
 
 _JOURNAL = b'{"journal"'
-_OF_A_RUN = re.compile(r"\.?(run\.json|events\.jsonl|checkpoint-\d+\.safetensors)(\.[0-9a-f]+\.tmp)?")
+_OF_A_RUN = re.compile(r"\.?(run\.json|events\.jsonl|(checkpoint-\d+|model)\.safetensors)(\.[0-9a-f]+\.tmp)?")
 
 
 def partial_path(path: Path) -> Path:

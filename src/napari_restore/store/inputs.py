@@ -40,6 +40,62 @@ def check_apart(written: Path, beside: Iterable[Path], image: Image) -> None:
 _NEXT = "Choose another name."
 
 
+class Inputs:
+    """Many files and folders that are read, known by their numbers on the disk: a look at one output is quick."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._read: dict[tuple[int, int], Path] = {}
+        self._above: dict[tuple[int, int], Path] = {}
+        folders: dict[Path, Path] = {}
+        for path in paths:
+            number = _number(path)
+            if number is not None:
+                self._read[number] = path
+                folders[_real(path).parent] = path
+        for folder, path in folders.items():
+            for above in (folder, *folder.parents):
+                if (number := _number(above)) is not None:
+                    self._above[number] = path
+
+    def check(self, written: Path, beside: Iterable[Path] = ()) -> None:
+        """Refuse a name that is one of them, lies in one, or holds one.
+
+        Raises
+        ------
+        OutputError
+            With both places.
+        """
+        for name in (written, *beside):
+            number = _number(name)
+            if number in self._read:
+                raise OutputError(f"{name} is one of the images: what is read is never written over.")
+            if number in self._above:
+                raise OutputError(f"{name} holds {self._above[number]}, which is read: that is never written over.")
+        self.check_folder(written.parent)
+
+    def check_folder(self, folder: Path) -> None:
+        """Refuse a folder that is one of them, or lies in one.
+
+        Raises
+        ------
+        OutputError
+            With both places.
+        """
+        real = _real(folder)
+        for place in (real, *real.parents):
+            if (number := _number(place)) in self._read:
+                raise OutputError(f"{folder} lies in {self._read[number]}, which is read: nothing is written there.")
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """What tells a file or folder from all others of this machine, whatever its name; None where there is none."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def check_not_file(written: Path, read: Path) -> None:
     """Refuse to write over another file that is read, such as a model or a PSF.
 

@@ -94,7 +94,7 @@ def load_model(path: str | Path) -> Model:
     ModelError
         If the file is not a model of ours, is damaged, or was written by a newer release.
     """
-    card, tensors = read_weights(Path(path))
+    card, tensors = read_weights(Path(path).expanduser())
     try:
         method = build_method(card["method"], card["config"], spatial=card["spatial"], channels=card["channels"])
         method.load_state_dict(tensors)

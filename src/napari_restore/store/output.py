@@ -53,9 +53,11 @@ __all__ = [
     "check_space",
     "claim",
     "create",
+    "forget_model",
     "forget_training",
     "journal_path",
     "lock_path",
+    "made_with",
     "model_path",
     "partial_path",
     "reopen",
@@ -119,6 +121,13 @@ def forget_training(path: Path) -> None:
         remove(training_path(path))
 
 
+def forget_model(path: Path) -> None:
+    """Remove the model that was kept for an output, which is whole."""
+    if occupied(model_path(path)):
+        check_names(path)
+        remove(model_path(path))
+
+
 def resumable(path: Path) -> bool:
     """Whether an unfinished output lies there that ``reopen`` can go on with."""
     return journal_path(path).is_file() and (partial_path(path) / "0").is_dir() and not _published(path)
@@ -142,6 +151,14 @@ def tidy(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
             _remove_remains(path)
         lock.release()
     return True
+
+
+def made_with(path: Path, card: Mapping[str, Any]) -> bool:
+    """Whether a whole result lies there that says it was made with the model of this card, and nothing unfinished."""
+    if not path.exists() or occupied(journal_path(path)) or occupied(partial_path(path)):
+        return False
+    read = ome_zarr.read_provenance if _kind(path) == "zarr" else tiff.read_provenance
+    return bool(read(path).get("model") == _through_json(card))
 
 
 def _published(path: Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -63,6 +64,18 @@ def write_tiff(
             metadata=_metadata(geometry, name=name, provenance=provenance),
         )
     sync_file(path)
+
+
+def read_provenance(path: Path) -> Mapping[str, Any]:
+    """What a whole file of ours says of how it was made; nothing where it is none."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            words = ElementTree.fromstring(file.ome_metadata or "<none/>")
+        told = next((m.text for m in words.iter() if m.get("K") == "provenance"), None)
+        said = json.loads(told or "{}")
+    except (OSError, ValueError, RecursionError, ElementTree.ParseError, tifffile.TiffFileError):
+        return {}
+    return said if isinstance(said, Mapping) else {}
 
 
 def _pages(array: zarr.Array[Any]) -> Iterator[NDArray[Any]]:
