@@ -83,7 +83,7 @@ class Inputs:
         """
         real = _real(folder)
         for place in (real, *real.parents):
-            if (number := _number(place)) in self._read:
+            if place.is_dir() and (number := _number(place)) in self._read:
                 raise OutputError(f"{folder} lies in {self._read[number]}, which is read: nothing is written there.")
 
 
