@@ -163,6 +163,15 @@ def test_what_was_stopped_is_finished_by_either(
     assert files(output) == serial
 
 
+def test_workers_restore_a_region(
+    two_workers: Client, stack: Path, model: Model, tmp_path: Path, short_tasks: None
+) -> None:
+    options: dict[str, Any] = {"tile": TILE, "region": "Z=1:,Y=5:100,X=30:131"}
+    assert restore(stack, model, output=tmp_path / "a.zarr", client=two_workers, **options).shape == (2, 95, 101)
+    restore(stack, model, output=tmp_path / "b.zarr", **options)
+    assert files(tmp_path / "a.zarr") == files(tmp_path / "b.zarr")
+
+
 def test_an_array_is_sent_and_a_page_of_a_tiff_is_opened_there(
     two_workers: Client, stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -330,6 +339,8 @@ def test_what_workers_cannot_open_is_refused(
         sources.find_source(open_image(tmp_path / "two.tif", channel=1))
     with pytest.raises(RestoreError, match=r"`client` is str: give a distributed.Client"):
         restore(stack, model, output=tmp_path / "o.zarr", client="tcp://host:8786")
+    with pytest.raises(RestoreError, match=r"`unreadable` = fill is for this machine alone"):
+        restore(stack, model, output=tmp_path / "o.zarr", client="tcp://host:8786", unreadable="fill")
 
 
 def test_another_file_under_the_same_path_is_refused(tmp_path: Path, stack: Path) -> None:

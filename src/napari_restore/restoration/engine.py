@@ -102,9 +102,7 @@ def restore_events(
             return _result(image, model, plan, path, {"output_dtype": plan.why, "precision": plan.place.precision})
         going_on = resume and outputs.resumable(path)
         if not going_on:
-            warning = outputs.check_space(path, geometry=plan.geometry, dtype=plan.dtype)
-            if warning is not None:
-                yield Note(warning, "warning")
+            yield from _space_looked_at(path, plan)
         job = _job(image, model, tiles, place=plan.place, batch=plan.batch, dtype=plan.dtype)
         planned = ready.plan(job, share=restoring.memory_share)
         if planned.memory is not None:
@@ -174,6 +172,12 @@ def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: in
         device=place.device,
         precision=place.precision,
     )
+
+
+def _space_looked_at(path: Path, plan: RestorationPlan) -> Events[None]:
+    warning = outputs.check_space(path, geometry=plan.geometry, dtype=plan.dtype)
+    if warning is not None:
+        yield Note(warning, "warning")
 
 
 def _open_output(claim: Claim, plan: RestorationPlan, name: str, writing: Writing, *, going_on: bool) -> OutputWriter:

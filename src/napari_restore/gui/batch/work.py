@@ -1,4 +1,4 @@
-"""What the threads of the tab "Batch" do. No Qt here."""
+"""What the threads of the tab "Batch" do."""
 
 from __future__ import annotations
 
