@@ -18,10 +18,10 @@ import pytest
 import tifffile
 import zarr
 
-from napari_restore import denoise, denoise_events, load_model, open_image, restore, restore_folder, train
+from napari_restore import denoise, denoise_events, load_model, open_image, restore, restore_folder, train, train_events
 from napari_restore.cli import main
 from napari_restore.core.errors import OutputError, RestoreError
-from napari_restore.core.events import Event, Saved, TrainingStarted, from_json
+from napari_restore.core.events import Event, Note, Saved, TrainingStarted, from_json
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.store import output
@@ -415,6 +415,26 @@ class TestATrainedModelIsNeverLost:
         with pytest.raises(OutputError) as error:
             denoise(place / "raw.tif", output=place / "o.zarr", **TINY)
         assert load_model(self.kept(error)).name == "noise2void"
+
+    def test_where_the_run_folder_is_full_or_gone_at_the_end(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Checkpoint, log and card are what training can do without once it is done."""
+        seen: list[Event] = []
+
+        def see(event: Event) -> None:
+            seen.append(event)
+            if isinstance(event, TrainingStarted):
+                monkeypatch.setattr("napari_restore.training.state.write_weights", full)
+                monkeypatch.setattr("napari_restore.training.loop.atomic_write", full)
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        model = drain(train_events(place / "raw.tif", run=place / "run", **TINY), see)
+        assert model.name == "noise2void"
+        warnings = [event.text for event in seen if isinstance(event, Note) and event.level == "warning"]
+        assert ["no last checkpoint" in warnings[0], "run.json is missing: No space" in warnings[1]] == [True, True]
 
     def test_where_restoring_fails_and_no_place_was_given(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from napari_restore.verbs import run
