@@ -233,6 +233,7 @@ def _image(described: Described) -> Image:
         location=described.location,
         notes=described.notes,
         address=described.address,
+        files=described.files,
     )
 
 

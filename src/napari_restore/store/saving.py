@@ -24,8 +24,10 @@ def save_image(image: Image, path: Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     OutputError
-        If it cannot be written there, or something is there that is not to be replaced.
+        If it cannot be written there, it is there that the image is read from, or something is there that is not to be
+        replaced.
     """
+    output.check_not_input(path, image)
     order = canonical_order(image.axes)
     axes = "".join(image.axes[i] for i in order)
     shape = tuple(image.shape[i] for i in order)

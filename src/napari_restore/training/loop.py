@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError, OutputError, RestoreError
 from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, drain
 from napari_restore.core.normalisation import Normalisation
@@ -135,9 +136,13 @@ def _conclude(session: Session, *, first: int, floor: float | None, stopped: boo
     """Keep and measure what was learned since the ``first`` step, and say how it ended."""
     path = None
     if session.settings.run is not None:
-        kept = session.checkpoint(session.settings.run)
-        path = kept.path
-        yield kept
+        try:
+            kept = session.checkpoint(session.settings.run)
+        except (OutputError, OSError) as error:  # a full disk must not cost the model, which is in memory
+            yield Note(f"there is no last checkpoint: {error}", "warning")
+        else:
+            path = kept.path
+            yield kept
     session.validate()
     if session.state.step > first:
         yield _sound(session.measure())
@@ -272,22 +277,39 @@ def _recorded(events: Events[Model], folder: Path) -> Events[Model]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(folder / "events.jsonl")
-        record = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+        record = (folder / "events.jsonl").open("ab", buffering=0)
     with record:
-        record.writelines(to_json(event) + "\n" for event in early)
+        for event in early:
+            record.write(f"{to_json(event)}\n".encode())
         yield early[-1]
+        failed = ""
         while True:
             try:
                 event = next(events)
             except StopIteration as end:
                 model: Model = end.value
-                content = json.dumps(model.card(), indent=1).encode()
-                with disk_errors(folder):
-                    atomic_write(folder / "run.json", content)
+                trouble = _trouble(partial(atomic_write, folder / "run.json", _card(model)))
+                if trouble:
+                    yield Note(f"{folder / 'run.json'} is missing: {trouble}", "warning")
                 return model
-            if not isinstance(event, Preview):  # pixels belong in a viewer, not in a log
-                record.write(to_json(event) + "\n")
+            if not failed and not isinstance(event, Preview):  # pixels belong in a viewer, not in a log
+                failed = _trouble(partial(record.write, f"{to_json(event)}\n".encode()))
+                if failed:
+                    yield Note(f"{folder / 'events.jsonl'} ends here: {failed}", "warning")
             yield event
+
+
+def _trouble(write: Callable[[], object]) -> str:
+    """Write what training can do without, and say what went wrong: it must not cost the model."""
+    try:
+        write()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _card(model: Model) -> bytes:
+    return json.dumps(model.card(), indent=1).encode()
 
 
 def _cut_torn_line(path: Path) -> None:
