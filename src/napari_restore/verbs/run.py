@@ -69,7 +69,7 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
             restored = found(image, model, place.asked, restoring=request.restoring)
         else:
             # What was guessed on opening has been said where it was trained.
-            yield from notes_of([image] if state == "given" else [])
+            yield from notes_of([image] if state != "trained" else [])
             with _not_lost(model, request, trained=state == "trained"):
                 restored = yield from restore_events(
                     image,
