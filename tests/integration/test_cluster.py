@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import signal
@@ -172,6 +173,17 @@ def test_workers_restore_a_region(
     assert files(tmp_path / "a.zarr") == files(tmp_path / "b.zarr")
 
 
+def test_values_that_are_not_finite_stop_a_run_on_workers_too(
+    two_workers: Client, stack: Path, model: Model, tmp_path: Path, short_tasks: None
+) -> None:
+    broken = copy.deepcopy(model)
+    for weights in broken.method.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(RestoreError, match="values that are not finite, where the image has a value"):
+        restore(stack, broken, output=tmp_path / "o.zarr", tile=TILE, client=two_workers)
+    assert not (tmp_path / "o.zarr").exists() and not lock_path(tmp_path / "o.zarr").exists()
+
+
 def test_an_array_is_sent_and_a_page_of_a_tiff_is_opened_there(
     two_workers: Client, stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -307,11 +319,11 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
     output = tmp_path / "o.zarr"
     write, broken = station.ome_zarr.write_blocks, threading.Event()
 
-    def full(array: Any, path: Path, region: Any, pixels: Any) -> None:
+    def full(array: Any, path: Path, region: Any, pixels: Any) -> int:
         if region.start[0] == 2:
             broken.set()
             raise OSError(28, "No space left on device")
-        write(array, path, region, pixels)
+        return write(array, path, region, pixels)
 
     with workers_in_threads({}, {}) as cluster, Client(cluster) as client:
         with monkeypatch.context() as patched:

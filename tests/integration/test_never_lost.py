@@ -416,6 +416,11 @@ class TestATrainedModelIsNeverLost:
             denoise(place / "raw.tif", output=place / "o.zarr", **TINY)
         assert load_model(self.kept(error)).name == "noise2void"
 
+    def test_where_the_user_wants_it_beside_the_output(self, place: Path) -> None:
+        wanted = output.model_path(place / "o.zarr")
+        denoise(place / "raw.tif", output=place / "o.zarr", save_model=wanted, **TINY)
+        assert load_model(wanted).name == "noise2void" and (place / "o.zarr").exists()
+
     def test_where_the_run_folder_is_full_or_gone_at_the_end(
         self, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -26,14 +26,14 @@ def check_apart(written: Path, beside: Iterable[Path], image: Image) -> None:
         With the place of the image.
     """
     for place in places_of(image):
-        if _same(written, place):
+        if same(written, place):
             raise OutputError(f"{written} is the image itself: what is read is never written over. {_NEXT}")
         if lies_in(written, place):
             raise OutputError(f"{written} lies in {place}, which is read: nothing is written into an image. {_NEXT}")
         if lies_in(place, written):
             raise OutputError(f"{written} holds {place}, which is read: what is read is never written over. {_NEXT}")
         for name in beside:
-            if os.path.lexists(name) and (_same(name, place) or lies_in(place, name)):
+            if os.path.lexists(name) and (same(name, place) or lies_in(place, name)):
                 raise OutputError(f"{place} is read, and {name.name} is a name that {written.name} needs. {_NEXT}")
 
 
@@ -104,7 +104,7 @@ def check_not_file(written: Path, read: Path) -> None:
     OutputError
         With its name.
     """
-    if _same(written, read) or lies_in(written, read) or lies_in(read, written):
+    if same(written, read) or lies_in(written, read) or lies_in(read, written):
         raise OutputError(f"{written} would be written over {read}, which is read. {_NEXT}")
 
 
@@ -119,10 +119,10 @@ def places_of(image: Image) -> Iterator[Path]:
 
 def lies_in(path: Path, folder: Path) -> bool:
     """Whether a path, which need not exist, is inside a folder; links are followed."""
-    return folder.is_dir() and any(_same(parent, folder) for parent in _real(path).parents)
+    return folder.is_dir() and any(same(parent, folder) for parent in _real(path).parents)
 
 
-def _same(a: Path, b: Path) -> bool:
+def same(a: Path, b: Path) -> bool:
     """Whether two names are of one file or folder; a link is what it points at."""
     try:
         return a.samefile(b)

@@ -19,6 +19,7 @@ from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.beside import check_names
+from napari_restore.store.inputs import same
 from napari_restore.store.model import Model, load_model
 from napari_restore.training.ranks import find_ranks
 from napari_restore.verbs.ahead import (
@@ -82,9 +83,15 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
                     runner=runner,
                 )
         restored = yield from judged(request, image, place.holding(restored))
-        if restored.complete and place.asked is not None and state != "given":
+        if restored.complete and place.asked is not None and state != "given" and not _is_asked_for(request, place):
             outputs.forget_model(place.asked)
         return restored
+
+
+def _is_asked_for(request: Request, place: Destination) -> bool:
+    """Whether the model beside the output is where the user wants to have it."""
+    save = place_of(request.writing.save_model)
+    return save is not None and place.asked is not None and same(save, outputs.model_path(place.asked))
 
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:

@@ -233,7 +233,7 @@ def _taken(path: Path) -> bool:
     from napari_restore.store.output import journal_path, model_path, partial_path, training_path
 
     beside = (partial_path, journal_path, model_path, training_path)
-    return path.exists() or any(each(path).exists() for each in beside)
+    return path.exists() or any(each(path).exists() for each in beside) or _being_written(path)
 
 
 def finding_device(engine: Engine) -> Start:
