@@ -11,8 +11,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
-
 from napari_restore import methods, metrics
 from napari_restore.core.cost import Cost
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
@@ -66,9 +64,6 @@ __all__ = [
 ]
 
 EffortName = Literal["quick", "normal", "thorough"]
-
-_BUILDING = threading.Lock()
-"""Fresh weights come from torch's one generator, seeded for them: threads that build at once would share it."""
 
 
 def denoise(image: Any, **options: Any) -> Restored:
@@ -362,9 +357,8 @@ def train_events(
         raise RestoreError(f"{kind.label} needs {kind.needs[0]}: give one.")
     fit = kind.fit_to(settled, opened)
     budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
-    with _BUILDING:
-        torch.manual_seed(seed)
-        built = build_method(method, fit.config, spatial=fit.spatial, channels=opened[0].geometry.length("C"))
+    channels = opened[0].geometry.length("C")
+    built = build_method(method, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
     if begun is not None:
         _take_weights(built, begun)
     yield from fit.notes
@@ -507,8 +501,7 @@ def estimate_cost(
     kind = methods.find(method)
     level = _level(kind, effort)
     fit = kind.fit_to(methods.configure(method, {**level.config, **config}), [opened])
-    with _BUILDING:
-        built = build_method(method, fit.config, spatial=fit.spatial, channels=opened.geometry.length("C"))
+    built = build_method(method, fit.config, spatial=fit.spatial, channels=opened.geometry.length("C"))
     model = Model(method, built.eval(), fit.normalisation or constants(planes_of_channels([opened]), opened.name))
     learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [opened]))
     learning += pool_bytes([opened], images_apiece=1 + bool(kind.needs))

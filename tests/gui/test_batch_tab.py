@@ -286,12 +286,12 @@ def test_every_control_says_what_it_is_for(ready):
 
 
 def save_model(path, *, seed):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from napari_restore.core.normalisation import Normalisation
     from napari_restore.store.model import Model, build_method
 
-    torch.manual_seed(seed)
-    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    config = {"dimensions": "2", "width": 2, "depth": 1}
+    method = build_method("noise2void", config, spatial="YX", channels=1, seed=seed)
     Model("noise2void", method.eval(), Normalisation((1.0,), (1.0,))).save(path)
 
 

@@ -17,7 +17,7 @@ def trained_looking(spatial: str, depth: int, *, channels: int = 1, seed: int = 
     """Random weights with batch statistics measured on noise, as training leaves them."""
     torch.manual_seed(seed)
     config = {"dimensions": str(len(spatial)), "width": 4, "depth": depth}
-    method = build_method("noise2void", config, spatial=spatial, channels=channels)
+    method = build_method("noise2void", config, spatial=spatial, channels=channels, seed=seed)
     for module in method.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = None

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 
 from napari_restore import open_image, restore, restore_folder
@@ -34,8 +33,8 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_model(seed: int = 0) -> Model:
-    torch.manual_seed(seed)
-    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    config = {"dimensions": "2", "width": 2, "depth": 1}
+    method = build_method("noise2void", config, spatial="YX", channels=1, seed=seed)
     return Model("noise2void", method.eval(), Normalisation((100.0,), (20.0,)))
 
 

@@ -2,7 +2,6 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 
 from napari_restore import methods
 from napari_restore.core.events import Event
@@ -54,11 +53,9 @@ def train():
 
     def run(images, *, steps=20, seed=0, spatial="YX", validation=(), stop=None, preview=None, config=None, **options):
         images = images if isinstance(images, list) else [images]
-        torch.manual_seed(seed)
+        settled = {"width": 4, "depth": 1, **(config or {})}
         channels = images[0].geometry.length("C")
-        method = build_method(
-            "noise2void", {"width": 4, "depth": 1, **(config or {})}, spatial=spatial, channels=channels
-        )
+        method = build_method("noise2void", settled, spatial=spatial, channels=channels, seed=seed)
         usual = {"patch": (16,) * len(spatial), "batch": 4, "precision": "float32", "device": "cpu", "seed": seed}
         settings = TrainingSettings(Budget(steps=steps), **{**usual, **options})
         seen: list[Event] = []
@@ -96,8 +93,8 @@ def train_imaging():
         kind = methods.find(name)
         settled = methods.configure(name, {"width": 4, "blocks": 1, "factor": 2, **(config or {})})
         fit = kind.fit_to(settled, [image])
-        torch.manual_seed(seed)
-        method = build_method(name, fit.config, spatial=fit.spatial, channels=image.geometry.length("C"))
+        channels = image.geometry.length("C")
+        method = build_method(name, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
         usual = {"precision": "float32", "device": "cpu", "seed": seed}
         events = train_events(
             [image],
