@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import cast, get_args
 
 import torch
 
@@ -19,21 +19,19 @@ from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, 
 from napari_restore.core.job import Events, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.apply import Precision
-from napari_restore.methods.device import describe, find_precision, kept_buffers
+from napari_restore.methods.device import describe, find_precision, kept_buffers, settle_threads
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
 from napari_restore.training.advice import advice
+from napari_restore.training.bits import make_fabric
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import Ranks, find_ranks
 from napari_restore.training.session import Session, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
 from napari_restore.training.state import TrainingState, checkpoints
 from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 _MEASURE_EVERY = 0.5
 _VALIDATE_EVERY = 3.0
@@ -108,6 +106,7 @@ def train_events(
     RestoreError
         If the images cannot be trained on, or a run folder holds something else.
     """
+    settle_threads()
     given = _Given(images, partners, validation, validation_partners, normalisation, noise)
     for part, mates in given.pairs:
         _check_partners(part, mates, method)
@@ -141,7 +140,7 @@ def _train(
         usual=method.patch,
     )
     precision = _precision(settings.precision, device)
-    fabric = _fabric(device, precision, ranks)
+    fabric = make_fabric(device, precision, ranks)
     ranks = ranks.launch(fabric)
     lent = _pools(given, patch=patch, method=method, settings=settings, device=device, ranks=ranks)
     with kept_buffers(), ranks.together(), lent as pools:
@@ -281,22 +280,6 @@ def _pools(
     finally:
         for pool in opened:
             pool.close()
-
-
-def _fabric(device: torch.device, precision: Precision, ranks: Ranks) -> Fabric:
-    from lightning_fabric import Fabric  # it loads torch's compiler, which restoring never needs: 1.3 s
-    from lightning_fabric.plugins import MixedPrecision
-
-    class KeepingPixels(MixedPrecision):  # type: ignore[misc]
-        """Layers run in bfloat16; what they are compared with does not: 8 bits are fewer than most images have."""
-
-        def convert_input(self, data: Any) -> Any:
-            return data
-
-    return Fabric(
-        **ranks.fabric(device),
-        plugins=KeepingPixels("bf16-mixed", device.type) if precision == "bfloat16" else None,
-    )
 
 
 def _rate_of(partners: Sequence[Image] | None, method: Method) -> tuple[int, ...]:
