@@ -17,6 +17,9 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import FileState, Note, Saved, Stopped
 from napari_restore.core.job import Events, Job, PreviewRequest, drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Computing, Training
+from napari_restore.core.options import Effort as EffortName
+from napari_restore.core.watch import Watch
 from napari_restore.methods.allocated import HEAP
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import constants, noise_levels
@@ -37,8 +40,9 @@ from napari_restore.store.model import load_model as _load_model
 from napari_restore.store.ome_zarr import Version
 from napari_restore.training import loop
 from napari_restore.training.cost import pool_bytes, step_bytes
+from napari_restore.training.lesson import Lesson
 from napari_restore.training.ranks import find_ranks
-from napari_restore.training.settings import Budget, TrainingSettings
+from napari_restore.training.settings import TrainingSettings
 
 __all__ = [
     "Model",
@@ -62,8 +66,6 @@ __all__ = [
     "train",
     "train_events",
 ]
-
-EffortName = Literal["quick", "normal", "thorough"]
 
 
 def denoise(image: Any, **options: Any) -> Restored:
@@ -356,35 +358,24 @@ def train_events(
     if kind.needs and not partners:
         raise RestoreError(f"{kind.label} needs {kind.needs[0]}: give one.")
     fit = kind.fit_to(settled, opened)
-    budget = Budget(steps, seconds) if steps is not None or seconds is not None else Budget(None, level.seconds)
+    training = Training(steps=steps, seconds=seconds, patch=patch, batch=batch, learning_rate=learning_rate)
+    computing = Computing(device=device, precision=precision, seed=seed)  # type: ignore[arg-type]  # checked there
     channels = opened[0].geometry.length("C")
     built = build_method(method, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
     if begun is not None:
         _take_weights(built, begun)
     yield from fit.notes
-    settings = TrainingSettings(
-        budget,
-        patch=tuple(patch) if patch is not None else None,
-        batch=batch,
-        learning_rate=learning_rate,
-        device=device,
-        precision=precision,
-        seed=seed,
-        run=Path(run) if run is not None else None,
-        resume=resume,
-    )
-    model = yield from loop.train_events(
-        opened,
+    lesson = Lesson(
         name=method,
         method=built,
-        settings=settings,
-        validation=judges,
+        images=opened,
         partners=partners or None,
+        validation=judges,
         normalisation=fit.normalisation,
         noise=_known_noise(opened) if kind.noisy_targets else None,
-        stop=stop,
-        preview=preview,
     )
+    settings = TrainingSettings.settled(training, computing, usual_seconds=level.seconds, run=run, resume=resume)
+    model = yield from loop.train_events(lesson, settings, Watch(stop, preview))
     return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
 
