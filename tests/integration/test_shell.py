@@ -108,7 +108,7 @@ BAD = [
     (("denoise", "good.tif", "-o", "whole.tif"), "exists already"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "magic"), "no method 'magic'"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "noise2void", "--set", "masked=2"), "masked = '2'"),
-    (("denoise", "good.tif", "-o", "o.zarr", "--steps", "-3"), "steps = -3"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--steps", "-3"), "steps` = -3"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "noise2void", "--second", "good.tif"), "leave second out"),
     (("denoise", "good.tif", "-o", "o.zarr", "--axes", "QQ"), "TCZYX"),
     (("restore", "good.tif", "--model", "text.tif", "-o", "o.zarr"), "not a safetensors file"),
