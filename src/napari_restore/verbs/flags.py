@@ -42,8 +42,11 @@ def lengths(word: str) -> tuple[int, ...]:
 
 def by_axis(word: str) -> dict[str, float]:
     """``Z=0.3,Y=0.1`` as a number by letter."""
-    parts = (part.partition("=") for part in word.split(","))
-    return {axis.strip().upper(): float(number) for axis, _, number in parts}
+    parts = [part.partition("=") for part in word.split(",")]
+    numbers = {axis.strip().upper(): float(number) for axis, _, number in parts}
+    if len(numbers) < len(parts):
+        raise ValueError(word)  # an axis twice
+    return numbers
 
 
 def factor(word: str) -> int | dict[str, int]:

@@ -135,7 +135,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     method, asked = request.own.lesson()
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
-    begun = start if start is None or isinstance(start, Model) else load_model(start)
+    begun = model_of(start, option="start") if start is not None else None
     if begun is not None:
         method, config = _continuing(begun, method, config)
     elif method == "auto":
@@ -180,6 +180,21 @@ def notes_of(images: Sequence[Image]) -> Iterator[Note]:
     """What was guessed on opening, once."""
     for text in dict.fromkeys(note for image in images for note in image.notes):
         yield Note(text)
+
+
+def model_of(given: Any, *, option: str = "model") -> Model:
+    """A trained model, or that of a file.
+
+    Raises
+    ------
+    RestoreError
+        If it is neither.
+    """
+    if isinstance(given, Model):
+        return given
+    if not isinstance(given, str | Path):
+        raise RestoreError(f"`{option}` = {given!r}: give a trained model, or its .safetensors file.")
+    return load_model(given)
 
 
 def several(images: Any) -> list[Any]:

@@ -43,16 +43,15 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
     from napari_restore.restoration.engine import restore_events
     from napari_restore.restoration.plan import name_suffix
     from napari_restore.restoration.runners import runner_for
-    from napari_restore.store.model import Model, load_model
     from napari_restore.verbs.ahead import check_places
     from napari_restore.verbs.destination import Destination
-    from napari_restore.verbs.learning import notes_of, opened
+    from napari_restore.verbs.learning import model_of, notes_of, opened
     from napari_restore.verbs.run import judged
 
     image = opened(request.image, request)
     check_places(request, [image])
     yield from notes_of([image])
-    model = request.own.model if isinstance(request.own.model, Model) else load_model(request.own.model)
+    model = model_of(request.own.model)
     if request.own.match_intensity:
         model, said = _matched(model, image)
         yield said

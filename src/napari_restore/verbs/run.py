@@ -32,7 +32,7 @@ from napari_restore.verbs.ahead import (
     place_of,
 )
 from napari_restore.verbs.destination import Destination
-from napari_restore.verbs.learning import check_begun, learn, notes_of, opened, prepare
+from napari_restore.verbs.learning import check_begun, learn, model_of, notes_of, opened, prepare
 from napari_restore.verbs.request import Request, load
 
 
@@ -117,7 +117,7 @@ def _model_for(request: Request, image: Image, place: Destination, watch: Watch)
     """The model to restore with."""
     writing, output = request.writing, place.asked
     if request.restoring.model is not None:
-        return _loaded(request.restoring.model), "given"
+        return model_of(request.restoring.model), "given"
     again = writing.resume and not writing.overwrite
     if output is None or not (again and outputs.model_path(output).exists()):
         place.check(overwrite=writing.overwrite)
@@ -182,7 +182,3 @@ def _whether_stopped(events: Events[Model]) -> Events[tuple[Model, bool]]:
             return end.value, stopped
         stopped = stopped or isinstance(event, Stopped)
         yield event
-
-
-def _loaded(model: Model | str | Path) -> Model:
-    return model if isinstance(model, Model) else load_model(model)
