@@ -30,7 +30,7 @@ from napari_restore.restoration.plan import (
 )
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.running import Place, Planned, Progress, Runner
+from napari_restore.restoration.running import Place, Progress, Runner
 from napari_restore.restoration.work import TileJob, restore_together
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
@@ -108,35 +108,18 @@ def restore_events(
         if planned.memory is not None:
             yield Note(f"restoring takes {planned.memory}")
         with _open_output(claim, plan, image.name, writing, going_on=going_on) as out:
-            restored = yield from _fill(out, planned, plan, job=job, model=model, filled=filled, watch=watch)
-    if restored.complete:
-        yield Saved(str(path), "image")
-    return restored
-
-
-def _fill(
-    out: OutputWriter,
-    planned: Planned,
-    plan: RestorationPlan,
-    *,
-    job: TileJob,
-    model: Model,
-    filled: Filled,
-    watch: Watch,
-) -> Events[Restored]:
-    """Restore what is not done, and give the output its name once all of it is."""
-    image = job.image
-    yield _started(job, plan, out, planned.memory)
-    progress = Progress(done=len(out.done), tiles=len(plan.tiles))
-    stopped = yield from planned.run(out, progress, watch)
-    report = _report(plan, progress, filled)
-    yield from _warnings(report, filled)
-    if stopped:
-        yield Stopped("restoration", progress.done, str(out.path))
-        return replace(_result(image, model, plan, out.array_path.parent, report), complete=False)
-    _check_unchanged(image, plan, out.path)
-    out.finish()
-    return _result(image, model, plan, out.path, report)
+            yield _started(job, plan, out, planned.memory)
+            progress = Progress(done=len(out.done), tiles=len(tiles))
+            stopped = yield from planned.run(out, progress, watch)
+            report = _report(plan, progress, filled)
+            yield from _warnings(report, filled)
+            if stopped:
+                yield Stopped("restoration", progress.done, str(path))
+                return replace(_result(image, model, plan, out.array_path.parent, report), complete=False)
+            _check_unchanged(image, plan, path)
+            out.finish()
+    yield Saved(str(path), "image")
+    return _result(image, model, plan, path, report)
 
 
 def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Computing) -> tuple[float, MemoryPlan]:
