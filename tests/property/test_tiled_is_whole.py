@@ -85,7 +85,7 @@ def test_a_region_is_the_same_crop_of_the_whole(
 @pytest.mark.parametrize("region", ["Y=20:60,X=36:101", "Y=40:77,X=36:", "Y=0:80,X=0:36"])
 def test_a_region_that_begins_on_a_tile_is_the_whole_to_the_last_bit(region: str, tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(100, 20, (97, 101)).astype(np.float32)
-    model, options = trained_looking("YX", 2), {"tile": (20, 36), "precision": "float32", "batch": 3}
+    model, options = trained_looking("YX", 2), {"tile": (20, 36), "precision": "float32", "together": 3}
     part = part_of(region, open_image(image))
     assert part is not None
     whole = np.asarray(restore(image, model, output=tmp_path / "w.zarr", **options))

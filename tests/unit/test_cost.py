@@ -46,5 +46,5 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_effort_that_is_none_is_refused() -> None:
-    with pytest.raises(RestoreError, match="effort 'heroic' is unknown"):
+    with pytest.raises(RestoreError, match="`effort` = 'heroic': give quick, normal or thorough"):
         estimate_cost(STACK, "noise2void", axes="ZYX", effort="heroic")  # type: ignore[arg-type]

@@ -68,14 +68,14 @@ def _command(name: str, verb: Verb) -> Callable[..., None]:
         settings = _settings(name, given.pop("settings", None))
         options = {option: read_word(option, word) for option, word in given.items() if word not in (None, [])}
         request = ask(name, image, **options, **settings)
-        if name == "train" and request.writing.resume and request.own.run is None:
-            raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
+        from napari_restore.training.ranks import find_ranks
         from napari_restore.verbs.run import run
 
+        speaks = verb.gives != "model" or find_ranks().first  # of the processes of torchrun, one prints
         with stoppable() as stop, _cluster(address) as client:
             if client is not None:
                 request = replace(request, restoring=replace(request.restoring, client=client))
-            finish(verb, show(run(request, Watch(stop)), as_json=as_json, quiet=quiet))
+            finish(verb, show(run(request, Watch(stop)), as_json=as_json and speaks, quiet=quiet or not speaks))
 
     parameters = [_image(verb), _output(verb), *map(_parameter, _offered(name, verb))]
     if Training in verb.groups:

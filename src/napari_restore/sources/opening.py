@@ -83,8 +83,8 @@ def _sizes(pixel_size: Any, axes: str) -> dict[str, float]:
     """Pixel sizes by letter; a row of them is for all axes, or for those of space."""
     if not isinstance(pixel_size, Mapping):
         spatial = [a for a in axes if a in SPATIAL]
-        count = len(pixel_size) if hasattr(pixel_size, "__len__") and not isinstance(pixel_size, str | bytes) else 0
-        letters = {len(axes): list(axes), len(spatial): spatial}.get(count)
+        row = hasattr(pixel_size, "__len__") and not isinstance(pixel_size, str | bytes)
+        letters = {0: [], len(spatial): spatial, len(axes): list(axes)}.get(len(pixel_size) if row else -1)
         if letters is None:
             raise ImageError(
                 f"`pixel_size` = {pixel_size!r}: the image has axes {axes}; give a number for each of them or of "

@@ -54,6 +54,7 @@ class Past(_Said):
     """Where a model comes from; methods and front ends add more, which is shown and nothing else."""
 
     images: list[Seen] = []
+    more_images: Annotated[int, Interval(ge=0)] = 0
     date: str = ""
     versions: dict[str, str] = {}
 

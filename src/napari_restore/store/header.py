@@ -25,9 +25,15 @@ PICTURE = "thumbnail"
 """Entry of a model's card, if it has one: a small PNG in base64."""
 
 _LENGTH_BYTES = 8
-MOST_HEADER = 8 * 2**20
-"""Bytes. Parsed JSON takes up to 27 times as much, so this is some 200 MB at the most. The names and shapes of the
-tensors of a thousand networks are half of it, a card with ten thousand images a quarter."""
+MOST_HEADER = 6 * 2**20
+"""Bytes. Parsed JSON takes up to 27 times as much, so this is some 160 MB at the most. The names and shapes of the
+tensors of four hundred networks, one a channel, fit in."""
+
+_SHARE = 16
+"""A header may be longer in a file that is so many times as long: those of real networks are a thirtieth."""
+
+MOST_CARD = 3 * 2**20
+"""Letters: a card with a thousand images, which is as many as are named, has a tenth of it."""
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -42,17 +48,18 @@ def read_header(path: Path) -> dict[str, Any]:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is not a file")  # a pipe would never be read to its end
         with path.open("rb") as file:
+            most = max(MOST_HEADER, path.stat().st_size // _SHARE)
             start = file.read(_LENGTH_BYTES)
             length = struct.unpack("<Q", start)[0] if len(start) == _LENGTH_BYTES else 0
-            data = start + file.read(min(length, MOST_HEADER))
+            data = start + file.read(min(length, most))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path}: the model cannot be read: {reason}. Check the name of the file.") from error
-    return header_of(path, data)
+    return _header_of(path, data, most)
 
 
-def header_of(path: Path, data: bytes) -> dict[str, Any]:
-    """The header in the bytes of a file; ``path`` is for what is said of it.
+def _header_of(path: Path, data: bytes, most: int) -> dict[str, Any]:
+    """The header in the first bytes of a file, of ``most`` bytes.
 
     Raises
     ------
@@ -60,11 +67,11 @@ def header_of(path: Path, data: bytes) -> dict[str, Any]:
         If they are not those of a safetensors file, or end before the header does.
     """
     length = struct.unpack("<Q", data[:_LENGTH_BYTES])[0] if len(data) > _LENGTH_BYTES else 0
-    body = data[_LENGTH_BYTES : _LENGTH_BYTES + min(length, MOST_HEADER)]
-    if length > MOST_HEADER and body.startswith(b"{"):
+    body = data[_LENGTH_BYTES : _LENGTH_BYTES + min(length, most)]
+    if length > most and body.startswith(b"{"):
         raise ModelError(
             f"{path} is not a safetensors file with a model: its header would have {length} bytes, over the limit of "
-            f"{MOST_HEADER}. Give a model saved by napari-restore."
+            f"{most}. Give a model saved by napari-restore."
         )
     if not body.startswith(b"{"):
         pickled = " It looks like a pickled PyTorch model, which could run code." if _is_pickle(data) else ""
@@ -110,6 +117,8 @@ def card_in(path: Path, header: Mapping[str, Any]) -> dict[str, Any]:
             f"{path} holds weights but not a napari-restore model: its header has no {KEY!r} entry. "
             "Give a model saved by napari-restore."
         )
+    if len(text) > MOST_CARD:
+        raise ModelError(f"{path}: its card has {len(text)} letters, over the limit of {MOST_CARD}. It is damaged.")
     try:
         card = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -21,9 +21,9 @@ from napari_restore.methods.apply import Precision
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.store.card import checked_card
-from napari_restore.store.header import PICTURE
+from napari_restore.store.header import PICTURE, card_in, check_card, read_header
 from napari_restore.store.no_larger import NoLarger
-from napari_restore.store.weights import read_card, read_weights, write_weights
+from napari_restore.store.weights import read_tensors, write_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,11 @@ def load_model(path: str | Path) -> Model:
         If the file is not a model of ours, is damaged, or was written by a newer release.
     """
     file = at_home(path)
-    said = checked_card(file, read_card(file))
-    card, tensors = read_weights(file)
+    header = read_header(file)
+    card = card_in(file, header)
+    check_card(file, card)
+    said = checked_card(file, card)
+    tensors = read_tensors(file, header, card)
     try:
         with NoLarger(sum(tensor.numel() for tensor in tensors.values())):
             method = build_method(said.method, said.config, spatial=said.spatial, channels=said.channels)
@@ -144,10 +147,16 @@ def build_method(name: str, config: Any, *, spatial: str, channels: int, seed: i
         return kind(settled, spatial=spatial, channels=channels)
 
 
+_NAMED = 1000
+"""Images that a card names, of those a model was trained on."""
+
+
 def provenance(images: list[Image], **facts: Any) -> dict[str, Any]:
     """What a model was trained on and with."""
+    named = images[:_NAMED]
     return {
-        "images": [{"name": i.name, "location": i.location, "axes": i.axes, "shape": list(i.shape)} for i in images],
+        "images": [{"name": i.name, "location": i.location, "axes": i.axes, "shape": list(i.shape)} for i in named],
+        **({"more_images": len(images) - _NAMED} if len(images) > _NAMED else {}),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"napari-restore": __version__, "torch": torch.__version__, "python": platform.python_version()},
         **facts,

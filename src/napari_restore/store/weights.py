@@ -70,6 +70,17 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     header = read_header(path)
     card = card_in(path, header)
     check_card(path, card)
+    return card, read_tensors(path, header, card)
+
+
+def read_tensors(path: Path, header: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a file whose header and card were read.
+
+    Raises
+    ------
+    ModelError
+        If it is not as long as the header says, or they are not those that were saved.
+    """
     try:
         check_length(path, header)
         data = path.read_bytes()
@@ -83,7 +94,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise ModelError(
             f"{path} is damaged: its weights do not have the checksum they were saved with. Copy it again."
         )
-    return card, tensors
+    return tensors
 
 
 def read_card(path: Path) -> dict[str, Any]:

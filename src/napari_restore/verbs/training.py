@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_restore.core.checked import check
+from napari_restore.core.errors import RestoreError
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.verbs.request import Request
@@ -52,6 +53,8 @@ def trained(request: Request, watch: Watch) -> Events[Model]:
     from napari_restore.verbs.ahead import check_model_space, check_places, keep, place_of
     from napari_restore.verbs.learning import learn, opened, prepare, several
 
+    if request.writing.resume and request.own.run is None:
+        raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
     images = [opened(each, request) for each in several(request.image)]
     check_places(request, images)
     run, save = place_of(request.own.run), place_of(request.writing.save_model)

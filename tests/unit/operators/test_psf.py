@@ -369,6 +369,7 @@ def test_a_text_is_the_kernel_it_names(text, ndim, expected):
         ("theory:1.4,0.5,0.1", "none of na"),
         ("inline:3x3:AAAA", "cut short"),
         ("inline:3x3:%%", "cut short"),
+        ("inline:3x3:é", "cut short"),
         ("inline:4x3:AAAA", "odd"),
         ("inline:9999x9999:AAAA", "more than"),
         ("inline:3:AAAA", "odd"),

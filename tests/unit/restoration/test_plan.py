@@ -28,13 +28,8 @@ from napari_restore.store.model import Model, build_method
 
 
 def small_model(*, spatial: str = "YX", channels: int = 1, depth: int = 2, seed: int = 0) -> Model:
-    method = build_method(
-        "noise2void",
-        {"dimensions": str(len(spatial)), "width": 2, "depth": depth},
-        spatial=spatial,
-        channels=channels,
-        seed=seed,
-    )
+    config = {"dimensions": str(len(spatial)), "width": 2, "depth": depth}
+    method = build_method("noise2void", config, spatial=spatial, channels=channels, seed=seed)
     return Model("noise2void", method.eval(), Normalisation((0.0,) * channels, (1.0,) * channels))
 
 

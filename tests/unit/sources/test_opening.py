@@ -197,3 +197,69 @@ def test_xarray_names_its_axes_and_evenly_spaced_coordinates_are_pixel_sizes():
     assert image.geometry.pixel_size == (1.0, 0.5, 1.0)
     assert image.geometry.units == ("pixel", "micrometer", "pixel")
     assert image.geometry.origin[1] == 2.0
+
+
+@pytest.mark.parametrize("axes", ["TYX", "tyx", ["T", "Y", "X"], ("t", "y", "x")])
+def test_axes_are_a_text_or_a_list_of_letters(axes):
+    assert open_image(RAMP, axes=axes).axes == "TYX"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"Y": 0.5}, (1.0, 0.5, 1.0)),
+        ([3, 0.5, 0.25], (3.0, 0.5, 0.25)),
+        (np.array([3, 0.5, 0.25]), (3.0, 0.5, 0.25)),
+        ((0.5, 0.25), (1.0, 0.5, 0.25)),
+        ({}, (1.0, 1.0, 1.0)),
+        ((), (1.0, 1.0, 1.0)),
+    ],
+)
+def test_pixel_sizes_are_by_letter_or_a_row_for_all_axes_or_those_of_space(sizes, expected):
+    assert open_image(RAMP, axes="TYX", pixel_size=sizes).geometry.pixel_size == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("axes", 5),
+        ("axes", ["YX", "Z"]),
+        ("axes", ["Y", 5]),
+        ("pixel_size", 0.3),
+        ("pixel_size", "abc"),
+        ("pixel_size", [1]),
+        ("pixel_size", [1, 2, 3, 4]),
+        ("pixel_size", [1, 2, "a"]),
+        ("pixel_size", {"Y": "a"}),
+        ("pixel_size", {"Y": float("nan")}),
+        ("pixel_size", {"Y": float("inf")}),
+        ("pixel_size", {"Y": -1}),
+        ("pixel_size", {"Y": True}),
+        ("pixel_size", {5: 1}),
+        ("channel", float("nan")),
+        ("channel", True),
+        ("channel", [0]),
+        ("level", "a"),
+        ("level", 1.5),
+    ],
+)
+def test_what_is_of_the_wrong_kind_is_named(name, value):
+    with pytest.raises(ImageError, match=f"^`{name}`") as caught:
+        open_image(RAMP, **{"axes": "CYX", name: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("channel", ["0\x1f", "²", "١", "9" * 5000, "-1", ""])
+def test_a_channel_that_only_looks_like_a_number_is_no_channel(channel):
+    with pytest.raises(ImageError, match="no channel is called") as caught:
+        open_image(RAMP, axes="CYX", channel=channel)
+    assert len(str(caught.value)) < 300
+
+
+def test_the_home_folder_may_be_written_short(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    np.save(tmp_path / "a.npy", RAMP)
+    np.testing.assert_array_equal(open_image("~/a.npy").read(), RAMP)
+    with pytest.raises(ImageError, match="does not exist"):
+        open_image("~nobody-of-this-name/a.npy")

@@ -118,7 +118,8 @@ def trained_on(card: Mapping[str, Any]) -> str:
     past = told if isinstance(told, Mapping) else {}
     images = [_image(one) for one in past.get("images", ()) if isinstance(one, Mapping)]
     if len(images) > _LARGEST_LIST:
-        images = [f"{len(images)} images"]
+        more = past.get("more_images", 0)
+        images = [f"{len(images) + (more if isinstance(more, int) else 0)} images"]
     day = str(past.get("date", "")).partition("T")[0]
     words = f"{label} on {', '.join(images)}" if images else label
     return f"{words}, {day}" if day else words

@@ -12,8 +12,8 @@ from typing import Any
 import distributed
 import torch
 
-from napari_restore import __version__
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.version import __version__
 from napari_restore.methods.device import find_device, find_precision, kept_buffers
 from napari_restore.restoration.cluster.recipe import Recipe
 from napari_restore.restoration.cluster.source import this_place
