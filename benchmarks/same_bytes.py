@@ -159,6 +159,8 @@ def differences(before: Any, after: Any, where: str) -> Iterator[str]:
             place = f"{where} / {key}"
             if key not in before or key not in after:
                 yield f"{place}: {'new' if key in after else 'gone'}: {shown(after.get(key, before.get(key)))}"
+            elif key == "tensors" and before[key] != after[key]:
+                yield differing_tensors(before[key], after[key], place)
             elif key.startswith(AT_LEAST):
                 yield from (f"{place}: gone: {each}" for each in before[key] if each not in after[key])
             else:
@@ -167,6 +169,12 @@ def differences(before: Any, after: Any, where: str) -> Iterator[str]:
         yield from differences_of_lists(before, after, where)
     elif before != after or type(before) is not type(after):
         yield f"{where}:\n    - {shown(before)}\n    + {shown(after)}"
+
+
+def differing_tensors(before: dict[str, Any], after: dict[str, Any], where: str) -> str:
+    """One line for a model: it has many tensors, and a step that differs changes all of them."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return f"{where}: {len(names)} of {len(before)} are not the same: {', '.join(names[:3])} ..."
 
 
 def differences_of_lists(before: list[Any], after: list[Any], where: str) -> Iterator[str]:
