@@ -13,6 +13,7 @@ from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.judging.judged import judged_events
+from napari_restore.methods.device import settle_threads
 from napari_restore.restoration.engine import found, restore_events
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
@@ -45,6 +46,7 @@ def run(request: Request, watch: Watch | None = None) -> Events[Any]:
         Its result is a ``Restored``, for ``train`` a ``Model``, for a folder a list of ``FileState``; and the
         ``Model`` as it is then where a stop came while it was trained for an image.
     """
+    settle_threads()
     events: Events[Any] = load(request.row.flow)(request, watch if watch is not None else Watch())
     return events
 
