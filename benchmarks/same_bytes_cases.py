@@ -216,11 +216,13 @@ def restore() -> Any:
     model = nr.train("stack.tif", "noise2void", effort="quick", steps=STEPS)
     model.save("m.safetensors")
     tiled: dict[str, Any] = {"tile": (32, 32)}
+    # What goes through the network at once was called as the patches of a step are.
+    two = {"together" if "together" in inspect.signature(nr.restore_events).parameters else "batch": 2}
     stops: dict[str, StopAt] = {"before a tile": StopAt("RestorationStarted"), "after two": StopAt("TileDone", 2)}
     record = {
         "zarr": call(nr.restore_events, "stack.tif", model, output="o.zarr", **tiled),
         "tif": call(nr.restore_events, "stack.tif", "m.safetensors", output="o.tif", memory_share=0.5),
-        "float32": call(nr.restore_events, "stack.tif", model, output="f.zarr", precision="float32", batch=2, **tiled),
+        "float32": call(nr.restore_events, "stack.tif", model, output="f.zarr", precision="float32", **two, **tiled),
         "bfloat16": call(nr.restore_events, "stack.tif", model, output="b.zarr", precision="bfloat16", **tiled),
         "matched": call(nr.restore, "two.tif", model, channel=1, match_intensity=True),
         "holes": call(nr.restore_events, "holes.npy", model, axes="ZYX", output="h.tif"),

@@ -174,8 +174,7 @@ def _open_output(claim: Claim, plan: RestorationPlan, name: str, writing: Writin
         fingerprint=plan.fingerprint,
         name=name,
         provenance=plan.provenance,
-        version=writing.version,
-        overwrite=writing.overwrite,
+        writing=writing,
     )
 
 

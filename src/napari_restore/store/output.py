@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.geometry import Geometry, canonical
+from napari_restore.core.options import Writing
 from napari_restore.core.region import Region
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.sources.image import Image
@@ -194,6 +195,9 @@ def _remove_remains(path: Path) -> None:
     remove(journal_path(path))
 
 
+_USUALLY = Writing()
+
+
 @dataclass(frozen=True)
 class OutputPlan:
     """All that an unfinished output is; the first line of its journal.
@@ -314,10 +318,9 @@ def create(
     fingerprint: Mapping[str, Any],
     name: str,
     provenance: Mapping[str, Any],
-    version: Version = "0.5",
-    overwrite: bool = False,
+    writing: Writing = _USUALLY,
 ) -> OutputWriter:
-    """Begin an output. What is unfinished there is thrown away only with ``overwrite``.
+    """Begin an output. What is unfinished there is thrown away only where it is to be written over.
 
     Parameters
     ----------
@@ -331,10 +334,9 @@ def create(
         What ``reopen`` compares, field by field.
     name, provenance
         What the image is called, and how it was made.
-    version
-        Of OME-Zarr: 0.5 (zarr v3) or 0.4 (zarr v2).
-    overwrite
-        Replace what is there, once the new result is complete.
+    writing
+        Version of OME-Zarr, and whether to replace what is there, once the new result is complete. Its output is not
+        looked at.
     """
     plan = OutputPlan(
         geometry=canonical(geometry),
@@ -343,12 +345,12 @@ def create(
         fingerprint=_through_json(fingerprint),
         name=name,
         provenance=_through_json(provenance),
-        version=version,
-        overwrite=overwrite,
+        version=writing.version,
+        overwrite=writing.overwrite,
     )
     path = _path(output)
     check_dtype(path, np.dtype(dtype))
-    check_destination(output, overwrite=overwrite, resume=False)
+    check_destination(output, overwrite=writing.overwrite, resume=False)
     with _locked(output) as lock:
         _clear(path)
         folder = partial_path(path)

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from napari_restore.core.geometry import canonical_order
+from napari_restore.core.options import Writing
 from napari_restore.core.region import Region
 from napari_restore.sources import Image
 from napari_restore.store import output
@@ -40,7 +41,7 @@ def save_image(image: Image, path: Path, *, overwrite: bool = False) -> Path:
         fingerprint={"image": image.name},
         name=image.name,
         provenance={"source": image.location},
-        overwrite=overwrite,
+        writing=Writing(overwrite=overwrite),
     )
     with writer:
         corners = product(*(range(0, n, c) for n, c in zip(shape, chunks, strict=True)))

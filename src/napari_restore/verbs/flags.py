@@ -27,12 +27,15 @@ class Flag:
         Its value from the word; the word itself where there is none.
     often
         Whether it may be given several times.
+    example
+        How it is written, for who wrote it otherwise.
     """
 
     name: str = ""
     metavar: str = ""
     read: Callable[[str], Any] | None = None
     often: bool = False
+    example: str = ""
 
 
 def lengths(word: str) -> tuple[int, ...]:
@@ -63,7 +66,7 @@ def channel(word: str) -> int | str:
 
 FLAGS: Mapping[str, Flag] = {
     "axes": Flag(metavar="TCZYX"),
-    "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis),
+    "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis, example="Z=0.3,Y=0.1,X=0.1"),
     "channel": Flag(metavar="N|NAME", read=channel),
     "method": Flag(metavar="M"),
     "second": Flag(metavar="IN2"),
@@ -74,14 +77,14 @@ FLAGS: Mapping[str, Flag] = {
     "effort": Flag(metavar="quick|normal|thorough"),
     "seconds": Flag(metavar="S"),
     "steps": Flag(metavar="N"),
-    "patch": Flag(metavar="N,N", read=lengths),
+    "patch": Flag(metavar="N,N", read=lengths, example="64,64"),
     "batch": Flag(metavar="N"),
     "learning_rate": Flag(metavar="RATE"),
     "psf": Flag(metavar="PSF"),
-    "factor": Flag(metavar="N|AXIS=N", read=factor),
+    "factor": Flag(metavar="N|AXIS=N", read=factor, example="2, or Z=4"),
     "noise": Flag(metavar="auto|SIGMA"),
     "model": Flag(metavar="M.safetensors"),
-    "tile": Flag(metavar="N,N", read=lengths),
+    "tile": Flag(metavar="N,N", read=lengths, example="256,256"),
     "together": Flag(metavar="N"),
     "memory_share": Flag(metavar="SHARE"),
     "region": Flag(metavar="Y=0:512,X=100:612"),
@@ -113,7 +116,7 @@ def read_word(option: str, word: Any) -> Any:
     try:
         return read(word)
     except ValueError:
-        raise RestoreError(f"`{option}` {word}: write it as in {FLAGS[option].metavar}.") from None
+        raise RestoreError(f"`{option}` {word}: write it as in {FLAGS[option].example}.") from None
 
 
 def write_word(value: Any) -> str:

@@ -12,6 +12,7 @@ import zarr
 
 from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry
+from napari_restore.core.options import Writing
 from napari_restore.core.region import Region
 from napari_restore.store import output
 from napari_restore.store.beside import names_beside
@@ -67,7 +68,7 @@ def state(folder: Path) -> dict[str, object]:
 def begin(path: Path, *, overwrite: bool = False, value: int = 0) -> output.OutputWriter:
     writer = output.create(
         path, geometry=Geometry.of("YX", (20, 30)), dtype="uint16", chunks=(20, 30), fingerprint={"a": 1}, name="x",
-        provenance={"p": 1}, overwrite=overwrite,
+        provenance={"p": 1}, writing=Writing(overwrite=overwrite),
     )  # fmt: skip
     writer.write(0, Region((0, 0), (20, 30)), np.full((20, 30), value, np.uint16))
     return writer
