@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_restore import open_image, restore, restore_events
-from napari_restore.cli import commands, main
+from napari_restore.cli import main, verbs
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import drain
@@ -210,7 +210,7 @@ def test_the_shell_takes_the_address_of_a_scheduler(
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "a.zarr")) == 0
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "b.zarr"), "--dask", address) == 0
     assert pixels_of(tmp_path / "a.zarr") == pixels_of(tmp_path / "b.zarr")
-    monkeypatch.setattr(commands, "_ANSWER", 0.3)
+    monkeypatch.setattr(verbs, "_ANSWER", 0.3)
     capsys.readouterr()
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "c.zarr"), "--dask", "tcp://127.0.0.1:9") == 2
     assert "--dask tcp://127.0.0.1:9: no dask scheduler answers" in capsys.readouterr().err
