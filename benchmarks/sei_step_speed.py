@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import reporting
 
@@ -138,22 +138,21 @@ def ours(task: str, given: Any) -> dict[str, Callable[[], dict[str, Any]]]:
 
 
 def taker(
-    task: str, given: Any, *, precision: str = "float32", transform: str = "scale"
+    task: str, given: Any, *, precision: Literal["float32", "bfloat16"] = "float32", transform: str = "scale"
 ) -> Callable[[], dict[str, Any]]:
     """A turn of one row of ours."""
     import torch
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins import MixedPrecision
 
     from napari_restore.methods.device import kept_buffers
     from napari_restore.methods.method import Batch
+    from napari_restore.training.bits import make_fabric
+    from napari_restore.training.ranks import ALONE
     from napari_restore.training.settings import Budget, TrainingSettings
     from napari_restore.training.state import TrainingState
 
     torch.manual_seed(0)
     method = make_method(task, transform)
-    plugin = MixedPrecision("bf16-mixed", "cpu") if precision == "bfloat16" else None
-    fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
+    fabric = make_fabric(torch.device("cpu"), precision, ALONE)
     state = TrainingState(method, TrainingSettings(Budget(steps=1)), fabric)
     y = torch.randn(method.batch, 1, *method.patch)
     batch = Batch(y, torch.ones_like(y, dtype=torch.bool))

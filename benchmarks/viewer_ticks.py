@@ -226,7 +226,7 @@ def run_batch(given: Any, phases: Phases, tabs: Any, folder: Path) -> None:
     ended = Ended(tabs.batch.runner)
     with phases.measuring("batch"):
         tabs.open("batch")
-        tabs.batch.folder.line.setText(str(folder))
+        tabs.batch.form.folder.line.setText(str(folder))
         wait(lambda: tabs.batch.rows.rowCount() == given.files, 60)
         tabs.batch.run()
         wait(ended, 1800)

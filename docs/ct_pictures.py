@@ -57,9 +57,9 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     shoot(viewer, output / "ct_3_result.png")
     scroll(viewer, notches=3)
     click_tab(tabs, "compare")
-    click(tabs.compare.buttons["curtain"])
+    click(tabs.compare.controls.buttons["curtain"])
     shoot(viewer, output / "ct_4_curtain.png")
-    click(tabs.compare.buttons["off"])
+    click(tabs.compare.controls.buttons["off"])
     click_layer(viewer, "ct sample_superresolved")
     save_as(open_menu(viewer.window.file_menu, ["Save Selected Layers"]), saved)
     raw, finer = viewer.layers["ct sample"], viewer.layers["ct sample_superresolved"]

@@ -60,9 +60,9 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     shoot(viewer, output / "deblur_2_result.png")
     scroll(viewer, notches=2)
     click_tab(tabs, "compare")
-    click(tabs.compare.buttons["curtain"])
+    click(tabs.compare.controls.buttons["curtain"])
     shoot(viewer, output / "deblur_3_curtain.png")
-    click(tabs.compare.buttons["off"])
+    click(tabs.compare.controls.buttons["off"])
     [raw] = [layer.name for layer in viewer.layers if not layer.name.endswith("_deblurred")]
     click_layer(viewer, f"{raw}_deblurred")
     save_as(open_menu(viewer.window.file_menu, ["Save Selected Layers"]), saved)

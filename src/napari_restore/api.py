@@ -14,20 +14,31 @@ from napari_restore.verbs.request import Request, ask, watched
 
 if TYPE_CHECKING:
     from napari_restore.core.cost import Cost
+    from napari_restore.core.options import Effort
     from napari_restore.metrics.noise_level import NoiseLevel
     from napari_restore.store.model import Model
 
 __all__ = ["estimate_cost", "estimate_noise", "load_model", "submit"]
 
 
-def estimate_cost(image: Any, method: str = "auto", **options: Any) -> Cost:
+def estimate_cost(
+    image: Any,
+    method: str = "auto",
+    *,
+    effort: Effort = "normal",
+    device: str = "auto",
+    axes: str | None = None,
+    channel: int | str | None = None,
+    memory_share: float = 0.8,
+    **options: Any,
+) -> Cost:
     """Estimate what training on an image and restoring it will take, in seconds and in memory, without doing it.
 
     Builds the network, takes one step with it and restores a small tile: a second or two.
 
     Parameters
     ----------
-    image, method, **options
+    image, method, effort, device, axes, channel, memory_share, **options
         As for ``denoise``. ``seconds`` and ``steps`` are taken as its budget.
 
     Raises
@@ -35,7 +46,8 @@ def estimate_cost(image: Any, method: str = "auto", **options: Any) -> Cost:
     RestoreError
         If something given cannot be used, or the memory does not suffice.
     """
-    request = ask("denoise", image, method=method, **options)
+    common = {"effort": effort, "device": device, "axes": axes, "channel": channel, "memory_share": memory_share}
+    request = ask("denoise", image, method=method, **common, **options)
     from napari_restore.verbs.cost import estimate
 
     return estimate(request)

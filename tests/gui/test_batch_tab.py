@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,15 +11,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, QPoint, QRect, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import FileState, Note, RestorationStarted, Saved, Stopped, TileDone
 from napari_restore.core.region import Region
-from napari_restore.gui import runner as room
+from napari_restore.core.watch import Watch
 from napari_restore.gui.batch.widget import BatchWidget
+from napari_restore.gui.parts import runner as room
+from napari_restore.gui.restore.doors import BATCH, IN_THE_WINDOW
+from napari_restore.gui.restore.work import package_engine
 from napari_restore.store.finished import Finished
+from napari_restore.verbs.words import asked
 
 TILES = 4
 
@@ -33,9 +39,10 @@ class PretendFolderEngine:
         self.closed = 0
         self.raises: Exception | None = None
 
-    def restore_folder_events(self, folder, model, *, output, pattern, overwrite, stop):
-        asked = {"folder": folder, "model": model, "output": output, "pattern": pattern, "overwrite": overwrite}
-        self.calls.append(asked)
+    def run(self, request, watch):
+        folder, output, pattern, stop = request.image, request.own.output, request.own.pattern, watch.stop
+        assert isinstance(watch, Watch) and request.verb == "restore_folder"
+        self.calls.append({"folder": folder, **asked(request)})
         self.threads.append(threading.current_thread())
         if self.raises is not None:
             raise self.raises
@@ -95,9 +102,9 @@ def widget(viewer, engine):
 
 @pytest.fixture
 def ready(widget, folder, tmp_path):
-    widget.folder.line.setText(str(folder))
-    widget.pattern.setText("*.tif")
-    widget.model.use(tmp_path / "m.safetensors")
+    widget.form.folder.line.setText(str(folder))
+    widget.form.pattern.setText("*.tif")
+    widget.form.model.use(tmp_path / "m.safetensors")
     return widget
 
 
@@ -112,15 +119,15 @@ def cells(widget, column=1, role=Qt.ItemDataRole.DisplayRole):
 def test_nothing_runs_before_everything_is_chosen(qtbot, widget, folder, tmp_path, monkeypatch):
     assert not widget.run_button.isEnabled() and "folder" in widget.run_button.toolTip()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
-    widget.folder.button.click()
-    assert widget.results.path == folder / "restored", "suggested, not asked for"
+    widget.form.folder.button.click()
+    assert widget.form.results.path == folder / "restored", "suggested, not asked for"
     assert not widget.run_button.isEnabled() and "model" in widget.run_button.toolTip()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "m.safetensors"), ""))
-    widget.model.setCurrentIndex(widget.model.count() - 1)
-    widget.model.activated.emit(widget.model.count() - 1)
-    assert widget.model.model == str(tmp_path / "m.safetensors")
+    widget.form.model.setCurrentIndex(widget.form.model.count() - 1)
+    widget.form.model.activated.emit(widget.form.model.count() - 1)
+    assert widget.form.model.model == str(tmp_path / "m.safetensors")
     assert widget.run_button.isEnabled() and not widget.cancel_button.isEnabled()
-    widget.results.line.clear()
+    widget.form.results.line.clear()
     assert not widget.run_button.isEnabled()
 
 
@@ -128,31 +135,28 @@ def test_the_images_are_listed_before_and_results_among_them_are_not(qtbot, widg
     threads = []
     real = Finished.open
     monkeypatch.setattr(Finished, "open", lambda path: (threads.append(threading.current_thread()), real(path))[1])
-    widget.folder.line.setText(str(folder))
+    widget.form.folder.line.setText(str(folder))
     qtbot.waitUntil(lambda: len(widget.rows.rows) == 5, timeout=5000)
     assert cells(widget, 0) == ["a.tif", "b.tif", "c.tif", "d.tif", "e.npy"]
     assert set(cells(widget)) == {"waiting"} and widget.words.text() == "5 images"
-    widget.pattern.setText("*.npy")
+    widget.form.pattern.setText("*.npy")
     qtbot.waitUntil(lambda: len(widget.rows.rows) == 1, timeout=5000)
-    widget.folder.line.setText(str(folder / "nowhere"))
+    widget.form.folder.line.setText(str(folder / "nowhere"))
     qtbot.waitUntil(lambda: not widget.rows.rows, timeout=5000)
     assert "cannot be listed" in widget.words.text()
-    widget.results.line.setText(str(folder))
-    widget.folder.line.setText(str(folder))
-    widget.pattern.setText("")
+    widget.form.results.line.setText(str(folder))
+    widget.form.folder.line.setText(str(folder))
+    widget.form.pattern.setText("")
     qtbot.waitUntil(lambda: len(widget.rows.rows) == 5, timeout=5000)
     assert threads and threading.main_thread() not in threads
 
 
 def test_a_run_shows_the_state_of_every_file(qtbot, ready, folder, engine):
     ready.run_button.click()
-    assert not ready.run_button.isEnabled() and ready.cancel_button.isEnabled() and not ready.folder.isEnabled()
+    assert not ready.run_button.isEnabled() and ready.cancel_button.isEnabled() and not ready.form.folder.isEnabled()
     wait(qtbot, ready)
-    asked = {"folder": folder, "model": str(folder.parent / "m.safetensors"), "output": folder / "restored"}
-    assert (
-        engine.calls == [{**asked, "pattern": "*.tif", "overwrite": False}]
-        and threading.main_thread() not in engine.threads
-    )
+    given = {"folder": folder, "model": str(folder.parent / "m.safetensors"), "output": folder / "restored"}
+    assert engine.calls == [{**given, "pattern": "*.tif"}] and threading.main_thread() not in engine.threads
     assert cells(ready) == ["done", "failed: it is an empty file.", "done before", "done"]
     tips = cells(ready, role=Qt.ItemDataRole.ToolTipRole)
     assert "it is an empty file." in tips[1] and "Double click" in tips[0] and "Double click" not in tips[1]
@@ -161,19 +165,19 @@ def test_a_run_shows_the_state_of_every_file(qtbot, ready, folder, engine):
 
 
 def test_nothing_is_overwritten_unless_asked(qtbot, ready, engine):
-    assert not ready.overwrite.isChecked()
-    ready.overwrite.click()
+    assert not ready.form.overwrite.isChecked()
+    ready.form.overwrite.click()
     engine.step.clear()
     ready.run_button.click()
     qtbot.waitUntil(lambda: bool(engine.threads), timeout=5000)
-    assert not ready.overwrite.isEnabled(), "what runs was asked for before"
+    assert not ready.form.overwrite.isEnabled(), "what runs was asked for before"
     engine.step.set()
     wait(qtbot, ready)
-    assert ready.overwrite.isEnabled() and ready.overwrite.isChecked()
-    ready.overwrite.click()
+    assert ready.form.overwrite.isEnabled() and ready.form.overwrite.isChecked()
+    ready.form.overwrite.click()
     ready.run_button.click()
     wait(qtbot, ready)
-    assert [call["overwrite"] for call in engine.calls] == [True, False]
+    assert [call.get("overwrite", False) for call in engine.calls] == [True, False]
 
 
 def test_progress_is_that_of_the_file_and_of_all(qtbot, ready, engine):
@@ -222,7 +226,7 @@ def test_a_double_click_opens_what_is_done(qtbot, viewer, ready):
     ready.table.doubleClicked.emit(ready.rows.index(3, 1))
     qtbot.waitUntil(lambda: "d_denoised" in viewer.layers, timeout=5000)
     assert np.asarray(viewer.layers["d_denoised"].data).max() == 3 and len(viewer.layers) == 1
-    (ready.results.path / "a_denoised.tif").unlink()
+    (ready.form.results.path / "a_denoised.tif").unlink()
     qtbot.waitUntil(lambda: not ready._opener.running, timeout=5000)
     ready.table.doubleClicked.emit(ready.rows.index(0, 0))
     qtbot.waitUntil(lambda: "does not exist" in ready.words.text(), timeout=5000)
@@ -240,6 +244,44 @@ def test_closed_amid_a_run_it_ends_and_touches_nothing_more(qtbot, viewer, ready
     qtbot.waitUntil(lambda: engine.closed == 1 and not room._ALIVE, timeout=5000)
 
 
+def test_the_users_preferences_hold(qtbot, viewer, folder, tmp_path, monkeypatch):
+    """A batch once went past the user's share of the memory."""
+    taken = []
+    flow = SimpleNamespace(run=lambda request, watch: taken.append(request) or iter(()))
+    monkeypatch.setitem(sys.modules, "napari_restore.verbs.run", flow)
+    widget = BatchWidget(viewer, engine=package_engine(device="cpu", memory_share=0.3))
+    qtbot.addWidget(widget)
+    widget.form.folder.line.setText(str(folder))
+    widget.form.model.use(tmp_path / "m.safetensors")
+    widget.run()
+    wait(qtbot, widget)
+    assert (taken[0].computing.device, taken[0].restoring.memory_share) == ("cpu", 0.3)
+    widget.leave()
+
+
+def test_what_was_chosen_last_is_offered_again(qtbot, viewer, ready, engine, folder):
+    ready.form.suffix.setText("clean")
+    untouched = BatchWidget(viewer, engine=engine)
+    assert untouched.form.folder.path is None and untouched.form.suffix.text() == "", "only a run counts"
+    ready.run()
+    wait(qtbot, ready)
+    assert engine.calls[0]["suffix"] == "clean"
+    again = BatchWidget(viewer, engine=engine)
+    form = again.form
+    assert (form.folder.path, form.pattern.text(), form.suffix.text()) == (folder, "*.tif", "clean")
+    assert form.results.path == folder / "restored" and "model" in again.run_button.toolTip()
+    shutil.rmtree(folder)
+    gone = BatchWidget(viewer, engine=engine)
+    assert gone.form.folder.path is None and gone.form.pattern.text() == "*.tif"
+    for widget in (untouched, again, gone):
+        qtbot.addWidget(widget)
+        widget.leave()
+
+
+def test_the_form_asks_for_what_is_written_of_it(ready):
+    assert set(ready.form.options) == set(BATCH) and set(BATCH) < IN_THE_WINDOW["restore_folder"]
+
+
 class PretendSession(QObject):
     changed = Signal()
     model = None
@@ -249,31 +291,32 @@ def test_the_model_trained_last_is_offered(viewer, engine, qtbot, tmp_path):
     session = PretendSession()
     widget = BatchWidget(viewer, engine=engine, session=session)
     qtbot.addWidget(widget)
-    assert widget.model.model is None
+    assert widget.form.model.model is None
     session.model = SimpleNamespace(name="first")
     session.changed.emit()
-    assert widget.model.model is session.model
+    assert widget.form.model.model is session.model
     session.model = SimpleNamespace(name="second")
-    assert widget.model.model is session.model, "the last one, whichever that is by then"
-    widget.model.use(tmp_path / "m.safetensors")
+    assert widget.form.model.model is session.model, "the last one, whichever that is by then"
+    widget.form.model.use(tmp_path / "m.safetensors")
     session.changed.emit()
-    assert widget.model.model == str(tmp_path / "m.safetensors"), "what was chosen stays chosen"
+    assert widget.form.model.model == str(tmp_path / "m.safetensors"), "what was chosen stays chosen"
     widget.leave()
 
 
 def test_everything_is_in_sight_in_a_small_dock(qtbot, viewer, engine, folder):
     widget = BatchWidget(viewer, engine=engine)
     qtbot.addWidget(widget)
-    widget.folder.line.setText("/a/rather/long/path/to/the/images/of/last/year" * 5)
-    widget.model.use("a_rather_long_name_of_a_model_trained_last_year" * 3 + ".safetensors")
+    widget.form.folder.line.setText("/a/rather/long/path/to/the/images/of/last/year" * 5)
+    widget.form.model.use("a_rather_long_name_of_a_model_trained_last_year" * 3 + ".safetensors")
     widget._say("Image 3 of 4: a rather long name of an image " * 4)
     widget.resize(400, 700)
     with qtbot.waitExposed(widget):
         widget.show()
     assert (widget.width(), widget.height()) == (400, 700), "nothing makes it larger"
-    inputs = (widget.folder, widget.model, widget.results, widget.overwrite)
+    inputs = (widget.form.folder, widget.form.model, widget.form.results, widget.form.overwrite)
     for part in (*inputs, widget.table, widget.run_button, widget.cancel_button):
-        assert widget.rect().contains(part.geometry()) and part.isVisible(), part
+        place = QRect(part.mapTo(widget, QPoint(0, 0)), part.size())
+        assert widget.rect().contains(place) and part.isVisible(), part
     assert widget.table.height() > 300
     widget.leave()
 
@@ -286,29 +329,29 @@ def test_every_control_says_what_it_is_for(ready):
 
 
 def save_model(path, *, seed):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from napari_restore.core.normalisation import Normalisation
     from napari_restore.store.model import Model, build_method
 
-    torch.manual_seed(seed)
-    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    config = {"dimensions": "2", "width": 2, "depth": 1}
+    method = build_method("noise2void", config, spatial="YX", channels=1, seed=seed)
     Model("noise2void", method.eval(), Normalisation((1.0,), (1.0,))).save(path)
 
 
 def test_the_real_engine_replaces_what_another_model_made_if_asked(qtbot, viewer, folder, tmp_path):
     widget = BatchWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Batch")
-    widget.folder.line.setText(str(folder))
-    widget.pattern.setText("a.tif")
+    widget.form.folder.line.setText(str(folder))
+    widget.form.pattern.setText("a.tif")
     said = []
     for name in ("first", "second"):
         save_model(tmp_path / f"{name}.safetensors", seed=len(said))
-        widget.model.use(tmp_path / f"{name}.safetensors")
+        widget.form.model.use(tmp_path / f"{name}.safetensors")
         widget.run_button.click()
         wait(qtbot, widget)
         said += cells(widget)
     assert said[0] == "done" and "another model" in said[1] and "overwrite" in said[1]
-    widget.overwrite.click()
+    widget.form.overwrite.click()
     widget.run_button.click()
     wait(qtbot, widget)
     assert cells(widget) == ["done"]
@@ -319,8 +362,8 @@ def test_the_real_engine_restores_a_folder(qtbot, viewer, folder, tmp_path):
     (folder / "d.tif").write_bytes(b"")
     widget = BatchWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Batch")
-    widget.folder.line.setText(str(folder))
-    widget.model.use(tmp_path / "m.safetensors")
+    widget.form.folder.line.setText(str(folder))
+    widget.form.model.use(tmp_path / "m.safetensors")
     for expected in (["done", "done", "done", "failed: ", "done"], ["done before"] * 3 + ["failed: ", "done before"]):
         widget.run_button.click()
         wait(qtbot, widget)

@@ -52,7 +52,7 @@ def test_it_is_of_what_is_chosen(qtbot, widget, engine):
 def test_options_of_the_run_that_the_method_does_not_have_are_taken(qtbot, widget, engine, option, value):
     """A seed under Advanced is no setting of the method: the cost line once said so, in red."""
     widget.form.advanced.fold.setChecked(True)
-    editor = widget.form.advanced.editors[option]
+    editor = widget.form.advanced.editors[option].native
     (editor.setCurrentIndex if option == "precision" else editor.setValue)(1 if option == "precision" else value)
     qtbot.waitUntil(lambda: bool(engine.estimated) and engine.estimated[-1] == ("denoise", {option: value}))
     qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())

@@ -12,7 +12,9 @@ import pytest
 from napari_restore import gui
 from napari_restore.gui import commands
 from napari_restore.gui.parts.describe import tip_of
+from napari_restore.gui.restore.doors import EDITED, IN_THE_WINDOW
 from napari_restore.gui.restore.editors import EDITORS
+from napari_restore.gui.restore.offered import OFFERED
 from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import Engine, package_engine
@@ -97,3 +99,19 @@ def test_a_picture_of_beads_is_read_for_the_estimate_too(qtbot, widget, engine, 
     assert not isinstance(before.own.psf, np.ndarray), "nothing is read in the GUI thread"
     qtbot.waitUntil(lambda: bool(engine.estimated) and "psf" in engine.estimated[-1][1], timeout=10_000)
     assert isinstance(engine.estimated[-1][1]["psf"], np.ndarray)
+
+
+# What is written of the window, and the window.
+
+
+def test_what_is_written_of_the_window_is_what_it_has(widget):
+    assert set(EDITED) == set(EDITORS)
+    form = widget.form
+    form.advanced.fold.setChecked(True)
+    around = set(form.rows.labels) - set(EDITORS) - {"layer"}
+    for verb in SHOWN:
+        form.verb.choose(verb)
+        shown = set(form.editors.shown) | around | set(OFFERED)
+        assert shown <= IN_THE_WINDOW[verb]
+        assert IN_THE_WINDOW[verb] - shown <= {"second", "target", "model", "save_model", "device", "memory_share"}
+        assert ("method" in form.editors.shown) == ({"second", "target"} <= IN_THE_WINDOW[verb])

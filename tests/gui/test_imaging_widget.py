@@ -118,9 +118,9 @@ def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, 
     section.editors["weight"].setValue(1.5)
     widget.form.verb.choose("deblur")
     assert section.options == {"weight": 1.5}, "the same method"
-    section.editors["factors"].setText("0.5, abc")
+    section.editors["factors"].native.setText("0.5, abc")
     assert not widget.buttons.run_button.isEnabled() and "factors '0.5, abc'" in widget.buttons.run_button.toolTip()
-    section.editors["factors"].setText("0.5, 0.8")
+    section.editors["factors"].native.setText("0.5, 0.8")
     choose_psf(widget, "gaussian").boxes["std"].setValue(2)
     widget.run()
     wait(qtbot, widget)

@@ -34,7 +34,7 @@ def test_effort_and_folder_of_the_last_run(qtbot, viewer, engine, tmp_path):
 
 def test_the_preference_comes_before_what_is_remembered(qtbot, viewer, engine, tmp_path):
     (tmp_path / "a").mkdir()
-    Remembered().keep(effort="quick", folder=tmp_path / "a")
+    Remembered("restore").keep(effort="quick", folder=tmp_path / "a")
     chosen = MainWidget(viewer, engine=engine, preferences=Preferences(folder=tmp_path))
     left = MainWidget(viewer, engine=engine, preferences=Preferences())
     for widget, folder in ((chosen, tmp_path), (left, tmp_path / "a")):
@@ -44,7 +44,7 @@ def test_the_preference_comes_before_what_is_remembered(qtbot, viewer, engine, t
 
 
 def test_a_folder_that_is_gone_and_an_effort_that_is_none_are_forgotten(qtbot, viewer, engine, tmp_path):
-    Remembered().keep(effort="heroic", folder=tmp_path / "gone")
+    Remembered("restore").keep(effort="heroic", folder=tmp_path / "gone")
     widget = RestoreWidget(viewer, engine=engine)
     qtbot.addWidget(widget)
     assert (widget.form.effort.effort, widget.form.place.folder) == ("normal", None)

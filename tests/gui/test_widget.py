@@ -153,7 +153,7 @@ def test_the_raw_layer_may_be_deleted_while_it_trains(qtbot, viewer, widget, eng
 
 def test_advanced_options_are_for_training_alone(qtbot, viewer, widget, engine):
     widget.form.advanced.fold.setChecked(True)
-    widget.form.advanced.editors["seed"].setValue(5)
+    widget.form.advanced.editors["seed"].native.setValue(5)
     widget.form.advanced.editors["steps"].setValue(50)
     widget.train()
     wait(qtbot, widget)

@@ -54,10 +54,10 @@ def test_the_guess_names_the_box_in_the_widget():
 
 
 def test_options_that_a_message_names_are_said_in_the_words_of_the_window():
-    said = for_widget("name them with `axes`; give `overwrite` to start again, `together` or `tile` less, or `seed` 3")
+    said = for_widget("name them with `axes`; give `overwrite` again, `tile` less, or `seed` 3; no `some_word`")
     assert said == (
-        "name them with the Axes box; give the box Overwrite in the tab Batch to start again, together or tile less, "
-        "or Seed under Advanced 3"
+        "name them with the Axes box; give the box Overwrite in the tab Batch again, Tile under Advanced less, "
+        "or Seed under Advanced 3; no some word"
     )
 
 

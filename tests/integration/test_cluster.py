@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import signal
@@ -22,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_restore import open_image, restore, restore_events
-from napari_restore.cli import commands, main
+from napari_restore.cli import main, verbs
 from napari_restore.core.errors import ImageError, InterruptedWorkError, RestoreError
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import drain
@@ -163,6 +164,26 @@ def test_what_was_stopped_is_finished_by_either(
     assert files(output) == serial
 
 
+def test_workers_restore_a_region(
+    two_workers: Client, stack: Path, model: Model, tmp_path: Path, short_tasks: None
+) -> None:
+    options: dict[str, Any] = {"tile": TILE, "region": "Z=1:,Y=5:100,X=30:131"}
+    assert restore(stack, model, output=tmp_path / "a.zarr", client=two_workers, **options).shape == (2, 95, 101)
+    restore(stack, model, output=tmp_path / "b.zarr", **options)
+    assert files(tmp_path / "a.zarr") == files(tmp_path / "b.zarr")
+
+
+def test_values_that_are_not_finite_stop_a_run_on_workers_too(
+    two_workers: Client, stack: Path, model: Model, tmp_path: Path, short_tasks: None
+) -> None:
+    broken = copy.deepcopy(model)
+    for weights in broken.method.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(RestoreError, match="values that are not finite, where the image has a value"):
+        restore(stack, broken, output=tmp_path / "o.zarr", tile=TILE, client=two_workers)
+    assert not (tmp_path / "o.zarr").exists() and not lock_path(tmp_path / "o.zarr").exists()
+
+
 def test_an_array_is_sent_and_a_page_of_a_tiff_is_opened_there(
     two_workers: Client, stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -189,7 +210,7 @@ def test_the_shell_takes_the_address_of_a_scheduler(
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "a.zarr")) == 0
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "b.zarr"), "--dask", address) == 0
     assert pixels_of(tmp_path / "a.zarr") == pixels_of(tmp_path / "b.zarr")
-    monkeypatch.setattr(commands, "_ANSWER", 0.3)
+    monkeypatch.setattr(verbs, "_ANSWER", 0.3)
     capsys.readouterr()
     assert shell(monkeypatch, *shared, "-o", str(tmp_path / "c.zarr"), "--dask", "tcp://127.0.0.1:9") == 2
     assert "--dask tcp://127.0.0.1:9: no dask scheduler answers" in capsys.readouterr().err
@@ -298,11 +319,11 @@ def test_what_fails_on_a_worker_is_said_here_and_can_be_resumed(
     output = tmp_path / "o.zarr"
     write, broken = station.ome_zarr.write_blocks, threading.Event()
 
-    def full(array: Any, path: Path, region: Any, pixels: Any) -> None:
+    def full(array: Any, path: Path, region: Any, pixels: Any) -> int:
         if region.start[0] == 2:
             broken.set()
             raise OSError(28, "No space left on device")
-        write(array, path, region, pixels)
+        return write(array, path, region, pixels)
 
     with workers_in_threads({}, {}) as cluster, Client(cluster) as client:
         with monkeypatch.context() as patched:
@@ -330,6 +351,8 @@ def test_what_workers_cannot_open_is_refused(
         sources.find_source(open_image(tmp_path / "two.tif", channel=1))
     with pytest.raises(RestoreError, match=r"`client` is str: give a distributed.Client"):
         restore(stack, model, output=tmp_path / "o.zarr", client="tcp://host:8786")
+    with pytest.raises(RestoreError, match=r"`unreadable` = fill is for this machine alone"):
+        restore(stack, model, output=tmp_path / "o.zarr", client="tcp://host:8786", unreadable="fill")
 
 
 def test_another_file_under_the_same_path_is_refused(tmp_path: Path, stack: Path) -> None:

@@ -167,10 +167,10 @@ def test_planes_from_the_shell(say: Any, tmp_path: Path) -> None:
 
 
 BAD = [
-    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "0"), "factor 0"),
-    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "9"), "factor 9"),
-    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "two"), "--factor two: give a whole number"),
-    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "1.5"), "--factor 1.5: give a whole number"),
+    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "0"), "--factor = 0: give a whole number from 1 to 8"),
+    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "9"), "--factor = 9: give a whole number from 1 to 8"),
+    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "two"), "--factor two: write it as in 2, or Z=4"),
+    (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "1.5"), "--factor 1.5: write it as in 2, or Z=4"),
     (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "Z=x"), "--factor Z=x"),
     (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "T=2"), "axis T"),
     (("super-resolve", "good.tif", "-o", "o.zarr", "--factor", "Z=2"), "planes"),

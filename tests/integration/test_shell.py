@@ -108,7 +108,7 @@ BAD = [
     (("denoise", "good.tif", "-o", "whole.tif"), "exists already"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "magic"), "no method 'magic'"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "noise2void", "--set", "masked=2"), "masked = '2'"),
-    (("denoise", "good.tif", "-o", "o.zarr", "--steps", "-3"), "steps = -3"),
+    (("denoise", "good.tif", "-o", "o.zarr", "--steps", "-3"), "--steps = -3: give a whole number over 0"),
     (("denoise", "good.tif", "-o", "o.zarr", "--method", "noise2void", "--second", "good.tif"), "leave second out"),
     (("denoise", "good.tif", "-o", "o.zarr", "--axes", "QQ"), "TCZYX"),
     (("restore", "good.tif", "--model", "text.tif", "-o", "o.zarr"), "not a safetensors file"),
@@ -162,7 +162,7 @@ def test_a_method_tells_what_it_is_and_what_can_be_set(
     settings = {setting.pop("name"): setting for setting in told["settings"]}
     assert settings["width"] == {
         "type": "whole",
-        "allowed": "a whole number from 2 and at most 256",
+        "allowed": "a whole number from 2 to 256",
         "low": 2,
         "high": 256,
         "choices": [],
@@ -173,7 +173,7 @@ def test_a_method_tells_what_it_is_and_what_can_be_set(
     assert settings["directions"]["choices"] == ["both", "forward"] and settings["directions"]["default"] == "both"
     lines = said("noise2noise").splitlines()
     assert lines[0].startswith("Noise2Noise. ") and "needs: --second" in lines
-    assert "width: a whole number from 2 and at most 256; usually 24, thorough 48" in lines
+    assert "width: a whole number from 2 to 256; usually 24, thorough 48" in lines
     assert "    Features of the network's first level." in lines
     assert "noise: auto or a number from 0; usually auto" in said("scale_equivariant").splitlines()
 

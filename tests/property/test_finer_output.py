@@ -13,6 +13,8 @@ import pytest
 import tifffile
 import torch
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
@@ -262,6 +264,46 @@ def test_a_region_is_that_of_the_whole_image(
         found = restore_region(model.method, image, region, normalisation=NORMALISATION, device=CPU)
         assert found.shape == region.scale(rate).shape
         np.testing.assert_allclose(found, wanted[region.scale(rate).slices], atol=1e-4)
+
+
+@st.composite
+def parts(draw: st.DrawFn, shape: tuple[int, ...]) -> Region:
+    """Boxes in an image, of one pixel or more, anywhere."""
+    start = tuple(draw(st.integers(0, n - 1)) for n in shape)
+    return Region(start, tuple(draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True)))
+
+
+@settings(max_examples=25)
+@pytest.mark.parametrize(("axes", "shape", "rate", "tile"), CASES, ids=IDS)
+@given(data=st.data())
+def test_a_part_is_the_same_crop_of_the_whole(
+    axes: str, shape: tuple[int, ...], rate: tuple[int, ...], tile: tuple[int, ...], data: st.DataObject
+) -> None:
+    image, model, part = open_image(noise(shape), axes=axes), finer(axes, rate), data.draw(parts(shape))
+    plan = tiles_over(image, model.method, Restoring(tile=tile, region=part))
+    job = TileJob(image, model.method, NORMALISATION, plan, 2, np.dtype(np.float32), CPU, "float32")
+    found = np.full(part.scale(rate).shape, np.nan, np.float32)
+    for index in range(0, len(plan), 2):
+        for made in run_batch(job, range(index, min(index + 2, len(plan)))):
+            found[made.region.slices] = made.pixels
+    np.testing.assert_allclose(found, at_once(noise(shape), model)[part.scale(rate).slices], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.ome.tif"])
+def test_a_part_lies_exactly_over_its_place_in_the_image(name: str, tmp_path: Path) -> None:
+    image = open_image(noise((5, 17, 23)), axes="ZYX", pixel_size={"Z": 2.0, "Y": 0.5, "X": 0.25})
+    model, part = finer("ZYX", (2, 3, 1), centred=(False, True, True)), Region((1, 3, 5), (4, 17, 6))
+    whole = restored(image, model, tmp_path / "w.zarr")
+    result = restored(image, model, tmp_path / name, region=part)
+    assert result.shape == np.asarray(result).shape == (6, 42, 1)
+    first = part.scale((2, 3, 1)).start
+    there = [o + i * s for o, i, s in zip(whole.translate, first, whole.scale, strict=True)]
+    np.testing.assert_allclose(result.translate, there, atol=1e-12)
+    assert (result.scale, result.units) == (whole.scale, whole.units)
+    opened = open_image(tmp_path / name)
+    assert opened.axes == "ZYX" and opened.geometry.pixel_size == result.scale
+    if name.endswith("zarr"):
+        assert opened.geometry == result.geometry
 
 
 def test_values_per_axis_may_be_truths() -> None:

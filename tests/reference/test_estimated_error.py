@@ -66,7 +66,7 @@ def test_noise_that_grows_with_the_signal_has_the_loss_of_le_montagner():
     def restore(batch):
         return torch.from_numpy(uniform_filter(batch.numpy(), (1, 1, 3, 3), mode="wrap"))
 
-    given = {"gain": 3.0, "offset": 20.0, "read": 5.0, "rng": torch_rng, "tau": 0.1}
+    given = {"camera": (3.0, 20.0, 5.0), "rng": torch_rng, "tau": 0.1}
     wanted = [float(pg_sure(restore, Nothing(), tensor, **given)[0]) for _ in range(16)]
     found = estimated_error(
         lambda image: uniform_filter(image, 3, mode="wrap"), y, variance=3 * (y - 20) + 25, rng=rng, probes=16

@@ -110,7 +110,7 @@ def test_pg_sure_is_the_true_risk_in_the_mean(restore):
     estimates, truths = [], []
     for _ in range(DRAWS):
         y = camera.sample(clean, rng)
-        found = pg_sure(restore, operator, y, gain=0.4, offset=1.0, read=0.5, rng=rng, tau=0.05)[0]
+        found = pg_sure(restore, operator, y, camera=(0.4, 1.0, 0.5), rng=rng, tau=0.05)[0]
         estimates.append(float(found))
         truths.append(float((restore(y) - clean).square().mean()))
     deviations, error = gap(estimates, truths)
@@ -217,7 +217,7 @@ def test_masked_pixels_change_neither_the_loss_nor_a_gradient(name):
         pointwise = lambda z: scale * z  # noqa: E731
         loss, _ = {
             "sure": lambda: sure(pointwise, Identity(2), measured, sigma=0.1, tau=0.1, **own),
-            "pg": lambda: pg_sure(pointwise, Identity(2), measured, gain=0.1, offset=0.0, read=0.1, tau=0.1, **own),
+            "pg": lambda: pg_sure(pointwise, Identity(2), measured, camera=(0.1, 0.0, 0.1), tau=0.1, **own),
             "r2r": lambda: r2r(pointwise, Identity(2), measured, sigma=0.1, **own),
             "split": lambda: split(pointwise, Identity(2), measured, y, weight=weight),
         }[name]()

@@ -10,6 +10,7 @@ from ome_zarr.reader import Reader
 from ome_zarr_models import v04, v05
 
 from napari_restore.core.geometry import Geometry
+from napari_restore.core.options import Writing
 from napari_restore.core.region import split
 from napari_restore.store import output
 
@@ -22,13 +23,13 @@ def _no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
-def save(path, geometry, *, dtype="uint16", block=256, **words):
+def save(path, geometry, *, dtype="uint16", block=256, version="0.5", **words):
     rng = np.random.default_rng(0)
     pixels = (rng.random(geometry.shape) * 1000).astype(dtype)
     chunks = (*(1,) * (len(geometry.shape) - 2), block, block)
-    writer = output.create(
-        path, geometry=geometry, dtype=dtype, chunks=chunks, fingerprint={}, name="cells", **{"provenance": {}, **words}
-    )
+    facts = {"fingerprint": {}, "name": "cells", "provenance": {}, **words}
+    writing = Writing(version=version)
+    writer = output.create(path, geometry=geometry, dtype=dtype, chunks=chunks, writing=writing, **facts)
     with writer:
         for index, region in enumerate(split(geometry.shape, chunks)):
             writer.write(index, region, pixels[region.slices])

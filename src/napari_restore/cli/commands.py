@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from napari_restore import __version__
 from napari_restore.cli.running import show, stoppable
 from napari_restore.cli.verbs import Json, Quiet, add_commands
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.explained import explained, plain
 from napari_restore.core.options import Computing, Opening
+from napari_restore.core.version import __version__
 from napari_restore.verbs.flags import in_shell
 
 app = typer.Typer(

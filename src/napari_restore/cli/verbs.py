@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ _WRITTEN = {"image": "output", "model": "save_model", "folder": "output"}
 """Which option ``-o`` is, by what a verb gives."""
 
 _NAMES = frozenset(option.name for verb in VERBS for option in options_of(verb))
+_NEVER = frozenset({"image", "images", "stop", "preview", "settings"})
+"""What no setting is called: the arguments that the verbs have besides their options."""
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout: an event a line, or one object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
@@ -62,17 +65,17 @@ def _command(name: str, verb: Verb) -> Callable[..., None]:
     def command(**given: Any) -> None:
         as_json, quiet = given.pop("as_json"), given.pop("quiet")
         image, address = given.pop("image"), given.pop("client", None)
-        settings = _settings(given.pop("settings", None))
+        settings = _settings(name, given.pop("settings", None))
         options = {option: read_word(option, word) for option, word in given.items() if word not in (None, [])}
         request = ask(name, image, **options, **settings)
-        if name == "train" and request.writing.resume and request.own.run is None:
-            raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
+        from napari_restore.training.ranks import find_ranks
         from napari_restore.verbs.run import run
 
+        speaks = verb.gives != "model" or find_ranks().first  # of the processes of torchrun, one prints
         with stoppable() as stop, _cluster(address) as client:
             if client is not None:
                 request = replace(request, restoring=replace(request.restoring, client=client))
-            finish(verb, show(run(request, Watch(stop)), as_json=as_json, quiet=quiet))
+            finish(verb, show(run(request, Watch(stop)), as_json=as_json and speaks, quiet=quiet or not speaks))
 
     parameters = [_image(verb), _output(verb), *map(_parameter, _offered(name, verb))]
     if Training in verb.groups:
@@ -162,15 +165,33 @@ def _help(verb: Verb) -> str:
     return (own_of(verb).__doc__ or "").strip().partition("\n")[0]
 
 
-def _settings(given: list[str] | None) -> dict[str, Any]:
-    """Settings of the method from NAME=VALUE; the method's config checks them."""
+def _settings(verb: str, given: list[str] | None) -> dict[str, Any]:
+    """Settings of the method from NAME=VALUE; the method's config checks them.
+
+    Raises
+    ------
+    RestoreError
+        If one is written otherwise, or is no setting but an option of the verb: these have flags of their own.
+    """
     settings: dict[str, Any] = {}
+    options = {option.name for option in options_of(verb)}
     for item in given or []:
         name, equals, value = item.partition("=")
-        if not equals:
+        if not equals or not name:
             raise RestoreError(f"--set {item}: write NAME=VALUE, for example --set masked=0.05.")
-        settings[name] = value
+        if name in options or name in _NEVER:
+            flag = flag_of(name) if name in options else "the command's own arguments"
+            raise RestoreError(f"--set {item}: {name} is no setting of a method. Use {flag}.")
+        settings[name] = _several(item, value) if value[:1] in ("[", "{") else value
     return settings
+
+
+def _several(item: str, value: str) -> Any:
+    """Several values, written as JSON."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise RestoreError(f"--set {item}: write several values as in --set factors=[0.5,0.75].") from None
 
 
 @contextmanager

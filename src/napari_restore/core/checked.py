@@ -66,7 +66,7 @@ def words_for(hint: Any) -> str:
     """What an annotation allows, such as ``a number over 0 and at most 1``."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return " ".join([words_for(parts[0]), " and ".join(filter(None, map(_bound, limits_of(hint))))]).strip()
+        return f"{words_for(parts[0])} {_bounds(hint)}".strip()
     if origin in (Union, types.UnionType):
         return _either([words_for(part) for part in parts if part is not type(None)])
     if origin is Literal:
@@ -132,6 +132,12 @@ def _bound(limit: Any) -> str:
         case Le(le):
             return f"at most {le:g}"
     return ""
+
+
+def _bounds(hint: Any) -> str:
+    """``over 0 and at most 1``, ``from 1 to 8``."""
+    said = " and ".join(filter(None, map(_bound, limits_of(hint))))
+    return said.replace(" and at most", " to") if said.startswith("from") else said
 
 
 def _either(words: Sequence[str]) -> str:

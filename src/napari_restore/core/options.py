@@ -154,7 +154,8 @@ class Writing:
     Attributes
     ----------
     output
-        Where to, a name ending in ``.zarr``, ``.tif`` or ``.tiff``; a temporary folder where not given.
+        Where to, a name ending in ``.zarr``, ``.tif`` or ``.tiff``; where not given a temporary folder, which is
+        removed when nobody holds the result any more, or when the program ends.
     save_model
         Also keep the trained model, in this ``.safetensors`` file.
     resume

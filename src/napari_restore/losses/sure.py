@@ -86,19 +86,18 @@ def pg_sure(
     operator: Operator,
     y: Tensor,
     *,
-    gain: Parameter,
-    offset: Parameter,
-    read: Parameter,
+    camera: tuple[Parameter, Parameter, Parameter],
     rng: torch.Generator,
     tau: float,
     weight: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """SURE for a camera's Poisson-Gaussian noise (Le Montagner et al. 2014, doi:10.1109/TIP.2014.2344294, eq. 15).
 
-    The variance at each pixel is ``gain (y - offset) + read^2``, taken at the measured value. Their second derivative
-    (of weight ``gain * read^2``) is left out: for networks that are nearly linear within one photon it is nothing, and
-    for linear ones exactly so.
+    ``camera`` is its gain, offset and read noise: the variance at each pixel is ``gain (y - offset) + read^2``,
+    taken at the measured value. Their second derivative (of weight ``gain * read^2``) is left out: for networks
+    that are nearly linear within one photon it is nothing, and for linear ones exactly so.
     """
+    gain, offset, read = camera
     mask = inside(y, operator.margin, weight)
     probe = _normal(y, rng) * (mask > 0)
     first, moved, x1 = _both(restore, operator, y, tau * probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +18,13 @@ Measured 1.0 to 1.7 (float32 and bfloat16, 4 to 32 channels, tiles of 512 to 204
 """
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""torch notes for the whole process that operators are watched, and takes that back well only in order."""
+
+
 def peak_of(work: Callable[[], Any]) -> int:
     """Bytes of the tensors that exist at once, at the most, while ``work`` runs, besides those that were there."""
-    with _Counting() as counting:
+    with _ONE_AT_A_TIME, _Counting() as counting:
         work()
     peak: int = counting.peak
     return peak

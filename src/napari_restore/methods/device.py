@@ -1,16 +1,20 @@
-"""Where methods run, with how many bits, and the allocator settings that make a CPU run at its speed."""
+"""Where methods run, with how many bits, and what makes a CPU run at its speed: allocator settings, threads."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods.apply import Precision
+
+Answer = TypeVar("Answer")
 
 # mallopt(3): parameters of glibc, and what they are when nobody sets them.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
@@ -53,26 +57,83 @@ def describe(device: torch.device) -> str:
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else str(device)
 
 
+class _Keeping:
+    """Who keeps buffers: the first turns it on for the process, the last turns it off."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def begin(self, glibc: ctypes.CDLL) -> None:
+        with self._lock:
+            self._count += 1
+            if self._count == 1:
+                _mallopt(glibc, _KEEPING)
+
+    def end(self, glibc: ctypes.CDLL) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                _mallopt(glibc, _DEFAULTS)
+                glibc.malloc_trim(0)
+
+
+_keeping = _Keeping()
+
+
 @contextmanager
 def kept_buffers() -> Iterator[None]:
-    """While inside, freed memory stays with the process.
+    """While anybody is inside, freed memory stays with the process.
 
     A convolution's buffers of over 32 MiB otherwise go to and come from the kernel at every layer, and half the
     time goes to page faults. Only glibc; elsewhere this does nothing.
     """
-    glibc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    glibc = ctypes.CDLL(None)
+    _keeping.begin(glibc)
     try:
-        _mallopt(glibc, _KEEPING)
         yield
     finally:
-        _mallopt(glibc, _DEFAULTS)
-        if glibc is not None:
-            glibc.malloc_trim(0)
+        _keeping.end(glibc)
 
 
-def _mallopt(glibc: ctypes.CDLL | None, settings: dict[int, int]) -> None:
-    for parameter, value in settings.items() if glibc is not None else ():
-        glibc.mallopt(parameter, value)  # type: ignore[union-attr]
+def settle_threads() -> None:
+    """Take for this thread the number that torch begins new ones with, before it computes anything.
+
+    A thread takes it at its first computation otherwise, perhaps while another one is inside ``use_threads``.
+    """
+    with _SWITCHING:
+        torch.get_num_threads()
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads where this thread of Python computes, and nowhere else.
+
+    ``torch.set_num_threads`` alone also sets what every thread of Python begins with that has not computed yet, and
+    another number adds in another order: what is computed beside a tuned training would have other last bits.
+    """
+    with _SWITCHING:
+        usual = _in_a_new_thread(torch.get_num_threads)
+        torch.set_num_threads(count)
+        _in_a_new_thread(lambda: torch.set_num_threads(usual))
+
+
+_SWITCHING = threading.Lock()
+
+
+def _in_a_new_thread(ask: Callable[[], Answer]) -> Answer:
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()), name="napari-restore threads")
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def _mallopt(glibc: ctypes.CDLL, settings: dict[int, int]) -> None:
+    for parameter, value in settings.items():
+        glibc.mallopt(parameter, value)
 
 
 def _has_mps() -> bool:

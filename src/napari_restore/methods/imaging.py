@@ -297,10 +297,8 @@ class Imaging(Method):
             return split(restore, self.operator, y, batch.partner, weight=weight)
         noise = self.noise(y)
         if isinstance(noise, noises.PoissonGaussian):
-            return pg_sure(
-                restore, self.operator, y, gain=noise.gain, offset=noise.offset, read=noise.read, rng=rng,
-                tau=config.tau, weight=weight,
-            )  # fmt: skip
+            camera = (noise.gain, noise.offset, noise.read)
+            return pg_sure(restore, self.operator, y, camera=camera, rng=rng, tau=config.tau, weight=weight)
         if self.unsure is not None:
             loss, restored = self.unsure(restore, self.operator, y, rng=rng, tau=config.tau, weight=weight)
             return loss, restored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -30,8 +30,8 @@ class Setting:
     name
         What the verbs call it.
     kind
-        ``"whole"``, ``"number"`` or ``"numbers"``, ``"by axis"`` (a whole number, or one for each of some axes),
-        ``"choice"`` (of ``choices``), ``"switch"`` or ``"text"``.
+        ``"whole"`` or ``"number"``, ``"wholes"`` or ``"numbers"`` (several of them), ``"by axis"`` (a whole number, or
+        one for each of some axes), ``"choice"`` (of ``choices``), ``"switch"`` or ``"text"``.
     default
         Its value where nobody changes it; where there is ``alone``, the number that counting starts from.
     low, high
@@ -47,7 +47,7 @@ class Setting:
     """
 
     name: str
-    kind: Literal["whole", "number", "numbers", "by axis", "choice", "switch", "text"]
+    kind: Literal["whole", "number", "wholes", "numbers", "by axis", "choice", "switch", "text"]
     default: Any
     choices: tuple[Any, ...] = ()
     low: float = -_MOST
@@ -108,6 +108,9 @@ def setting_of(name: str, hint: Any, default: Any, *, tip: str = "") -> Setting 
         return Setting(name, "choice", default, choices=parts, tip=tip)
     if origin in (Union, types.UnionType):
         return _either(name, parts, default, tip=tip)
+    if origin is Sequence:
+        inner, low, high = limited(parts[0])
+        return Setting(name, "wholes", default, low=low, high=high, tip=tip) if inner is int else None
     if origin is tuple:
         inner, low, high = limited(parts[0]) if parts else (None, low, high)
         return Setting(name, "numbers", default, low=low, high=high, tip=tip) if default and inner is float else None
@@ -120,18 +123,19 @@ def limited(hint: Any) -> tuple[Any, float, float]:
     if get_origin(hint) is not Annotated:
         return hint, -_MOST, _MOST
     base = get_args(hint)[0]
+    number: Any = int if base is int else float
     step = 1 if base is int else 10.0**-DIGITS
     low, high = -_MOST, _MOST
     for limit in limits_of(hint):
         match limit:
             case Ge(ge):
-                low = float(ge)  # type: ignore[arg-type]
+                low = number(ge)
             case Gt(gt):
-                low = float(gt) + step  # type: ignore[arg-type]
+                low = number(gt) + step
             case Le(le):
-                high = float(le)  # type: ignore[arg-type]
+                high = number(le)
             case Lt(lt):
-                high = float(lt) - step  # type: ignore[arg-type]
+                high = number(lt) - step
     return base, low, high
 
 

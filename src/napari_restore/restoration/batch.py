@@ -28,8 +28,10 @@ from napari_restore.sources import Image, open_image
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
 from napari_restore.store import output as outputs
+from napari_restore.store.beside import names_beside
 from napari_restore.store.files import disk_errors, occupied
 from napari_restore.store.finished import Entry, Finished, Stamp, is_unchanged, size_of, stamp_of
+from napari_restore.store.inputs import Inputs
 from napari_restore.store.model import Model, load_model
 from napari_restore.store.weights import checksum
 
@@ -88,7 +90,7 @@ class _Batch:
     model: Model
     mark: str
     record: Finished
-    sources: frozenset[Path]
+    sources: Inputs
     opening: Opening
     restoring: Restoring
     computing: Computing
@@ -152,12 +154,14 @@ def restore_folder_events(
     check_tile(restoring.tile, loaded.method.spatial)
     record = Finished.open(folder.folder)
     sources = find_images(images, pattern=folder.pattern, record=record)
+    inputs = Inputs([*sources, *([] if isinstance(model, Model) else [Path(model).expanduser()])])
+    inputs.check_folder(folder.folder)
     _make(folder.folder)
     batch = _Batch(
         model=loaded,
         mark=request_mark(loaded, opening, restoring, writing),
         record=record,
-        sources=frozenset(source.resolve() for source in sources),
+        sources=inputs,
         opening=opening,
         restoring=restoring,
         computing=computing,
@@ -300,8 +304,10 @@ def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
 
 
 def _check_not_an_input(batch: _Batch, item: Item) -> None:
-    if item.output.resolve() in batch.sources:
-        raise OutputError(f"{item.output} is one of the images: give another `suffix` or `output` folder.")
+    try:
+        batch.sources.check(item.output, names_beside(item.output))
+    except OutputError as error:
+        raise OutputError(f"{error} Give another `suffix` or `output` folder.") from None
 
 
 def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
@@ -348,7 +354,7 @@ def _restored(batch: _Batch, item: Item, image: Image, *, resume: bool, overwrit
         computing=batch.computing,
         writing=replace(batch.writing, resume=resume, overwrite=overwrite),
         watch=batch.watch,
-        runner=runner_for(image, batch.restoring.client, batch.opening),
+        runner=runner_for(image, batch.restoring, batch.opening),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.options import Computing, Restoring, Writing
@@ -20,7 +20,14 @@ from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import per_axis
 from napari_restore.restoration.local import LocalReady, LocalRunner, local_place
 from napari_restore.restoration.memory import MemoryPlan
-from napari_restore.restoration.plan import RestorationPlan, plan_restoration, tiles_over, usual_batch
+from napari_restore.restoration.plan import (
+    RestorationPlan,
+    name_suffix,
+    output_geometry,
+    plan_restoration,
+    tiles_over,
+    usual_batch,
+)
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Progress, Runner
@@ -28,7 +35,7 @@ from napari_restore.restoration.work import TileJob, restore_together
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
-from napari_restore.store.output import OutputWriter
+from napari_restore.store.output import Claim, OutputWriter
 
 _SMALL = 128
 """Along each axis, of the tile that computing is timed on, at most."""
@@ -38,7 +45,7 @@ def restore_events(
     image: Image,
     model: Model,
     *,
-    output: Path,
+    output: Path | Claim,
     restoring: Restoring,
     computing: Computing,
     writing: Writing,
@@ -52,7 +59,8 @@ def restore_events(
     image, model
         That fit each other: same channels, and the axes the model looks along.
     output
-        Where to: a name ending in .zarr, .tif or .tiff. That of ``writing`` is not looked at.
+        Where to: a name ending in .zarr, .tif or .tiff, or the claim on it that who calls holds. That of ``writing`` is
+        not looked at.
     restoring
         Tiles, their number at once, memory, chunks that cannot be read, and the part of the image. A tile writes
         ``rate`` times its pixels, one chunk of the output. A part is what the same crop of the whole image's result
@@ -74,45 +82,44 @@ def restore_events(
     Raises
     ------
     RestoreError
-        If model and image do not fit, the image cannot be read or changes meanwhile, the output cannot be written, or
-        memory or the disk does not suffice.
+        If model and image do not fit, the image cannot be read or changes meanwhile, the output cannot be written or
+        is the image, memory or the disk does not suffice, or the network gives values that are not finite.
     """
     tiles = tiles_over(image, model.method, restoring)
-    if restoring.unreadable == "fill" and runner is not None:
-        raise RestoreError("`unreadable` = fill is for this machine alone: leave it out with a cluster.")
     filled = Filled()
     image = steady(image, filled, unreadable=restoring.unreadable)
-    outputs.check_destination(output, overwrite=writing.overwrite, resume=writing.resume)
-    ready = yield from (runner or LocalRunner()).ready(model, computing, watch)
-    facts = facts_of(image)
-    plan = plan_restoration(image, model, tiles, together=restoring.together, place=ready.place, facts=facts)
-    yield Note(plan.why)
-    resume = writing.resume and not writing.overwrite
-    if resume and outputs.tidy(output, fingerprint=plan.fingerprint):
-        yield Saved(str(output), "image")
-        return _result(image, model, plan, output, {"output_dtype": plan.why, "precision": plan.place.precision})
-    going_on = resume and outputs.resumable(output)
-    if not going_on:
-        warning = outputs.check_space(output, geometry=plan.geometry, dtype=plan.dtype)
-        if warning is not None:
-            yield Note(warning, "warning")
-    job = _job(image, model, tiles, place=plan.place, batch=plan.batch, dtype=plan.dtype)
-    planned = ready.plan(job, share=restoring.memory_share)
-    if planned.memory is not None:
-        yield Note(f"restoring takes {planned.memory}")
-    with _open_output(output, plan, image.name, writing, going_on=going_on) as out:
-        yield _started(job, plan, out, planned.memory)
-        progress = Progress(done=len(out.done), tiles=len(tiles))
-        stopped = yield from planned.run(out, progress, watch)
-        report = _report(plan, progress, filled)
-        yield from _warnings(report, filled)
-        if stopped:
-            yield Stopped("restoration", progress.done, str(output))
-            return replace(_result(image, model, plan, out.array_path.parent, report), complete=False)
-        _check_unchanged(image, plan, output)
-        out.finish()
-    yield Saved(str(output), "image")
-    return _result(image, model, plan, output, report)
+    path = output.path if isinstance(output, Claim) else output
+    outputs.check_not_input(path, image)
+    with outputs.claim(output) as claim:
+        outputs.check_destination(claim, overwrite=writing.overwrite, resume=writing.resume)
+        ready = yield from (runner or LocalRunner()).ready(model, computing, watch)
+        facts = facts_of(image)
+        plan = plan_restoration(image, model, tiles, together=restoring.together, place=ready.place, facts=facts)
+        yield Note(plan.why)
+        resume = writing.resume and not writing.overwrite
+        if resume and outputs.tidy(claim, fingerprint=plan.fingerprint):
+            yield Saved(str(path), "image")
+            return _result(image, model, plan, path, {"output_dtype": plan.why, "precision": plan.place.precision})
+        going_on = resume and outputs.resumable(path)
+        if not going_on:
+            yield from _space_looked_at(path, plan)
+        job = _job(image, model, tiles, place=plan.place, batch=plan.batch, dtype=plan.dtype)
+        planned = ready.plan(job, share=restoring.memory_share)
+        if planned.memory is not None:
+            yield Note(f"restoring takes {planned.memory}")
+        with _open_output(claim, plan, image.name, writing, going_on=going_on) as out:
+            yield _started(job, plan, out, planned.memory)
+            progress = Progress(done=len(out.done), tiles=len(tiles))
+            stopped = yield from planned.run(out, progress, watch)
+            report = _report(plan, progress, filled)
+            yield from _warnings(report, filled)
+            if stopped:
+                yield Stopped("restoration", progress.done, str(path))
+                return replace(_result(image, model, plan, out.array_path.parent, report), complete=False)
+            _check_unchanged(image, plan, path)
+            out.finish()
+    yield Saved(str(path), "image")
+    return _result(image, model, plan, path, report)
 
 
 def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Computing) -> tuple[float, MemoryPlan]:
@@ -150,19 +157,24 @@ def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: in
     )
 
 
-def _open_output(path: Path, plan: RestorationPlan, name: str, writing: Writing, *, going_on: bool) -> OutputWriter:
+def _space_looked_at(path: Path, plan: RestorationPlan) -> Events[None]:
+    warning = outputs.check_space(path, geometry=plan.geometry, dtype=plan.dtype)
+    if warning is not None:
+        yield Note(warning, "warning")
+
+
+def _open_output(claim: Claim, plan: RestorationPlan, name: str, writing: Writing, *, going_on: bool) -> OutputWriter:
     if going_on:
-        return outputs.reopen(path, fingerprint=plan.fingerprint)
+        return outputs.reopen(claim, fingerprint=plan.fingerprint)
     return outputs.create(
-        path,
+        claim,
         geometry=plan.geometry,
         dtype=plan.dtype,
         chunks=plan.chunks,
         fingerprint=plan.fingerprint,
         name=name,
         provenance=plan.provenance,
-        version=writing.version,
-        overwrite=writing.overwrite,
+        writing=writing,
     )
 
 
@@ -210,6 +222,19 @@ def _check_unchanged(image: Image, plan: RestorationPlan, output: Path) -> None:
             f"{image.name} has changed while it was restored: tiles of {output.name} are of two states of it. The "
             "unfinished result is kept; give `overwrite` to start again."
         )
+
+
+def found(image: Image, model: Model, output: Path, *, restoring: Restoring) -> Restored:
+    """A whole result that lies there already, of this image by this model."""
+    box = tiles_over(image, model.method, restoring).box
+    return Restored(
+        path=output,
+        geometry=output_geometry(image.geometry, model.method, box),
+        model=model,
+        name=image.name,
+        contrast_limits=_limits(image, box),
+        suffix=name_suffix(model.method),
+    )
 
 
 def _result(image: Image, model: Model, plan: RestorationPlan, path: Path, report: dict[str, Any]) -> Restored:

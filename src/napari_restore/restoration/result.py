@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_restore.core.geometry import Geometry, canonical_order
 from napari_restore.core.region import Region
+from napari_restore.restoration.temporary import TemporaryFolder
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.lazy import LazyArray
 from napari_restore.store.model import Model
@@ -40,6 +41,9 @@ class Restored:
         For a viewer.
     suffix
         What a layer is called after ``name``.
+    folder
+        The temporary folder it lies in, where no ``output`` was given: removed when nobody holds this result or an
+        array of it any more, and at the latest when the program ends. Save or copy what is to stay.
     """
 
     path: Path
@@ -50,6 +54,7 @@ class Restored:
     name: str = "restored"
     contrast_limits: tuple[float, float] | None = None
     suffix: str = "denoised"
+    folder: TemporaryFolder | None = field(repr=False, default=None)
 
     @property
     def axes(self) -> str:
@@ -96,7 +101,7 @@ class Restored:
         """Lazy arrays of the file, full size first, with axes in the order of TCZYX."""
         if self.path.suffix != ".zarr" and self.complete:
             return [LazyArray(self._opened())]
-        group = zarr.open_group(self.path, mode="r")
+        group = zarr.open_group(self.path if self.folder is None else self.folder.store(self.path), mode="r")
         return [group[name] for name in sorted(group.array_keys(), key=int)]
 
     def __getitem__(self, index: Any) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.geometry import canonical_order
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import Normalisation
@@ -62,9 +63,24 @@ class Tile:
 
 
 def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
-    """A tile with its halo, as samples ``(N, C, *S)`` in the image's units."""
-    pixels = read_reflected(job.image, job.plan.read(index)).astype(np.float32, copy=False)
-    return to_samples(pixels, job.image.axes, job.method.spatial)
+    """A tile with its halo, as samples ``(N, C, *S)`` in the image's units.
+
+    Raises
+    ------
+    ImageError
+        If a value is too large for float32, in which all is computed.
+    """
+    pixels = read_reflected(job.image, job.plan.read(index))
+    with np.errstate(over="ignore"):  # which is said below
+        narrow = pixels.astype(np.float32, copy=False)
+    if pixels.dtype.itemsize > narrow.itemsize and pixels.dtype.kind == "f":
+        over = np.isfinite(pixels) & ~np.isfinite(narrow)
+        if over.any():
+            raise ImageError(
+                f"{job.image.name} holds {pixels[over].flat[0]:g}, and values are computed in float32, up to 3.4e38: "
+                "divide the image by a constant."
+            )
+    return to_samples(narrow, job.image.axes, job.method.spatial)
 
 
 def run_batch(
@@ -130,23 +146,56 @@ def _on_its_way(restored: Tensor) -> Callable[[], NDArray[np.float32]]:
 
 def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArray[np.float32]) -> Tile:
     axes = job.image.axes
-    kept = _hand_on(read, restored, rate=job.method.rate)
-    whole = from_samples(kept, job.plan.restored_shape, axes, job.method.spatial)
-    pixels = _cast(whole[job.plan.crop(index)], job.dtype)
+    crop = job.plan.crop(index)
+
+    def cropped(samples: NDArray[Any]) -> NDArray[Any]:
+        return from_samples(samples, job.plan.restored_shape, axes, job.method.spatial)[crop]
+
+    known = _known(read, rate=job.method.rate)
+    if known is None:
+        values = cropped(restored)
+        _check_finite(values, None, index)
+    else:
+        values = cropped(np.where(known, restored, _finer(read, job.method.rate)))
+        _check_finite(values, cropped(known), index)
+    pixels = _cast(values, job.dtype)
     order = canonical_order(axes)
     write = job.plan.write(index)
     region = Region(tuple(write.start[i] for i in order), tuple(write.stop[i] for i in order))
     return Tile(index, region, np.ascontiguousarray(pixels.transpose(order)))
 
 
-def _hand_on(read: NDArray[np.float32], restored: NDArray[np.float32], *, rate: Sequence[int]) -> NDArray[np.float32]:
-    """What was not finite has no value to restore: all output pixels inside such a pixel stay as it was found."""
+def _known(read: NDArray[np.float32], *, rate: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Which output pixels have a value to restore; None where all have.
+
+    What was not finite has none: all output pixels inside such a pixel stay as it was found.
+    """
     finite = np.isfinite(read)
-    if finite.all():
-        return restored
+    return None if finite.all() else _finer(finite, rate)
+
+
+def _finer(samples: NDArray[Any], rate: Sequence[int]) -> NDArray[Any]:
     for axis, times in enumerate(rate, start=2):
-        read, finite = read.repeat(times, axis), finite.repeat(times, axis)
-    return np.where(finite, restored, read)
+        samples = samples.repeat(times, axis)
+    return samples
+
+
+def _check_finite(pixels: NDArray[np.float32], known: NDArray[np.bool_] | None, index: int) -> None:
+    """Refuse what a broken network, or one whose numbers overflow, makes of pixels that have a value.
+
+    Raises
+    ------
+    RestoreError
+        With how many there are.
+    """
+    finite = np.isfinite(pixels)
+    bad = np.count_nonzero(~finite if known is None else known & ~finite)
+    if bad:
+        raise RestoreError(
+            f"the network gives {bad} of {pixels.size} pixels of tile {index} values that are not finite, where the "
+            "image has a value: the model is damaged, or does not stand this `precision` or `device`. Nothing of it is "
+            "written; what is done is kept. Give another model, or `precision` = float32."
+        )
 
 
 def _cast(pixels: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from napari_restore.sources.image import Image
 from napari_restore.sources.mapped import unmapped
 from napari_restore.sources.masked import filled, is_masked, note_of, with_nan
 from napari_restore.sources.naming import letters_of, unit_name
+from napari_restore.sources.origins import files_of
 
 _BLOCK = 16 * MIB
 
@@ -34,6 +35,7 @@ def describe_array(array: Any, level: int, *, name: str = "image", location: str
         chunks=block_of(array),
         reader=reader_of(array, name),
         location=location,
+        files=files_of(array),
         notes=_notes_of(array),
     )
 
@@ -55,6 +57,7 @@ def describe_image(image: Image, level: int) -> Described:
         location=image.location,
         address=image.address,
         notes=image.notes,
+        files=image.files,
     )
 
 
@@ -147,6 +150,7 @@ def _describe_xarray(array: Any, name: str) -> Described:
         pixel_size=sizes,
         units=units,
         origin=origin,
+        files=files_of(data),
     )
 
 

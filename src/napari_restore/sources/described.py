@@ -66,7 +66,7 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
-    location, address
+    location, address, files
         As of an ``Image``.
     """
 
@@ -83,6 +83,7 @@ class Described:
     location: str | None = None
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

@@ -37,6 +37,9 @@ class Image:
         The whole URL, where ``location`` is less: what another process needs to open it. Never to be shown or written.
     notes
         What was guessed or decided on opening, in words for the user.
+    files
+        Local files and folders that its pixels come from besides ``location``: others of one image, or what an array in
+        memory is a view of, as far as it tells.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Image:
     location: str | None = None
     notes: tuple[str, ...] = ()
     address: str | None = field(default=None, repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def axes(self) -> str:

@@ -45,6 +45,7 @@ def describe_layer(layer: Any, level: int) -> Described:
         origin=origin,
         units=dict(zip(letters, units, strict=False)),
         notes=notes,
+        files=(*described.files, *_opened_from(layer)),
     )
 
 
@@ -69,6 +70,12 @@ def _axes_of(layer: Any, shape: Sequence[int], rgb: bool) -> tuple[str, str | No
         return letters + "C" * rgb, None
     axes, note = guess_axes((*shape[:count], 1, 1)[:count])
     return (axes.replace("C", "Z") if rgb and "Z" not in axes else axes) + "C" * rgb, note
+
+
+def _opened_from(layer: Any) -> tuple[str, ...]:
+    """The file that napari made the layer from."""
+    path = getattr(getattr(layer, "source", None), "path", None)
+    return (str(path),) if path is not None and "://" not in str(path) else ()
 
 
 def _padded(values: Any, count: int, missing: float) -> tuple[float, ...]:

@@ -93,8 +93,9 @@ def _sizes(pixel_size: Any, axes: str) -> dict[str, float]:
         pixel_size = dict(zip(letters, pixel_size, strict=True))
     for letter, size in pixel_size.items():
         real = isinstance(size, Real) and not isinstance(size, bool)
-        if not (isinstance(letter, str) and real and 0 < float(size) < math.inf):
-            raise ImageError(f"`pixel_size` of {letter!r} = {size!r}: give a length over 0 for a letter of {axes}.")
+        known = isinstance(letter, str) and canonical_axes(letter) in AXES
+        if not (known and real and 0 < float(size) < math.inf):
+            raise ImageError(f"`pixel_size` of {letter!r} = {size!r}: give a length over 0 for a letter of {AXES}.")
     return {canonical_axes(letter): float(size) for letter, size in pixel_size.items()}
 
 
@@ -233,6 +234,7 @@ def _image(described: Described) -> Image:
         location=described.location,
         notes=described.notes,
         address=described.address,
+        files=described.files,
     )
 
 

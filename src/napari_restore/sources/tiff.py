@@ -64,8 +64,15 @@ def _describe(tif: Any, path: Path, level: int) -> Described:
         reader=reader.read,
         location=str(path),
         notes=notes + _photometric_notes(shown.keyframe) + _part_note(tif),
+        files=_other_files(tif),
         **_scales_as_fields(scales),
     )
+
+
+def _other_files(tif: Any) -> tuple[str, ...]:
+    """All files of an OME-TIFF that is of several; tifffile keeps them by name."""
+    files = getattr(tif, "_files", {})
+    return tuple(str(each.filehandle.path) for each in files.values()) if len(files) > 1 else ()
 
 
 def _scales_as_fields(scales: Scales) -> dict[str, Any]:

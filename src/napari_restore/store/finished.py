@@ -88,7 +88,7 @@ class Finished:
         """Add a line, and wait until it is on the disk."""
         line = json.dumps({"batch": FORMAT, **asdict(entry)}).encode() + b"\n"
         with disk_errors(self.path):
-            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
             try:
                 os.write(handle, (b"\n" if _is_torn(handle) else b"") + line)
                 os.fsync(handle)
@@ -171,10 +171,22 @@ def _parse(line: bytes) -> Entry | None:
         if content.pop("batch") != FORMAT:
             return None
         stamp, size = content.pop("stamp"), content.pop("size")
-        return Entry(
+        entry = Entry(
             **content,
             stamp=Stamp(**{**stamp, "size": Size(**stamp["size"])}),
             size=Size(**size) if size is not None else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return entry if _is_sound(entry) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Whether each value is of its kind: what a line says is used as it is."""
+    words = (entry.output, entry.model, entry.stamp.sha256)
+    numbers = (entry.stamp.changed, entry.stamp.size.files, entry.stamp.size.bytes)
+    return entry.state in ("begun", "done") and all(isinstance(w, str) for w in words) and all(map(_is_whole, numbers))
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)

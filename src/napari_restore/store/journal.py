@@ -46,7 +46,7 @@ class Journal:
         self.header = header
         self.tiles = tiles
         self._lock = threading.Lock()
-        self._handle: int | None = os.open(path, os.O_WRONLY | os.O_APPEND)
+        self._handle: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> Journal:
@@ -98,7 +98,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
     Raises
     ------
     OutputError
-        If the file does not begin as a journal, or was written by a newer version.
+        If the file does not begin as a journal, was written by a newer version, or is damaged: a line says what no
+        journal says, or one before the last is torn.
     """
     lines = path.read_bytes().splitlines(keepends=True)
     header = _parse(lines[0]) if lines else None
@@ -111,17 +112,42 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
         )
     tiles: dict[int, Entry] = {}
     length = len(lines[0])
-    for line in lines[1:]:
+    for number, line in enumerate(lines[1:], 2):
         content = _parse(line)
         if content is None or not ("forget" in content or content.keys() == Entry.__dataclass_fields__.keys()):
+            if number < len(lines):
+                raise damaged(path, f"line {number} is none of a journal")
             break
-        for tile in content.get("forget", ()):
-            tiles.pop(tile, None)
-        if "tile" in content:
-            place = tuple(content["start"]), tuple(content["stop"])
-            tiles[content["tile"]] = Entry(content["tile"], *place, content["checksum"])
+        _apply(content, tiles, path=path, number=number)
         length += len(line)
     return header, tiles, length
+
+
+def damaged(path: Path, what: str) -> OutputError:
+    """What is said of a journal that cannot be trusted."""
+    return OutputError(f"{path} is damaged ({what}): give `overwrite` to start again.")
+
+
+def _apply(content: Mapping[str, Any], tiles: dict[int, Entry], *, path: Path, number: int) -> None:
+    """Take a line for what it says; refuse what no tile can be."""
+    if "forget" in content:
+        gone = content["forget"]
+        if not (isinstance(gone, list) and all(map(_is_count, gone))):
+            raise damaged(path, f"line {number} forgets what is no tile")
+        for tile in gone:
+            tiles.pop(tile, None)
+        return
+    start, stop = content["start"], content["stop"]
+    boxes = isinstance(start, list) and isinstance(stop, list) and len(start) == len(stop) > 0
+    if not (boxes and all(map(_is_count, (content["tile"], content["checksum"], *start, *stop)))):
+        raise damaged(path, f"line {number} is no tile")
+    if any(a >= b for a, b in zip(start, stop, strict=True)):
+        raise damaged(path, f"line {number} is a tile without pixels")
+    tiles[content["tile"]] = Entry(content["tile"], tuple(start), tuple(stop), content["checksum"])
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -132,4 +158,6 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         content = json.loads(line)
     except ValueError:
         return None
+    except RecursionError:
+        return {"forget": None}  # whole, and nothing that was ever written here
     return content if isinstance(content, dict) else None

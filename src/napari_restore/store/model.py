@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -130,10 +131,20 @@ def _thumbnail(card: Mapping[str, Any]) -> bytes | None:
         return None
 
 
-def build_method(name: str, config: Any, *, spatial: str, channels: int) -> Method:
-    """A method with fresh weights, from its name and its config (a mapping is checked first)."""
+_BUILDING = threading.Lock()
+
+
+def build_method(name: str, config: Any, *, spatial: str, channels: int, seed: int = 0) -> Method:
+    """A method with fresh weights, from its name and its config (a mapping is checked first).
+
+    The weights are those that ``torch.manual_seed(seed)`` would give, whatever is built meanwhile. Layers draw them
+    from torch's own generator, which is the user's: one builder at a time borrows it and gives it back as it was.
+    """
     settled = methods.configure(name, config) if isinstance(config, Mapping) else config
-    return methods.find(name)(settled, spatial=spatial, channels=channels)
+    kind = methods.find(name)
+    with _BUILDING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the graphics cards, too
+        return kind(settled, spatial=spatial, channels=channels)
 
 
 _NAMED = 1000

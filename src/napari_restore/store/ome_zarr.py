@@ -207,6 +207,15 @@ def write_metadata(
     _sync_metadata(folder)
 
 
+def read_provenance(folder: Path) -> Mapping[str, Any]:
+    """What a whole image of ours says of how it was made; nothing where it is none."""
+    try:
+        said = zarr.open_group(str(folder), mode="r").attrs.asdict().get(NAMESPACE)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return said if isinstance(said, Mapping) else {}
+
+
 def is_zarr(folder: Path) -> bool:
     """Whether a folder holds a zarr array or group."""
     return any((folder / file).exists() for file in ZARR_MARKS)

@@ -20,48 +20,113 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.geometry import Geometry, canonical
+from napari_restore.core.options import Writing
 from napari_restore.core.region import Region
 from napari_restore.core.sizes import describe_bytes
+from napari_restore.sources.image import Image
 from napari_restore.store import journal as journals
 from napari_restore.store import ome_zarr, tiff
+from napari_restore.store.beside import (
+    check_names,
+    journal_path,
+    lock_path,
+    model_path,
+    names_beside,
+    partial_path,
+    replaced_path,
+    temporary_path,
+    training_path,
+)
 from napari_restore.store.files import atomic_write, disk_errors, free_space, occupied, remove, sync_folder
+from napari_restore.store.inputs import check_apart
 from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
 from napari_restore.store.ome_zarr import Version
+
+__all__ = [
+    "Claim",
+    "OutputPlan",
+    "OutputWriter",
+    "check_destination",
+    "check_dtype",
+    "check_folder",
+    "check_not_input",
+    "check_space",
+    "claim",
+    "create",
+    "forget_model",
+    "forget_training",
+    "journal_path",
+    "lock_path",
+    "made_with",
+    "model_path",
+    "partial_path",
+    "reopen",
+    "resumable",
+    "tidy",
+    "training_path",
+]
 
 _LONGEST_VALUE = 60
 _CHECKED = 16
 _FILE_MARK = "finished.json"
 
 
-def partial_path(path: Path) -> Path:
-    """The folder that holds the pixels of an unfinished output."""
-    return path.with_name(f"{path.name}.partial")
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """The right to write an output, which one writer has from its first look at it to its end; a context manager."""
+
+    path: Path
+    lock: Lock
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
 
 
-def journal_path(path: Path) -> Path:
-    """The file that says which tiles of an unfinished output are done."""
-    return path.with_name(f"{path.name}.journal")
+def claim(output: Path | Claim) -> Claim:
+    """Take an output for oneself, before anything is done for it; what was taken already is held once more.
+
+    Raises
+    ------
+    OutputError
+        If its name ends in nothing we write, its folder is missing or cannot be written, or somebody else writes it.
+    """
+    if isinstance(output, Claim):
+        return Claim(output.path, output.lock.again())
+    _kind(output)
+    check_folder(output.parent)
+    with disk_errors(output):
+        return Claim(output, Lock.acquire(lock_path(output)))
 
 
-def model_path(path: Path) -> Path:
-    """The model an unfinished output is being made with, so that the same one can finish it."""
-    return path.with_name(f"{path.name}.model.safetensors")
+def check_not_input(output: Path, image: Image) -> None:
+    """Refuse an output that is an image which is read, by whatever path or link, or lies in one, or holds one.
 
+    With ``overwrite``, too: what is read is never written over. Looked at before anything is made.
 
-def training_path(path: Path) -> Path:
-    """The run folder of the training for an output, until it is done."""
-    return path.with_name(f"{path.name}.training")
+    Raises
+    ------
+    OutputError
+        With both places.
+    """
+    check_apart(output, names_beside(output), image)
 
 
 def forget_training(path: Path) -> None:
     """Remove the run folder of a training that is done."""
-    remove(training_path(path))
+    if occupied(training_path(path)):
+        check_names(path)
+        remove(training_path(path))
 
 
-def lock_path(path: Path) -> Path:
-    """The file that says who writes an output."""
-    return path.with_name(f"{path.name}.lock")
+def forget_model(path: Path) -> None:
+    """Remove the model that was kept for an output, which is whole."""
+    if occupied(model_path(path)):
+        check_names(path)
+        remove(model_path(path))
 
 
 def resumable(path: Path) -> bool:
@@ -69,7 +134,7 @@ def resumable(path: Path) -> bool:
     return journal_path(path).is_file() and (partial_path(path) / "0").is_dir() and not _published(path)
 
 
-def tidy(path: Path, *, fingerprint: Mapping[str, Any]) -> bool:
+def tidy(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
     """Whether a complete result of the same run lies there, killed before what it was made from was gone; removes that.
 
     Raises
@@ -77,14 +142,24 @@ def tidy(path: Path, *, fingerprint: Mapping[str, Any]) -> bool:
     OutputError
         If another process is removing it now, or it was made from something else.
     """
+    path = _path(output)
     if not _published(path):
         return False
-    with _locked(path) as lock:
+    with _locked(output) as lock:
+        check_names(path)
         _check_fingerprint(path, then=_planned(path).fingerprint, now=_through_json(fingerprint))
         with disk_errors(path):
             _remove_remains(path)
         lock.release()
     return True
+
+
+def made_with(path: Path, card: Mapping[str, Any]) -> bool:
+    """Whether a whole result lies there that says it was made with the model of this card, and nothing unfinished."""
+    if not path.exists() or occupied(journal_path(path)) or occupied(partial_path(path)):
+        return False
+    read = ome_zarr.read_provenance if _kind(path) == "zarr" else tiff.read_provenance
+    return bool(read(path).get("model") == _through_json(card))
 
 
 def _published(path: Path) -> bool:
@@ -111,13 +186,16 @@ def _is_file_of(path: Path, folder: Path) -> bool:
 
 def _remove_remains(path: Path) -> None:
     """What a published result was made from: the journal last, and it never speaks of pixels that are half gone."""
-    old, folder = _replaced_path(path), partial_path(path)
+    old, folder = replaced_path(path), partial_path(path)
     remove(old)
     if occupied(folder):
         folder.rename(old)
         sync_folder(path.parent)
         remove(old)
     remove(journal_path(path))
+
+
+_USUALLY = Writing()
 
 
 @dataclass(frozen=True)
@@ -165,20 +243,27 @@ class OutputPlan:
         return cls(**{**known, "geometry": Geometry(**lists), "chunks": tuple(known["chunks"])})
 
 
-def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
+def check_destination(output: Path | Claim, *, overwrite: bool, resume: bool) -> None:
     """Refuse at once what could not be written hours later.
+
+    Parameters
+    ----------
+    output
+        Where to, or the claim on it: then it is ours, and who writes it is not asked.
 
     Raises
     ------
     OutputError
         If the name ends in nothing we write, the folder is missing or cannot be written, another process writes
-        it now, or something is there already that we were not asked to replace or go on with.
+        it now, or something is there already that we were not asked to replace or go on with; or if a name beside it
+        is taken by something that is not ours.
     """
+    path = _path(output)
     _kind(path)
-    _check_folder(path.parent)
-    if lock_path(path).exists():
-        with disk_errors(path):
-            Lock.acquire(lock_path(path)).release()
+    check_folder(path.parent)
+    if occupied(lock_path(path)):
+        claim(output).lock.release()
+    check_names(path)
     if overwrite:
         _check_replaceable(path)
         return
@@ -195,6 +280,12 @@ def check_destination(path: Path, *, overwrite: bool, resume: bool) -> None:
         )
     if occupied(path) and not (unfinished and _planned(path).overwrite):
         raise OutputError(f"{path} exists already: choose another name, or give `overwrite` to replace it.")
+
+
+def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
+    """Refuse pixels that a format has no name for."""
+    if _kind(path) == "tiff":
+        tiff.check_dtype(path, dtype)
 
 
 def check_space(path: Path, *, geometry: Geometry, dtype: np.dtype[Any]) -> str | None:
@@ -219,7 +310,7 @@ def check_space(path: Path, *, geometry: Geometry, dtype: np.dtype[Any]) -> str 
 
 
 def create(
-    path: Path,
+    output: Path | Claim,
     *,
     geometry: Geometry,
     dtype: np.dtype[Any] | type[Any] | str,
@@ -227,15 +318,14 @@ def create(
     fingerprint: Mapping[str, Any],
     name: str,
     provenance: Mapping[str, Any],
-    version: Version = "0.5",
-    overwrite: bool = False,
+    writing: Writing = _USUALLY,
 ) -> OutputWriter:
-    """Begin an output. What is unfinished there is thrown away only with ``overwrite``.
+    """Begin an output. What is unfinished there is thrown away only where it is to be written over.
 
     Parameters
     ----------
-    path
-        Final name, ending in .zarr, .tif or .tiff.
+    output
+        Final name, ending in .zarr, .tif or .tiff; or the claim on it.
     geometry
         Of the result, in any order of axes; it is written in the order of TCZYX.
     dtype, chunks
@@ -244,10 +334,9 @@ def create(
         What ``reopen`` compares, field by field.
     name, provenance
         What the image is called, and how it was made.
-    version
-        Of OME-Zarr: 0.5 (zarr v3) or 0.4 (zarr v2).
-    overwrite
-        Replace what is there, once the new result is complete.
+    writing
+        Version of OME-Zarr, and whether to replace what is there, once the new result is complete. Its output is not
+        looked at.
     """
     plan = OutputPlan(
         geometry=canonical(geometry),
@@ -256,13 +345,13 @@ def create(
         fingerprint=_through_json(fingerprint),
         name=name,
         provenance=_through_json(provenance),
-        version=version,
-        overwrite=overwrite,
+        version=writing.version,
+        overwrite=writing.overwrite,
     )
-    if _kind(path) == "tiff":
-        tiff.check_dtype(path, np.dtype(dtype))
-    check_destination(path, overwrite=overwrite, resume=False)
-    with _locked(path) as lock:
+    path = _path(output)
+    check_dtype(path, np.dtype(dtype))
+    check_destination(output, overwrite=writing.overwrite, resume=False)
+    with _locked(output) as lock:
         _clear(path)
         folder = partial_path(path)
         ome_zarr.create_group(folder, version=plan.version)
@@ -273,7 +362,7 @@ def create(
         return OutputWriter(path, plan, journal=journal, lock=lock)
 
 
-def reopen(path: Path, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
+def reopen(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
     """Go on with an unfinished output; what its journal does not name will be written again.
 
     Raises
@@ -281,17 +370,28 @@ def reopen(path: Path, *, fingerprint: Mapping[str, Any]) -> OutputWriter:
     OutputError
         If nothing unfinished lies there, another process writes it, or it was begun from something else.
     """
+    path = _path(output)
     if not resumable(path):
         raise OutputError(f"no unfinished {path.name} lies in {path.parent}: start it without `resume`.")
-    with _locked(path) as lock:
+    with _locked(output) as lock:
+        check_names(path)
         plan = _planned(path)
         _check_fingerprint(path, then=plan.fingerprint, now=_through_json(fingerprint))
         for torn in partial_path(path).rglob("*.partial"):  # what zarr was writing when it was killed
             torn.unlink()
         journal = Journal.reopen(journal_path(path))
+        _check_tiles(path, plan, journal)
         with disk_errors(path):
             journal.forget(_spoilt(journal, ome_zarr.open_level(partial_path(path), 0, mode="r")))
         return OutputWriter(path, plan, journal=journal, lock=lock)
+
+
+def _check_tiles(path: Path, plan: OutputPlan, journal: Journal) -> None:
+    """Refuse tiles that do not lie in the image."""
+    for entry in journal.tiles.values():
+        if len(entry.start) != len(plan.geometry.shape) or not entry.region.inside(plan.geometry.shape):
+            journal.close()
+            raise journals.damaged(journal_path(path), f"tile {entry.tile} is not in an image of this shape")
 
 
 def _spoilt(journal: Journal, array: Any) -> list[int]:
@@ -365,6 +465,7 @@ class OutputWriter:
         """
         self._check_complete()
         with disk_errors(self.path):
+            check_names(self.path)
             if _kind(self.path) == "tiff":
                 self._finish_tiff()
             else:
@@ -398,7 +499,8 @@ class OutputWriter:
         _remove_remains(self.path)
 
     def _finish_tiff(self) -> None:
-        temporary = _temporary_path(self.path)
+        temporary = temporary_path(self.path)
+        remove(temporary)  # of a run that was killed
         try:
             tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self.plan.provenance)
             _mark_file(temporary, partial_path(self.path))
@@ -425,7 +527,7 @@ class OutputWriter:
 @contextlib.contextmanager
 def _moved_aside(path: Path) -> Iterator[None]:
     """Lay an old result aside while the new one takes its name, and remove it only then: no folder replaces another."""
-    old = _replaced_path(path)
+    old = replaced_path(path)
     if occupied(path):
         remove(old)
         path.rename(old)
@@ -449,19 +551,12 @@ def _kind(path: Path) -> Literal["zarr", "tiff"]:
     )
 
 
-def _replaced_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.replaced")
-
-
-def _temporary_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.writing")
-
-
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not there, or in which nothing can be written."""
     if not folder.is_dir():
         raise OutputError(f"the folder {folder} does not exist: make it, or choose another output.")
-    with disk_errors(folder), tempfile.TemporaryFile(dir=folder):
-        pass
+    with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"napari-restore")
 
 
 def _check_replaceable(path: Path) -> None:
@@ -473,28 +568,37 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove what an earlier run left beside the output."""
-    folder = partial_path(path)
-    if folder.is_dir() and any(folder.iterdir()) and not ome_zarr.is_zarr(folder):
-        raise OutputError(f"{folder} is not an unfinished result: move it away, or choose another name.")
-    remove(journal_path(path))  # first, so that no journal ever speaks of pixels that are gone
+    """Remove what an earlier run left beside the output, which ``check_names`` has found to be ours.
+
+    That there is a journal says so; therefore what has no mark of its own goes before it.
+    """
+    old, folder = replaced_path(path), partial_path(path)
+    if occupied(old) and not occupied(path):  # the old result, laid aside by a run that was killed there
+        old.rename(path)
+    remove(old)
+    remove(temporary_path(path))
+    remove(journal_path(path))  # before the pixels: no journal ever speaks of some that are gone
     sync_folder(path.parent)
+    for part in folder.iterdir() if folder.is_dir() else ():
+        if part.is_dir():
+            remove(part)
     remove(folder)
-    remove(_temporary_path(path))
-    if occupied(path):  # otherwise the old result waits there for a rename that was interrupted
-        remove(_replaced_path(path))
+
+
+def _path(output: Path | Claim) -> Path:
+    return output.path if isinstance(output, Claim) else output
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[Lock]:
+def _locked(output: Path | Claim) -> Iterator[Lock]:
     """Hold the lock; it stays held unless the block fails."""
-    with disk_errors(path):
-        lock = Lock.acquire(lock_path(path))
-        try:
+    lock = claim(output).lock
+    try:
+        with disk_errors(_path(output)):
             yield lock
-        except BaseException:
-            lock.release()
-            raise
+    except BaseException:
+        lock.release()
+        raise
 
 
 def _planned(path: Path) -> OutputPlan:
@@ -502,8 +606,8 @@ def _planned(path: Path) -> OutputPlan:
         header, _, _ = journals.read(journal_path(path))
     try:
         return OutputPlan.from_json(header)
-    except (KeyError, TypeError) as error:
-        raise OutputError(f"{journal_path(path)} is damaged ({error}): give `overwrite` to start again.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise journals.damaged(journal_path(path), str(error)) from error
 
 
 def _through_json(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from napari_restore.core.geometry import canonical_order
+from napari_restore.core.options import Writing
 from napari_restore.core.region import Region
 from napari_restore.sources import Image
 from napari_restore.store import output
@@ -24,8 +25,10 @@ def save_image(image: Image, path: Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     OutputError
-        If it cannot be written there, or something is there that is not to be replaced.
+        If it cannot be written there, it is there that the image is read from, or something is there that is not to be
+        replaced.
     """
+    output.check_not_input(path, image)
     order = canonical_order(image.axes)
     axes = "".join(image.axes[i] for i in order)
     shape = tuple(image.shape[i] for i in order)
@@ -38,7 +41,7 @@ def save_image(image: Image, path: Path, *, overwrite: bool = False) -> Path:
         fingerprint={"image": image.name},
         name=image.name,
         provenance={"source": image.location},
-        overwrite=overwrite,
+        writing=Writing(overwrite=overwrite),
     )
     with writer:
         corners = product(*(range(0, n, c) for n, c in zip(shape, chunks, strict=True)))

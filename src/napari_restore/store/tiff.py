@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -48,20 +49,33 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
 def write_tiff(
     path: Path, array: zarr.Array[Any], geometry: Geometry, *, name: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Write a whole array as one OME-TIFF and wait until it is on the disk."""
+    """Write a whole array as one OME-TIFF, in a new file, and wait until it is on the disk."""
     large = prod(array.shape[-2:]) * array.dtype.itemsize > _LARGEST_PAGE
-    tifffile.imwrite(
-        path,
-        data=_tiles(array) if large else _pages(array),
-        shape=array.shape,
-        dtype=array.dtype,
-        tile=(_TILE, _TILE) if large else None,
-        ome=True,
-        bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
-        photometric="minisblack",
-        metadata=_metadata(geometry, name=name, provenance=provenance),
-    )
+    with path.open("xb") as file:  # never through a link
+        tifffile.imwrite(
+            file,
+            data=_tiles(array) if large else _pages(array),
+            shape=array.shape,
+            dtype=array.dtype,
+            tile=(_TILE, _TILE) if large else None,
+            ome=True,
+            bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
+            photometric="minisblack",
+            metadata=_metadata(geometry, name=name, provenance=provenance),
+        )
     sync_file(path)
+
+
+def read_provenance(path: Path) -> Mapping[str, Any]:
+    """What a whole file of ours says of how it was made; nothing where it is none."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            words = ElementTree.fromstring(file.ome_metadata or "<none/>")
+        told = next((m.text for m in words.iter() if m.get("K") == "provenance"), None)
+        said = json.loads(told or "{}")
+    except (OSError, ValueError, RecursionError, ElementTree.ParseError, tifffile.TiffFileError):
+        return {}
+    return said if isinstance(said, Mapping) else {}
 
 
 def _pages(array: zarr.Array[Any]) -> Iterator[NDArray[Any]]:

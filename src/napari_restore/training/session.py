@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from napari_restore.methods.apply import Precision, autocast, restore_region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
 from napari_restore.training.pool import PatchPool
-from napari_restore.training.ranks import Ranks
+from napari_restore.training.ranks import ALONE, Ranks
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState
 from napari_restore.training.thumbnail import thumbnail
@@ -31,27 +31,59 @@ _PREVIEW_SHARE = 0.1
 _BFLOAT16_COST = 0.02
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What was left open and is settled before the first step, for this process.
+
+    Attributes
+    ----------
+    patch
+        Pixels of a patch along each spatial axis.
+    batch
+        Patches a step.
+    device
+        Of this rank.
+    precision
+        What layers compute in.
+    ranks
+        The processes that train together.
+    """
+
+    patch: tuple[int, ...]
+    batch: int
+    device: torch.device
+    precision: Precision
+    ranks: Ranks = ALONE
+
+
 class Session:
-    """Ties a training state to its pool, its clock and its held-out patches."""
+    """Ties a training state to its pool, its clock and its held-out patches.
+
+    Parameters
+    ----------
+    name
+        Of the method.
+    state
+        What changes.
+    pool, judge
+        Patches to learn from, and to be judged on; often the same.
+    settings, terms
+        What was asked for, and what it came to.
+    """
 
     def __init__(
         self,
-        *,
         name: str,
+        *,
         state: TrainingState,
         pool: PatchPool,
         judge: PatchPool,
-        patch: tuple[int, ...],
-        batch: int,
         settings: TrainingSettings,
-        precision: Precision,
-        device: torch.device,
-        ranks: Ranks,
+        terms: Terms,
     ) -> None:
-        self.name, self.state, self.pool, self.patch, self.batch = name, state, pool, patch, batch
-        self.settings, self.precision, self.device, self.ranks = settings, precision, device, ranks
+        self.name, self.state, self.pool, self.settings, self.terms = name, state, pool, settings, terms
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
-        self._held_out: Batch = judge.draw_held_out(_HELD_OUT_PATCHES, patch, rng)
+        self._held_out: Batch = judge.draw_held_out(_HELD_OUT_PATCHES, terms.patch, rng)
         self._began = time.perf_counter() - state.seconds
         self._loss: Tensor | None = None
         self._losses = 0
@@ -89,7 +121,7 @@ class Session:
             self.state.freeze_statistics()
             self._frozen = True
         self.pool.advance(self.state.step)
-        batch = self.pool.draw(self.batch, self.patch, self.state.rng, turn=self.state.method.turns)
+        batch = self.pool.draw(self.terms.batch, self.terms.patch, self.state.rng, turn=self.state.method.turns)
         loss = self.state.learn(batch, learning_rate=learning_rate_at(fraction, peak=self.peak))
         self._loss = loss if self._loss is None else self._loss + loss
         self._losses += 1
@@ -124,10 +156,11 @@ class Session:
             If another rank read another checkpoint, or none.
         """
         found = self.state.load(folder, fingerprint=self.fingerprint()) is not None
-        first = self.ranks.broadcast(self.state.step)
+        ranks = self.terms.ranks
+        first = ranks.broadcast(self.state.step)
         if first != self.state.step:
             raise RestoreError(
-                f"{folder}: process {self.ranks.index} would go on from step {self.state.step}, process 0 from step "
+                f"{folder}: process {ranks.index} would go on from step {self.state.step}, process 0 from step "
                 f"{first}. Put the run folder where all machines see the same files."
             )
         if not found:
@@ -146,8 +179,8 @@ class Session:
             "config": json.loads(json.dumps(asdict(method.config))),
             "spatial": method.spatial,
             "channels": method.channels,
-            "patch": list(self.patch),
-            "batch": self.batch,
+            "patch": list(self.terms.patch),
+            "batch": self.terms.batch,
             "seed": self.settings.seed,
             "learning_rate": self.peak,
             "memory": self.settings.memory,
@@ -166,8 +199,8 @@ class Session:
             image,
             region,
             normalisation=self.pool.normalisation,
-            device=self.device,
-            precision=self.precision,
+            device=self.terms.device,
+            precision=self.terms.precision,
         )
         return Preview(self.state.step, region, pixels)
 
@@ -179,27 +212,27 @@ class Session:
         average = self.state.average
         with torch.inference_mode():
             average.finish(self._held_out)
-        self.ranks.align(average.buffers())
+        self.terms.ranks.align(average.buffers())
         found = average.config, self.validation, self._restoring_precision()
-        average.config, self.validation, precision = self.ranks.broadcast(found)
+        average.config, self.validation, precision = self.terms.ranks.broadcast(found)
         return precision
 
     def thumbnail(self, precision: Precision) -> bytes:
         """What the model does, as a small PNG of a held-out patch: no pixel is read for it."""
         picture = b""
-        if self.ranks.first:
-            with autocast(self.device, precision):
+        if self.terms.ranks.first:
+            with autocast(self.terms.device, precision):
                 picture = thumbnail(self.state.average, self._held_out.pixels)
-        return self.ranks.broadcast(picture)
+        return self.terms.ranks.broadcast(picture)
 
     def _restoring_precision(self) -> Precision:
         """bfloat16 if it changes the result by less than 2 % of what the method removes from the image."""
-        if self.precision == "float32":
+        if self.terms.precision == "float32":
             return "float32"
         pixels = self._held_out.pixels
         with torch.inference_mode():
             exact = self.state.average.restore(pixels)
-            with autocast(self.device, "bfloat16"):
+            with autocast(self.terms.device, "bfloat16"):
                 rough = self.state.average.restore(pixels)
         cost = (rough - exact).std() / (exact - self.state.average.plain(pixels)).std().clamp(min=1e-12)
         return "bfloat16" if float(cost) < _BFLOAT16_COST else "float32"
@@ -239,15 +272,15 @@ def preview_timer(request: PreviewRequest) -> Timer:
 
 def facts(session: Session) -> Mapping[str, Any]:
     """What a model remembers of its training."""
-    together = {} if session.ranks.alone else {"processes": session.ranks.count}
+    together = {} if session.terms.ranks.alone else {"processes": session.terms.ranks.count}
     return {
         "steps": session.state.step,
         "seconds": round(session.seconds, 1),
         "held_out_loss": session.validation,
-        "patch": list(session.patch),
-        "batch": session.batch,
+        "patch": list(session.terms.patch),
+        "batch": session.terms.batch,
         "learning_rate": session.peak,
         "seed": session.settings.seed,
-        "precision": session.precision,
+        "precision": session.terms.precision,
         **together,
     }

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.options import Computing, Precision, Training
 from napari_restore.sources import Image
 
 
@@ -38,16 +40,22 @@ class TrainingSettings:
 
     Attributes
     ----------
+    budget
+        When it ends.
     patch
         Pixels of a patch along each spatial axis, or None for a size that suits the method and the images.
     batch
         Patches a step, or None for the method's.
     learning_rate
         At its peak, or None for the method's.
+    device, precision, seed
+        As for ``options.Computing``, where they are checked.
     memory
         Bytes the patch pool may take on the training device.
     run
         Folder for ``run.json``, ``events.jsonl`` and checkpoints, or None to keep nothing.
+    resume
+        Whether to go on from the newest checkpoint in ``run``.
     """
 
     budget: Budget
@@ -55,18 +63,35 @@ class TrainingSettings:
     batch: int | None = None
     learning_rate: float | None = None
     device: str = "auto"
-    precision: str = "auto"
+    precision: Precision = "auto"
     seed: int = 0
     memory: int = 2**30
     run: Path | None = None
     resume: bool = False
 
-    def __post_init__(self) -> None:
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise RestoreError(
-                f"learning_rate = {self.learning_rate}: a learning rate is a positive number. Leave it out for the "
-                "method's."
-            )
+    @classmethod
+    def settled(
+        cls,
+        training: Training,
+        computing: Computing,
+        *,
+        usual_seconds: float,
+        run: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """What the options come to, for a method whose effort takes its ``usual_seconds`` where no budget is given."""
+        asked = training.steps is not None or training.seconds is not None
+        return cls(
+            Budget(training.steps, training.seconds) if asked else Budget(None, usual_seconds),
+            patch=tuple(training.patch) if training.patch is not None else None,
+            batch=training.batch,
+            learning_rate=training.learning_rate,
+            device=computing.device,
+            precision=computing.precision,
+            seed=computing.seed,
+            run=Path(run) if run is not None else None,
+            resume=resume,
+        )
 
 
 def learning_rate_at(fraction: float, *, peak: float) -> float:

@@ -56,7 +56,7 @@ class TrainingState:
             group["lr"] = learning_rate
         loss: Tensor = self._wrapped(batch, self.rng)
         self._optimizer.zero_grad(set_to_none=True)
-        self._fabric.backward(loss)
+        torch.autograd.backward(loss)  # Fabric's own sets a flag of the whole process; see `bits`
         if self.method.clip is not None:
             # All at once where the device can. To ask for that with foreach=True is an error on MPS.
             torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.method.clip)

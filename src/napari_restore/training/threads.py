@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
+from napari_restore.methods.device import use_threads
+
 _PATIENCE = 5.0
 _SHARE = 0.03
 
@@ -37,12 +39,15 @@ class ThreadTuner:
 
 @contextmanager
 def tuned_threads(*, active: bool) -> Iterator[ThreadTuner | None]:
-    """A tuner for the time inside, after which torch has as many threads as before; None where it is not wanted."""
+    """A tuner for the time inside, after which this thread computes with as many as before; None if not wanted."""
     before = torch.get_num_threads()
+    if not active or before == 1:
+        yield None
+        return
     try:
-        yield ThreadTuner(before) if active and before > 1 else None
+        yield ThreadTuner(before)
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)
 
 
 def tuned_step(tuner: ThreadTuner | None, began: float) -> None:
@@ -51,4 +56,4 @@ def tuned_step(tuner: ThreadTuner | None, began: float) -> None:
         now = time.perf_counter()
         before = tuner.threads
         if tuner.took(now - began, now=now) != before:
-            torch.set_num_threads(tuner.threads)
+            use_threads(tuner.threads)

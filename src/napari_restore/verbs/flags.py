@@ -27,12 +27,15 @@ class Flag:
         Its value from the word; the word itself where there is none.
     often
         Whether it may be given several times.
+    example
+        How it is written, for who wrote it otherwise.
     """
 
     name: str = ""
     metavar: str = ""
     read: Callable[[str], Any] | None = None
     often: bool = False
+    example: str = ""
 
 
 def lengths(word: str) -> tuple[int, ...]:
@@ -42,8 +45,11 @@ def lengths(word: str) -> tuple[int, ...]:
 
 def by_axis(word: str) -> dict[str, float]:
     """``Z=0.3,Y=0.1`` as a number by letter."""
-    parts = (part.partition("=") for part in word.split(","))
-    return {axis.strip().upper(): float(number) for axis, _, number in parts}
+    parts = [part.partition("=") for part in word.split(",")]
+    numbers = {axis.strip().upper(): float(number) for axis, _, number in parts}
+    if len(numbers) < len(parts):
+        raise ValueError(word)  # an axis twice
+    return numbers
 
 
 def factor(word: str) -> int | dict[str, int]:
@@ -60,7 +66,7 @@ def channel(word: str) -> int | str:
 
 FLAGS: Mapping[str, Flag] = {
     "axes": Flag(metavar="TCZYX"),
-    "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis),
+    "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis, example="Z=0.3,Y=0.1,X=0.1"),
     "channel": Flag(metavar="N|NAME", read=channel),
     "method": Flag(metavar="M"),
     "second": Flag(metavar="IN2"),
@@ -71,14 +77,14 @@ FLAGS: Mapping[str, Flag] = {
     "effort": Flag(metavar="quick|normal|thorough"),
     "seconds": Flag(metavar="S"),
     "steps": Flag(metavar="N"),
-    "patch": Flag(metavar="N,N", read=lengths),
+    "patch": Flag(metavar="N,N", read=lengths, example="64,64"),
     "batch": Flag(metavar="N"),
     "learning_rate": Flag(metavar="RATE"),
     "psf": Flag(metavar="PSF"),
-    "factor": Flag(metavar="N|AXIS=N", read=factor),
+    "factor": Flag(metavar="N|AXIS=N", read=factor, example="2, or Z=4"),
     "noise": Flag(metavar="auto|SIGMA"),
     "model": Flag(metavar="M.safetensors"),
-    "tile": Flag(metavar="N,N", read=lengths),
+    "tile": Flag(metavar="N,N", read=lengths, example="256,256"),
     "together": Flag(metavar="N"),
     "memory_share": Flag(metavar="SHARE"),
     "region": Flag(metavar="Y=0:512,X=100:612"),
@@ -110,7 +116,7 @@ def read_word(option: str, word: Any) -> Any:
     try:
         return read(word)
     except ValueError:
-        raise RestoreError(f"`{option}` {word}: write it as in {FLAGS[option].metavar}.") from None
+        raise RestoreError(f"`{option}` {word}: write it as in {FLAGS[option].example}.") from None
 
 
 def write_word(value: Any) -> str:

@@ -66,13 +66,21 @@ class Course:
         return built
 
 
-def learn(request: Request, images: Sequence[Image], watch: Watch, *, run: Path | None, resume: bool) -> Events[Model]:
-    """Train what a request asks for on images that are open.
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network with all that it is to learn from: what is left is to train it."""
 
-    Parameters
-    ----------
-    run, resume
-        A folder for events and checkpoints, and whether to go on from its newest checkpoint.
+    course: Course
+    lesson: Lesson
+
+
+def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
+    """Settle what a request trains, on images that are open, and build the network.
+
+    Raises
+    ------
+    RestoreError
+        If the images, what goes with them, or the settings are not what the method can use.
     """
     training = request.training
     judges = _opened(getattr(request.own, "validation", None), request)
@@ -101,10 +109,22 @@ def learn(request: Request, images: Sequence[Image], watch: Watch, *, run: Path 
         normalisation=fit.normalisation,
         noise=_known_noise(images) if course.kind.noisy_targets else None,
     )
+    return Prepared(course, lesson)
+
+
+def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | None, resume: bool) -> Events[Model]:
+    """Train what was prepared.
+
+    Parameters
+    ----------
+    run, resume
+        A folder for events and checkpoints, and whether to go on from its newest checkpoint.
+    """
+    course = prepared.course
     settings = TrainingSettings.settled(
-        training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
+        request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
     )
-    model = yield from train_events(lesson, settings, watch)
+    model = yield from train_events(prepared.lesson, settings, watch)
     begun = course.begun
     return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
@@ -115,7 +135,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     method, asked = request.own.lesson()
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
-    begun = start if start is None or isinstance(start, Model) else load_model(start)
+    begun = model_of(start, option="start") if start is not None else None
     if begun is not None:
         method, config = _continuing(begun, method, config)
     elif method == "auto":
@@ -160,6 +180,21 @@ def notes_of(images: Sequence[Image]) -> Iterator[Note]:
     """What was guessed on opening, once."""
     for text in dict.fromkeys(note for image in images for note in image.notes):
         yield Note(text)
+
+
+def model_of(given: Any, *, option: str = "model") -> Model:
+    """A trained model, or that of a file.
+
+    Raises
+    ------
+    RestoreError
+        If it is neither.
+    """
+    if isinstance(given, Model):
+        return given
+    if not isinstance(given, str | Path):
+        raise RestoreError(f"`{option}` = {given!r}: give a trained model, or its .safetensors file.")
+    return load_model(given)
 
 
 def several(images: Any) -> list[Any]:

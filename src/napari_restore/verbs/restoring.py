@@ -42,21 +42,31 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
     """Restore the image with the model that is given."""
     from napari_restore.restoration.engine import restore_events
     from napari_restore.restoration.plan import name_suffix
-    from napari_restore.store.model import Model, load_model
-    from napari_restore.verbs.learning import notes_of, opened
-    from napari_restore.verbs.run import destination, judged, runner_for
+    from napari_restore.restoration.runners import runner_for
+    from napari_restore.verbs.ahead import check_places
+    from napari_restore.verbs.destination import Destination
+    from napari_restore.verbs.learning import model_of, notes_of, opened
+    from napari_restore.verbs.run import judged
 
     image = opened(request.image, request)
+    check_places(request, [image])
     yield from notes_of([image])
-    model = request.own.model if isinstance(request.own.model, Model) else load_model(request.own.model)
+    model = model_of(request.own.model)
     if request.own.match_intensity:
         model, said = _matched(model, image)
         yield said
-    result = yield from restore_events(
-        image, model, output=destination(request, image, name_suffix(model.method)), restoring=request.restoring,
-        computing=request.computing, writing=request.writing, watch=watch, runner=runner_for(request, image),
-    )  # fmt: skip
-    return (yield from judged(request, image, result))
+    with Destination(request.writing.output) as place:
+        result = yield from restore_events(
+            image,
+            model,
+            output=place.output(image, name_suffix(model.method)),
+            restoring=request.restoring,
+            computing=request.computing,
+            writing=request.writing,
+            watch=watch,
+            runner=runner_for(image, request.restoring, request.opening),
+        )
+        return (yield from judged(request, image, place.holding(result)))
 
 
 def _matched(model: Model, image: Image) -> tuple[Model, Note]:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.judging.judged import judged_events
-from napari_restore.restoration.engine import restore_events
+from napari_restore.methods.device import settle_threads
+from napari_restore.restoration.engine import found, restore_events
 from napari_restore.restoration.result import Restored
-from napari_restore.restoration.running import Runner
+from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
+from napari_restore.store.beside import check_names
+from napari_restore.store.inputs import same
 from napari_restore.store.model import Model, load_model
 from napari_restore.training.ranks import find_ranks
-from napari_restore.verbs.learning import check_begun, learn, notes_of, opened
+from napari_restore.verbs.ahead import (
+    check_model_space,
+    check_places,
+    check_region,
+    check_restoring,
+    keep,
+    kept_elsewhere,
+    place_of,
+)
+from napari_restore.verbs.destination import Destination
+from napari_restore.verbs.learning import check_begun, learn, model_of, notes_of, opened, prepare
 from napari_restore.verbs.request import Request, load
 
 
@@ -33,88 +46,129 @@ def run(request: Request, watch: Watch | None = None) -> Events[Any]:
         Its result is a ``Restored``, for ``train`` a ``Model``, for a folder a list of ``FileState``; and the
         ``Model`` as it is then where a stop came while it was trained for an image.
     """
+    settle_threads()
     events: Events[Any] = load(request.row.flow)(request, watch if watch is not None else Watch())
     return events
 
 
 def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Model]:
-    """Train on the image, unless there is a model, and restore it."""
+    """Train on the image, unless there is a model, and restore it; the output is ours from the first line to the last.
+
+    What can be known before training is looked at before it.
+    """
     image = opened(request.image, request)
-    output = destination(request, image, request.row.suffix)
-    again = request.writing.resume and not request.writing.overwrite
-    kept = outputs.model_path(output)
-    if request.restoring.model is not None:
-        model = _loaded(request.restoring.model)
-    elif again and kept.exists():
-        yield Note(f"going on with {output.name}, with the model trained for it before")
-        model = load_model(kept)
-        check_begun(output, model, request)
-    else:
-        model, stopped = yield from _trained_for(request, image, output, watch)
-        if stopped:
+    check_places(request, [image])
+    check_region(request, image)
+    runner = runner_for(image, request.restoring, request.opening)
+    with Destination(request.writing.output) as place:
+        place.claim()
+        model, state = yield from _model_for(request, image, place, watch)
+        if state == "stopped":
             return model
-        image = replace(image, notes=())  # they have been said
-    yield from notes_of([image])
-    restored = yield from restore_events(
-        image, model, output=output, restoring=request.restoring, computing=request.computing, writing=request.writing,
-        watch=watch, runner=runner_for(request, image),
-    )  # fmt: skip
-    if restored.complete:
-        kept.unlink(missing_ok=True)
-    return (yield from judged(request, image, restored))
+        if state == "whole":
+            assert place.asked is not None
+            yield Note(f"{place.asked.name} is whole: the run that made it was killed in its last second")
+            yield Saved(str(place.asked), "image")
+            restored = found(image, model, place.asked, restoring=request.restoring)
+        else:
+            # What was guessed on opening has been said where it was trained.
+            yield from notes_of([image] if state != "trained" else [])
+            with _not_lost(model, request, trained=state == "trained"):
+                restored = yield from restore_events(
+                    image,
+                    model,
+                    output=place.output(image, request.row.suffix),
+                    restoring=request.restoring,
+                    computing=request.computing,
+                    writing=request.writing,
+                    watch=watch,
+                    runner=runner,
+                )
+        restored = yield from judged(request, image, place.holding(restored))
+        if restored.complete and place.asked is not None and state != "given" and not _is_asked_for(request, place):
+            outputs.forget_model(place.asked)
+        return restored
 
 
-def destination(request: Request, image: Image, suffix: str) -> Path:
-    """Where the result goes: where it was asked for, or into a folder of its own among the temporary ones."""
-    if request.writing.output is not None:
-        return Path(request.writing.output)
-    folder = Path(tempfile.mkdtemp(prefix="napari-restore-"))
-    return folder / f"{_file_name(image.name)}_{suffix}.ome.zarr"
-
-
-def runner_for(request: Request, image: Image) -> Runner | None:
-    """The workers of a dask cluster where a client was given; None for this process."""
-    client = request.restoring.client
-    if client is None:
-        return None
-    # These load distributed, which who has a client has.
-    from napari_restore.restoration.cluster.source import find_source
-    from napari_restore.restoration.cluster.workers import Workers
-
-    return Workers(client, find_source(image, axes=request.opening.axes, channel=request.opening.channel))
+def _is_asked_for(request: Request, place: Destination) -> bool:
+    """Whether the model beside the output is where the user wants to have it."""
+    save = place_of(request.writing.save_model)
+    return save is not None and place.asked is not None and same(save, outputs.model_path(place.asked))
 
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:
     """A whole result with what can be told of it without the truth in its report."""
     if not restored.complete:
         return restored
-    found: Mapping[str, Any] = yield from judged_events(
+    told: Mapping[str, Any] = yield from judged_events(
         image,
         restored.model,
         compare=request.row.does == "undo",
         device=request.computing.device,
         seed=request.computing.seed,
     )
-    return replace(restored, report={**restored.report, **found})
+    return replace(restored, report={**restored.report, **told})
 
 
-def _trained_for(request: Request, image: Image, output: Path, watch: Watch) -> Events[tuple[Model, bool]]:
-    """A model trained on the image and kept beside the output until that is whole; and whether a stop came first."""
+State = Literal["given", "kept", "whole", "trained", "stopped"]
+"""Where a model comes from: the user, or an unfinished run, or one that was killed when its result was whole; or it has
+been trained, to its end or not."""
+
+
+def _model_for(request: Request, image: Image, place: Destination, watch: Watch) -> Events[tuple[Model, State]]:
+    """The model to restore with."""
+    writing, output = request.writing, place.asked
+    if request.restoring.model is not None:
+        return model_of(request.restoring.model), "given"
+    again = writing.resume and not writing.overwrite
+    if output is None or not (again and outputs.model_path(output).exists()):
+        place.check(overwrite=writing.overwrite)
+        return (yield from _trained_for(request, image, output, watch))
+    check_names(output)
+    model = load_model(outputs.model_path(output))
+    check_begun(output, model, request)
+    outputs.forget_training(output)
+    if (save := place_of(writing.save_model)) is not None:
+        yield Saved(str(model.save(save)), "model")
+    if outputs.made_with(output, model.card()):
+        return model, "whole"
+    yield Note(f"going on with {output.name}, with the model trained for it before")
+    return model, "kept"
+
+
+def _trained_for(request: Request, image: Image, output: Path | None, watch: Watch) -> Events[tuple[Model, State]]:
+    """A model trained on the image, and kept beside the output until that is whole."""
     if not find_ranks().alone:
         raise RestoreError(
             "under torchrun, several processes train one model: use train there, and restore with it afterwards."
         )
-    writing = request.writing
-    outputs.check_destination(output, overwrite=writing.overwrite, resume=False)
-    folder = outputs.training_path(output) if writing.output is not None else None
-    events = learn(request, [image], watch, run=folder, resume=writing.resume and not writing.overwrite)
+    writing, save = request.writing, place_of(request.writing.save_model)
+    kept = outputs.model_path(output) if output is not None else None
+    prepared = yield from prepare(request, [image])
+    check_restoring(request, image, prepared.lesson.method, output)
+    check_model_space([path for path in (save, kept) if path is not None], prepared.lesson.method)
+    run = outputs.training_path(output) if output is not None else None
+    events = learn(prepared, request, watch, run=run, resume=writing.resume and not writing.overwrite)
     model, stopped = yield from _whether_stopped(events)
-    if not stopped:
-        model.save(outputs.model_path(output))
+    if stopped:
+        return model, "stopped"
+    if output is not None and kept is not None:
+        keep(model, kept, instead=[save] if save is not None else [])
         outputs.forget_training(output)
-        if writing.save_model is not None:
-            yield Saved(str(model.save(writing.save_model)), "model")
-    return model, stopped
+    if save is not None:
+        yield Saved(str(keep(model, save, instead=[kept] if kept is not None else [])), "model")
+    return model, "trained"
+
+
+@contextmanager
+def _not_lost(model: Model, request: Request, *, trained: bool) -> Iterator[None]:
+    """Where restoring fails, a model that was trained for it and lies nowhere is kept, and said where."""
+    try:
+        yield
+    except RestoreError as error:
+        if trained and request.writing.output is None and request.writing.save_model is None:
+            error.args = (f"{error} {kept_elsewhere(model)}",)
+        raise
 
 
 def _whether_stopped(events: Events[Model]) -> Events[tuple[Model, bool]]:
@@ -130,11 +184,3 @@ def _whether_stopped(events: Events[Model]) -> Events[tuple[Model, bool]]:
             return end.value, stopped
         stopped = stopped or isinstance(event, Stopped)
         yield event
-
-
-def _loaded(model: Model | str | Path) -> Model:
-    return model if isinstance(model, Model) else load_model(model)
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "image"

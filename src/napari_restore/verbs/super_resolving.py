@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from napari_restore.core.checked import check
-from napari_restore.core.options import Count
+from napari_restore.methods import MOST_FINER
 from napari_restore.verbs.deblurring import noise_level, psf_text
+
+Factor = Annotated[int, Interval(ge=1, le=MOST_FINER)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class SuperResolve:
         ``css``, ``supervised``. ``auto`` is the first, and ``finer_planes`` where Z alone becomes finer.
     """
 
-    factor: Count | Mapping[str, Count] = 2
+    factor: Factor | Mapping[str, Factor] = 2
     psf: Any = None
     noise: float | str = "auto"
     method: str = "auto"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_restore.core.checked import check
+from napari_restore.core.errors import RestoreError
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.verbs.request import Request
@@ -49,11 +50,19 @@ def trained(request: Request, watch: Watch) -> Events[Model]:
     """Train on the images, and keep the model where that is wanted."""
     from napari_restore.core.events import Saved
     from napari_restore.training.ranks import find_ranks
-    from napari_restore.verbs.learning import learn, opened, several
+    from napari_restore.verbs.ahead import check_model_space, check_places, keep, place_of
+    from napari_restore.verbs.learning import learn, opened, prepare, several
 
+    if request.writing.resume and request.own.run is None:
+        raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
     images = [opened(each, request) for each in several(request.image)]
-    run = Path(request.own.run) if request.own.run is not None else None
-    model = yield from learn(request, images, watch, run=run, resume=request.writing.resume)
-    if request.writing.save_model is not None and find_ranks().first:
-        yield Saved(str(model.save(request.writing.save_model)), "model")
+    check_places(request, images)
+    run, save = place_of(request.own.run), place_of(request.writing.save_model)
+    prepared = yield from prepare(request, images)
+    if save is not None:
+        check_model_space([save], prepared.lesson.method)
+    model = yield from learn(prepared, request, watch, run=run, resume=request.writing.resume)
+    if save is not None and find_ranks().first:
+        beside = [run / "model.safetensors"] if run is not None else []
+        yield Saved(str(keep(model, save, instead=beside)), "model")
     return model

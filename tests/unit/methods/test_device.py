@@ -1,8 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.methods import device
+from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers, use_threads
 
 
 def test_the_processor_is_always_there():
@@ -36,3 +39,29 @@ def test_kept_buffers_lets_errors_through_and_can_be_nested():
     with pytest.raises(ValueError, match="mine"), kept_buffers(), kept_buffers():
         assert torch.ones(10).sum() == 10
         raise ValueError("mine")
+
+
+def test_buffers_are_kept_until_the_last_of_those_who_want_it_is_done(monkeypatch):
+    """Two trainings that overlap: the end of one does not slow the other down."""
+    told = []
+    monkeypatch.setattr(device, "_mallopt", lambda _, settings: told.append(settings is device._KEEPING))
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.39"))
+    first, second = kept_buffers(), kept_buffers()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert told == [True]
+    second.__exit__(None, None, None)
+    assert told == [True, False]
+
+
+def test_use_threads_is_for_the_thread_that_calls_it():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        use_threads(3)
+        with ThreadPoolExecutor(1) as pool:
+            assert torch.get_num_threads() == 3
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

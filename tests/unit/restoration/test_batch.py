@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-import torch
 import zarr
 
 from napari_restore import open_image, restore, restore_folder, restore_folder_events
@@ -20,6 +19,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event, FileState, Note, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.restoration import memory
 from napari_restore.restoration.batch import plan_results
 from napari_restore.sources.folders import images_in
 from napari_restore.store import output as outputs
@@ -34,8 +34,8 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def small_model(seed: int = 0) -> Model:
-    torch.manual_seed(seed)
-    method = build_method("noise2void", {"dimensions": "2", "width": 2, "depth": 1}, spatial="YX", channels=1)
+    config = {"dimensions": "2", "width": 2, "depth": 1}
+    method = build_method("noise2void", config, spatial="YX", channels=1, seed=seed)
     return Model("noise2void", method.eval(), Normalisation((100.0,), (20.0,)))
 
 
@@ -305,6 +305,30 @@ def test_a_list_may_hold_folders_of_slices_but_not_two_of_one_name(model: Model,
     assert open_image(found[0].output).shape == (3, 17, 20)
     with pytest.raises(RestoreError, match="two images are called slices"):
         restore_folder([tmp_path / n / "slices" for n in ("one", "two")], model, output=tmp_path / "out")
+
+
+def test_chunks_that_cannot_be_read_are_filled_where_that_is_asked(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", lambda _: None)
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 90)).astype(np.uint8)
+    zarr.create_array(tmp_path / "in" / "x.zarr", data=pixels, chunks=(40, 30), dimension_names=("y", "x"))
+    (tmp_path / "in/x.zarr/c/0/1").write_bytes(b"torn")
+    states, _ = run(tmp_path / "in", model, output=tmp_path / "out")
+    assert states[0].state == "failed" and "chunk [0, 1]" in states[0].reason
+    states, seen = run(tmp_path / "in", model, output=tmp_path / "out", unreadable="fill", overwrite=True)
+    assert states[0].state == "done"
+    assert any(isinstance(event, Note) and "taken as 0: [0, 1]" in event.text for event in seen)
+
+
+def test_the_share_of_memory_holds_for_each_image(
+    folder: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**30)
+    states, _ = run(folder, model, output=tmp_path / "out", pattern="b.*", memory_share=0.0001)
+    assert states[0].state == "failed" and "allow a larger `memory_share` than 0.0001" in states[0].reason
+    states, _ = run(folder, model, output=tmp_path / "out", pattern="b.*", memory_share=1.0)
+    assert states[0].state == "done"
 
 
 def test_any_error_of_one_image_stays_with_it(

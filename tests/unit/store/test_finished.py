@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from napari_restore.core.errors import OutputError
 from napari_restore.store.finished import NAME, Entry, Finished, Size, is_unchanged, size_of, stamp_of
 
 
@@ -90,3 +92,43 @@ def test_results_and_what_lies_beside_them_are_known(image: Path, tmp_path: Path
     assert [p.name for p in notes.without_results(paths)] == ["a.tif", "a_denoised.ome.zarrs"]
     elsewhere = [tmp_path / "other" / name for name in names]
     assert notes.without_results(elsewhere) == elsewhere
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output": ["a"]},
+        {"output": 3},
+        {"state": "gone"},
+        {"model": None},
+        {"stamp": {"size": {"files": "1", "bytes": 6}, "changed": 1, "sha256": "x"}},
+        {"stamp": {"size": {"files": 1, "bytes": 6}, "changed": None, "sha256": "x"}},
+        {"stamp": [1]},
+    ],
+)
+def test_a_line_with_other_kinds_of_values_is_passed_over(
+    image: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    notes = Finished.open(tmp_path)
+    notes.note(entry(image, "first"))
+    line = json.loads((tmp_path / NAME).read_text())
+    with (tmp_path / NAME).open("a") as file:
+        file.write(json.dumps({**line, **change}) + "\n")
+    assert Finished.open(tmp_path).entries.keys() == {"first"}
+
+
+def test_a_line_of_a_hundred_thousand_brackets_is_passed_over(image: Path, tmp_path: Path) -> None:
+    notes = Finished.open(tmp_path)
+    notes.note(entry(image, "first"))
+    with (tmp_path / NAME).open("a") as file:
+        file.write("[" * 100_000 + "\n")
+    assert Finished.open(tmp_path).entries.keys() == {"first"}
+
+
+def test_notes_are_not_written_through_a_link(image: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("mine")
+    (tmp_path / NAME).symlink_to(thesis)
+    with pytest.raises(OutputError, match="cannot be written"):
+        Finished.open(tmp_path).note(entry(image))
+    assert thesis.read_text() == "mine"

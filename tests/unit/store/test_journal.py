@@ -76,3 +76,51 @@ def test_a_line_cut_by_a_full_disk_is_taken_back(path, monkeypatch):
     log.record(entry(4))
     log.close()
     assert list(journal.read(path)[1]) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"forget": 5}',
+        '{"forget": ["a"]}',
+        '{"forget": [-1]}',
+        '{"tile": [1], "start": [0, 0], "stop": [1, 10], "checksum": 1}',
+        '{"tile": 1, "start": [0], "stop": [1, 10], "checksum": 1}',
+        '{"tile": 1, "start": 0, "stop": [1, 10], "checksum": 1}',
+        '{"tile": 1, "start": [0, "a"], "stop": [1, 10], "checksum": 1}',
+        '{"tile": 1, "start": [5, 0], "stop": [5, 10], "checksum": 1}',
+        '{"tile": 1, "start": [-1, 0], "stop": [5, 10], "checksum": 1}',
+        '{"tile": true, "start": [0, 0], "stop": [5, 10], "checksum": 1}',
+        '{"tile": 1, "start": [], "stop": [], "checksum": 1}',
+        '{"tile": 1, "start": [0, 0], "stop": [1, 10], "checksum": null}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
+)
+def test_a_line_that_is_no_tile_is_called_damage(path, line):
+    with path.open("a") as file:
+        file.write(line + "\n")
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"x\.journal is damaged \(line 5 .*give `overwrite`") as error:
+        Journal.reopen(path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 300
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0\n", b'{"tile": 3}\n', b'{"ti\n', b"\n"])
+def test_a_torn_line_before_others_is_called_damage(path, line):
+    """What comes after it may take back a tile from before."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, line, b'{"forget": [0]}\n']))
+    with pytest.raises(OutputError, match="is damaged"):
+        Journal.reopen(path)
+
+
+def test_a_link_in_place_of_a_journal_is_not_written_through(path):
+    real = path.with_name("real")
+    path.rename(real)
+    path.symlink_to(real)
+    before = real.read_bytes()
+    with pytest.raises(OSError):
+        Journal.reopen(path)
+    assert real.read_bytes() == before

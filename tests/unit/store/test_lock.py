@@ -76,3 +76,58 @@ def test_a_file_system_without_locks_asks_for_the_process(path, monkeypatch):
         Lock.acquire(path)
     path.write_text(json.dumps({"host": socket.gethostname(), "pid": dead_pid()}))
     Lock.acquire(path).release()
+
+
+@pytest.mark.parametrize("content", ["my only copy of the thesis", '{"host": "me"', ""])
+def test_a_link_in_place_of_a_lock_is_not_followed(path, content):
+    thesis = path.with_name("thesis.txt")
+    thesis.write_text(content)
+    path.symlink_to(thesis)
+    with pytest.raises(OutputError, match="is not a lock of ours: move it away"):
+        Lock.acquire(path)
+    assert thesis.read_text() == content and path.is_symlink()
+
+
+def test_a_link_to_nothing_makes_no_file(path):
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(OutputError, match="is not a lock of ours"):
+        Lock.acquire(path)
+    assert not path.with_name("elsewhere").exists()
+
+
+@pytest.mark.parametrize("content", [b"my notes", b"[1, 2, 3]", b'{"name": "x"}', b"\0" * 5000, b"      notes"])
+def test_a_file_that_is_no_lock_is_left_as_it_is(path, content):
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match="is not a lock of ours"):
+        Lock.acquire(path)
+    assert path.read_bytes() == content
+
+
+def test_another_name_of_a_file_is_no_lock(path):
+    other = path.with_name("empty")
+    other.touch()
+    os.link(other, path)
+    with pytest.raises(OutputError, match="is not a lock of ours"):
+        Lock.acquire(path)
+    assert other.stat().st_size == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_what_is_no_file_is_no_lock_and_nobody_waits_for_it(path):
+    os.mkfifo(path)
+    with pytest.raises(OutputError, match="is not a lock of ours"):
+        Lock.acquire(path)
+
+
+def test_held_again_it_is_free_when_the_last_one_lets_go(path):
+    outer = Lock.acquire(path)
+    inner = outer.again()
+    inner.release()
+    inner.release()
+    with pytest.raises(OutputError, match="is being written"):
+        Lock.acquire(path)
+    inner = outer.again()
+    outer.release()
+    assert path.exists()
+    inner.release()
+    assert not path.exists()

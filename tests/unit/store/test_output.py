@@ -14,6 +14,7 @@ import zarr
 
 from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry, canonical
+from napari_restore.core.options import Writing
 from napari_restore.core.region import split
 from napari_restore.store import ome_zarr, output
 
@@ -33,7 +34,8 @@ def begin(path, **changes):
         "name": "raw restored",
         "provenance": {"method": "noise2void"},
     }
-    return output.create(path, **(words | changes))
+    writing = Writing(**{name: changes.pop(name) for name in ("version", "overwrite") if name in changes})
+    return output.create(path, **(words | changes), writing=writing)
 
 
 def fill(writer, tiles=TILES, pixels=PIXELS):

@@ -2,12 +2,13 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 
 from napari_restore import methods
 from napari_restore.core.events import Event
+from napari_restore.core.watch import Watch
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
+from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import Budget, TrainingSettings
 
@@ -54,23 +55,14 @@ def train():
 
     def run(images, *, steps=20, seed=0, spatial="YX", validation=(), stop=None, preview=None, config=None, **options):
         images = images if isinstance(images, list) else [images]
-        torch.manual_seed(seed)
+        settled = {"width": 4, "depth": 1, **(config or {})}
         channels = images[0].geometry.length("C")
-        method = build_method(
-            "noise2void", {"width": 4, "depth": 1, **(config or {})}, spatial=spatial, channels=channels
-        )
+        method = build_method("noise2void", settled, spatial=spatial, channels=channels, seed=seed)
         usual = {"patch": (16,) * len(spatial), "batch": 4, "precision": "float32", "device": "cpu", "seed": seed}
         settings = TrainingSettings(Budget(steps=steps), **{**usual, **options})
         seen: list[Event] = []
-        events = train_events(
-            images,
-            name="noise2void",
-            method=method,
-            settings=settings,
-            validation=validation,
-            stop=stop,
-            preview=preview,
-        )
+        lesson = Lesson(name="noise2void", method=method, images=images, validation=validation)
+        events = train_events(lesson, settings, Watch(stop, preview))
         while True:
             try:
                 seen.append(next(events))
@@ -96,18 +88,12 @@ def train_imaging():
         kind = methods.find(name)
         settled = methods.configure(name, {"width": 4, "blocks": 1, "factor": 2, **(config or {})})
         fit = kind.fit_to(settled, [image])
-        torch.manual_seed(seed)
-        method = build_method(name, fit.config, spatial=fit.spatial, channels=image.geometry.length("C"))
+        channels = image.geometry.length("C")
+        method = build_method(name, fit.config, spatial=fit.spatial, channels=channels, seed=seed)
         usual = {"precision": "float32", "device": "cpu", "seed": seed}
-        events = train_events(
-            [image],
-            name=name,
-            method=method,
-            settings=TrainingSettings(Budget(steps=steps), **{**usual, **options}),
-            normalisation=fit.normalisation,
-            stop=stop,
-            **lent,
-        )
+        settings = TrainingSettings(Budget(steps=steps), **{**usual, **options})
+        lesson = Lesson(name=name, method=method, images=[image], normalisation=fit.normalisation, **lent)
+        events = train_events(lesson, settings, Watch(stop))
         seen: list[Event] = []
         while True:
             try:

@@ -96,7 +96,7 @@ def test_resuming_where_there_is_nothing_starts_anew(train, noisy, tmp_path):
 def test_a_folder_with_an_earlier_run_is_not_written_over(train, noisy, tmp_path):
     train(noisy(), run=tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    with pytest.raises(RestoreError, match=r"holds an earlier run .*--resume, or give another folder"):
+    with pytest.raises(RestoreError, match=r"holds an earlier run .*`resume`, or give another folder"):
         train(noisy(), run=tmp_path, steps=5)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 

@@ -1,10 +1,12 @@
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.options import Computing, Training
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
 from napari_restore.training.settings import Budget, TrainingSettings, fit_patch, learning_rate_at
@@ -41,13 +43,34 @@ def test_a_budget_must_be_given():
         Budget()
 
 
+def test_settings_are_what_the_options_come_to():
+    asked = Training(patch=[32, 32], batch=3, learning_rate=1e-3, steps=7)
+    settings = TrainingSettings.settled(asked, Computing(seed=5, precision="float32"), usual_seconds=60, run="run")
+    assert settings == TrainingSettings(
+        Budget(steps=7), patch=(32, 32), batch=3, learning_rate=1e-3, precision="float32", seed=5, run=Path("run")
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "budget"),
+    [
+        ({}, Budget(seconds=60)),
+        ({"steps": 5}, Budget(steps=5)),
+        ({"seconds": 2.5}, Budget(seconds=2.5)),
+        ({"steps": 5, "seconds": 2.5}, Budget(5, 2.5)),
+    ],
+)
+def test_the_usual_seconds_are_the_budget_where_none_is_given(given, budget):
+    assert TrainingSettings.settled(Training(**given), Computing(), usual_seconds=60).budget == budget
+
+
 @pytest.mark.parametrize("value", [0, -1e-3, math.inf, math.nan])
 def test_a_learning_rate_is_a_positive_number(value):
     """Zero is not the method's own: that is None."""
-    with pytest.raises(RestoreError, match=f"learning_rate = {value}: .* Leave it out") as error:
-        TrainingSettings(Budget(steps=1), learning_rate=value)
+    with pytest.raises(RestoreError, match=f"`learning_rate` = {value}: give a number over 0") as error:
+        Training(learning_rate=value)
     assert "\n" not in str(error.value)
-    assert TrainingSettings(Budget(steps=1)).learning_rate is None
+    assert TrainingSettings.settled(Training(), Computing(), usual_seconds=60).learning_rate is None
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero():

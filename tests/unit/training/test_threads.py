@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
 import torch
 
-from napari_restore.training.threads import ThreadTuner, tuned_threads
+from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
 
 
 def run(tuner: ThreadTuner, cost: dict[int, float], *, seconds: float, start: float = 0.0) -> dict[int, float]:
@@ -33,10 +39,55 @@ def test_a_machine_that_gets_busy_and_quiet_again_is_followed() -> None:
     assert run(tuner, quiet, seconds=120, start=90)[2] > 60
 
 
-def test_torch_has_its_threads_back_afterwards() -> None:
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """On a machine of any size."""
     before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def in_a_new_thread(ask: Callable[[], int]) -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(ask).result()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_torch_has_its_threads_back_afterwards() -> None:
     with tuned_threads(active=True):
         torch.set_num_threads(1)
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_is_tuned_is_the_thread_that_trains_and_no_other() -> None:
+    """Another number of threads adds in another order: work begun meanwhile would have other last bits."""
+    with tuned_threads(active=True) as tuner:
+        assert tuner is not None
+        tuned_step(tuner, time.perf_counter())
+        assert torch.get_num_threads() == tuner.threads == 1, "the other number is tried"
+        assert in_a_new_thread(torch.get_num_threads) == 2
+    assert torch.get_num_threads() == in_a_new_thread(torch.get_num_threads) == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_trainings_that_overlap_leave_the_number_of_threads_as_it_was() -> None:
+    """The second begins while the first is tuned, and ends after it."""
+    first, second = ExitStack(), ExitStack()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        tuner = one.submit(first.enter_context, tuned_threads(active=True)).result()
+        one.submit(tuned_step, tuner, time.perf_counter()).result()
+        assert other.submit(second.enter_context, tuned_threads(active=True)).result() is not None
+        one.submit(first.close).result()
+        other.submit(second.close).result()
+        assert [pool.submit(torch.get_num_threads).result() for pool in (one, other)] == [2, 2]
+    assert in_a_new_thread(torch.get_num_threads) == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_number_of_threads_that_the_user_sets_meanwhile_stays() -> None:
     with tuned_threads(active=False) as tuner:
         assert tuner is None
+        torch.set_num_threads(1)
+    assert torch.get_num_threads() == 1

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import pytest
 import typer
-from napari_restore.gui.restore.doors import IN_THE_WINDOW, NOT_IN_THE_WINDOW
 
 import napari_restore
 from napari_restore.cli.commands import app
+from napari_restore.gui.restore.doors import IN_THE_WINDOW, NOT_IN_THE_WINDOW
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.flags import flag_of
 from napari_restore.verbs.request import options_of

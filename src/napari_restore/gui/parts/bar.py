@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QProgressBar
+from qtpy.QtWidgets import QProgressBar, QWidget
 
 
 class Bar(QProgressBar):  # type: ignore[misc]
@@ -11,6 +11,11 @@ class Bar(QProgressBar):  # type: ignore[misc]
     Qt's own bar paints itself at every new value before ``setValue`` returns, and the whole window with it, because a
     canvas of OpenGL is in it: 20 to 50 ms without a graphics card.
     """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setTextVisible(False)
+        self.setFixedHeight(8)
 
     def setRange(self, minimum: int, maximum: int) -> None:  # noqa: N802
         """As Qt has it."""

@@ -28,7 +28,7 @@ _LEAST_PAUSE = 0.3
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where the raw layer lies in the world, so that finer pixels can be laid exactly over it.
 
     Attributes
@@ -46,12 +46,12 @@ class Place:
     shear: Any
 
     @classmethod
-    def of(cls, raw: Any, image: Image) -> Place:
+    def of(cls, raw: Any, image: Image) -> Placement:
         """Of a raw layer and the image that it is."""
         axes = "".join(a for a in image.axes if not (raw.rgb and a == "C"))
         return cls(axes, tuple(raw.scale), tuple(raw.translate), raw.rotate, raw.shear)
 
-    def part(self, region: Region, image: Image) -> Place:
+    def part(self, region: Region, image: Image) -> Placement:
         """Of a part of the image."""
         start = [a for axis, a in zip(image.axes, region.start, strict=True) if axis in self.axes]
         return replace(self, translate=tuple(float(x) for x in self._turned(start)))
@@ -91,7 +91,7 @@ class ResultLayer:
         self._name = raw.name
         self._looks = looks_of(raw)
         self._part = part
-        self._place = Place.of(raw, image)
+        self._place = Placement.of(raw, image)
         if part is not None:
             self._place = self._place.part(part, image)
             self._looks["translate"] = self._place.translate

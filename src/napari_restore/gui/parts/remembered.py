@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QSettings
 
-_EFFORT, _FOLDER = "restore/effort", "restore/folder"
-
-
-def user_settings() -> QSettings:
-    """Where this plugin keeps what it remembers."""
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-restore", "napari-restore")
-
 
 class Remembered:
-    """The effort and the folder for results of the last run.
+    """Texts and folders by their names.
 
     Parameters
     ----------
+    of
+        Whose they are: ``restore``, ``batch``; nothing for what belongs to no tab.
     settings
         Where they are kept; the user's settings unless a test brings its own.
     """
 
-    def __init__(self, settings: QSettings | None = None) -> None:
-        self._settings = settings or user_settings()
+    def __init__(self, of: str = "", settings: QSettings | None = None) -> None:
+        self._prefix = f"{of}/" if of else ""
+        self._settings = settings or QSettings(
+            QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-restore", "napari-restore"
+        )
 
-    @property
-    def effort(self) -> str:
-        """Its name, or nothing."""
-        return str(self._settings.value(_EFFORT, ""))
+    def text(self, name: str, otherwise: str = "") -> str:
+        """What was kept under a name."""
+        return str(self._settings.value(f"{self._prefix}{name}", otherwise))
 
-    @property
-    def folder(self) -> Path | None:
-        """Where results were written, if that is still there; None for a temporary folder."""
-        path = str(self._settings.value(_FOLDER, ""))
+    def folder(self, name: str = "folder") -> Path | None:
+        """A folder, if it is still there; None also where none was kept."""
+        path = self.text(name)
         return Path(path) if path and Path(path).is_dir() else None
 
-    def keep(self, *, effort: str, folder: Path | None) -> None:
-        """What a run was begun with."""
-        self._settings.setValue(_EFFORT, effort)
-        self._settings.setValue(_FOLDER, str(folder) if folder is not None else "")
+    def keep(self, **values: Any) -> None:
+        """Each by its name; None is kept as nothing."""
+        for name, value in values.items():
+            self._settings.setValue(f"{self._prefix}{name}", "" if value is None else str(value))

@@ -13,6 +13,7 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 
 from napari_restore.gui.parts.bar import Bar
+from napari_restore.gui.parts.colours import main_button, progress_bar
 from napari_restore.gui.parts.describe import Status
 from napari_restore.gui.restore.models import Known
 from napari_restore.verbs import VERBS
@@ -87,13 +88,8 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def set_colours(self, *, accent: str, text: str, trough: str) -> None:
         """Make the main button and the progress the first things seen."""
-        self.run_button.setStyleSheet(
-            f"QPushButton:enabled {{ background-color: {accent}; color: {text}; font-weight: bold; }}"
-        )
-        self.bar.setStyleSheet(
-            f"QProgressBar {{ background-color: {trough}; border: 0px; border-radius: 4px; }}"
-            f"QProgressBar::chunk {{ background-color: {accent}; border-radius: 4px; }}"
-        )
+        self.run_button.setStyleSheet(main_button(accent=accent, text=text))
+        self.bar.setStyleSheet(progress_bar(accent=accent, trough=trough))
 
     def _fill_menu(self) -> None:
         menu = QMenu(self.restore_button)
@@ -141,8 +137,6 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)  # a long line must not make the dock wide
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
         self.run_button.setMinimumHeight(32)
         self.stop_button.setMinimumHeight(32)
         layout = QGridLayout(self)

@@ -1,217 +1,33 @@
-"""Advanced options, folded away: the training's, and those of the chosen method, made from its config."""
+"""Advanced options, folded away: those of the run, and those of the chosen method, made from its config."""
 
 from __future__ import annotations
 
-import math
-import re
-import textwrap
 import threading
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Sequence
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QFocusEvent, QWheelEvent
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QCheckBox,
-    QComboBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor, QPalette
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible, QElidingLabel
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
-from napari_restore.gui.parts.runner import Ended, Runner, Start
-from napari_restore.gui.restore.choices import let_shrink
-from napari_restore.gui.restore.psf_choice import Spin
-from napari_restore.methods.settings import DIGITS, Setting, settings_of
+from napari_restore.gui.parts.describe import tip_of
+from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.restore.fields import KINDS, field_of
+from napari_restore.gui.restore.offered import offered
+from napari_restore.methods.settings import Setting, settings_of
 
-_TIP_WIDTH = 100
+_NAMES = 124
+"""Pixels for the names, so that both groups of options line up."""
 
-
-TRAINING = (
-    Setting(
-        "seconds", "number", 60, low=0.1, high=1e6, alone="from effort",
-        tip="How long to train, instead of the effort's time. The effort still says how large the network is.",
-    ),
-    Setting(
-        "steps", "whole", 1000, low=1, high=1e9, alone="by time",
-        tip="How many steps to train instead of a time: with the same seed, the same machine then gives the same "
-        "result. With seconds as well, training ends at whichever comes first.",
-    ),
-    Setting("seed", "whole", 0, low=0, high=2**31 - 1, tip="Where all chance comes from: another seed, another run."),
-    Setting(
-        "precision", "choice", "auto", choices=("auto", "float32", "bfloat16"),
-        tip="Numbers to train with. bfloat16 is faster where the device has it, which is when auto takes it.",
-    ),
-)  # fmt: skip
-"""What every method takes, as ``denoise_events`` calls it. No ``tile``: a wrong one is found after training."""
+_ANY_HEIGHT = 2**24 - 1
+"""Qt's own word for no limit."""
 
 
-class Number(Spin):
-    """A number between limits, or the words for it being left alone, one step below the least."""
-
-    def __init__(self, setting: Setting, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._low, self._start, self._whole = setting.low, setting.default, setting.kind == "whole"
-        self.setDecimals(0 if self._whole else DIGITS)
-        self.setRange(setting.low - bool(setting.alone), setting.high)
-        self.setSpecialValueText(setting.alone)
-        self.setValue(self.minimum() if setting.alone else setting.default)
-        if not self._whole:
-            self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        self._rest = self.value()
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMinimumWidth(60)
-        self.editingFinished.connect(self._settle)
-        self.changed = self.valueChanged
-
-    @property
-    def given(self) -> float | None:
-        """The number, or None where it is as it was."""
-        value = float(self.value())
-        value = value if value == self.minimum() else max(value, self._low)
-        return None if value == self._rest else int(value) if self._whole else value
-
-    def reset(self) -> None:
-        """As it was."""
-        self.setValue(self._rest)
-
-    def stepBy(self, steps: int) -> None:  # noqa: N802
-        """From the words to where counting starts, and back below the least number."""
-        if self.value() < self._low:
-            self.setValue(self._start if steps > 0 else self.minimum())
-        elif steps < 0 and self.value() == self._low:
-            self.setValue(self.minimum())
-        else:
-            super().stepBy(steps)
-
-    def textFromValue(self, value: float) -> str:  # noqa: N802
-        """Without zeros at the end."""
-        text, point = str(super().textFromValue(value)), self.locale().decimalPoint()
-        return text.rstrip("0").rstrip(point) if point in text else text
-
-    def focusInEvent(self, event: QFocusEvent) -> None:  # noqa: N802
-        """What is typed takes the place of the words."""
-        super().focusInEvent(event)
-        if self.value() < self._low:
-            QTimer.singleShot(0, self.selectAll)
-
-    def _settle(self) -> None:
-        """What was typed between the words and the least number is the least; not before it is typed to its end."""
-        if self.minimum() < self.value() < self._low:
-            self.setValue(self._low)
-
-
-class Choice(QComboBox):  # type: ignore[misc]
-    """One of several values."""
-
-    def __init__(self, setting: Setting, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        for value in setting.choices:
-            self.addItem(str(value).replace("_", " "), value)
-        self._rest = setting.choices.index(setting.default)
-        self.setCurrentIndex(self._rest)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        let_shrink(self, letters=6)
-        self.changed = self.currentIndexChanged
-
-    @property
-    def given(self) -> Any:
-        """The value, or None where it is as it was."""
-        return None if self.currentIndex() == self._rest else self.currentData()
-
-    def reset(self) -> None:
-        """As it was."""
-        self.setCurrentIndex(self._rest)
-
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
-        """Leave the wheel to the scroll area, as ``Spin`` does."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
-class Switch(QCheckBox):  # type: ignore[misc]
-    """Yes or no."""
-
-    def __init__(self, setting: Setting, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._rest = bool(setting.default)
-        self.setChecked(self._rest)
-        self.changed = self.toggled
-
-    @property
-    def given(self) -> bool | None:
-        """Whether it is on, or None where it is as it was."""
-        return None if self.isChecked() == self._rest else bool(self.isChecked())
-
-    def reset(self) -> None:
-        """As it was."""
-        self.setChecked(self._rest)
-
-
-class Line(QLineEdit):  # type: ignore[misc]
-    """A text, or several numbers with commas between; left alone where it is empty."""
-
-    def __init__(self, setting: Setting, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._setting = setting
-        self._rest = _listed(setting.default) if setting.kind == "numbers" else str(setting.default)
-        self.setPlaceholderText(self._rest)
-        self.setText(self._rest)
-        self.changed = self.textChanged
-
-    @property
-    def given(self) -> str | tuple[float, ...] | None:
-        """What is written, or None where it is as it was.
-
-        Raises
-        ------
-        RestoreError
-            If numbers are wanted and it is something else, or one is outside the limits.
-        """
-        text = self.text().strip()
-        if text in ("", self._rest):
-            return None
-        return text if self._setting.kind == "text" else _numbers(text, self._setting)
-
-    def reset(self) -> None:
-        """As it was."""
-        self.setText(self._rest)
-
-
-def _numbers(text: str, setting: Setting) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(each) for each in re.split(r"[,;\s]+", text.strip(",; ")))
-    except ValueError:
-        numbers = (math.nan,)
-    if not all(setting.low <= number <= setting.high for number in numbers):
-        raise RestoreError(
-            f"{setting.name} {text!r}: write numbers from {setting.low:.4g} to {setting.high:.4g} with commas between, "
-            f"such as {_listed(setting.default)}."
-        )
-    return numbers
-
-
-def _listed(numbers: Sequence[float]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
-
-
-_EDITORS: Mapping[str, Any] = {
-    "whole": Number, "number": Number, "numbers": Line, "text": Line, "choice": Choice, "switch": Switch,
-}  # fmt: skip
-
-
-class Advanced(QWidget):  # type: ignore[misc]
+class Advanced(QCollapsible):  # type: ignore[misc]
     """A folded section with a row for each option. Its rows are made when it is first unfolded.
 
     Attributes
@@ -225,20 +41,19 @@ class Advanced(QWidget):  # type: ignore[misc]
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__("Advanced", parent)
         self.editors: dict[str, Any] = {}
-        self.fold = QToolButton()
+        self.fold = self.toggleButton()
         self.defaults = QPushButton("Defaults")
-        self.inside = QWidget()
         self.words = QLabel()
-        self._training = _Rows(self._take_change)
+        self._run_rows = _Rows(self._take_change)
         self._method_rows: _Rows | None = None
         self._method, self._elsewhere = "auto", frozenset[str]()
         self._asked = ""
         self._known: dict[str, tuple[Setting, ...]] = {}
         self._reader = Runner(self, every_ms=30)
         self._lay_out()
-        self.fold.toggled.connect(self._unfold)
+        self.toggled.connect(self._unfold)
         self.defaults.clicked.connect(lambda _: self.reset())
         self._reader.ended.connect(self._take)
         self._tell()
@@ -278,32 +93,40 @@ class Advanced(QWidget):  # type: ignore[misc]
 
     def allow(self, allowed: bool) -> None:
         """Let options be changed; they can be looked at in any case."""
-        self.inside.setEnabled(allowed)
+        self.content().setEnabled(allowed)
         self.defaults.setEnabled(allowed)
+
+    def set_colours(self, *, text: str) -> None:
+        """The arrow, in the colour of the words beside it: superqt paints it with the palette, napari has a sheet."""
+        palette = self.fold.palette()
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+        self.fold.setPalette(palette)
+        self.setExpandedIcon("▼")
+        self.setCollapsedIcon("▶")
 
     def abandon(self) -> None:
         """The viewer is going away."""
         self._reader.abandon()
 
     def _unfold(self, unfolded: bool) -> None:
-        self.fold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
-        self.inside.setVisible(unfolded)
+        self.content().setVisible(unfolded)  # or the keyboard would go through what is folded
+        self.content().setMaximumHeight(_ANY_HEIGHT if unfolded else 0)  # more rows come, and words get longer
         self._fill()
         self._tell()
 
     def _fill(self) -> None:
         """Make the rows that are missing; what the method has is asked for in a thread, because that loads torch."""
-        if not self.fold.isChecked():
+        if not self.isExpanded():
             return
-        if not self._training.editors:
-            self._add(self._training, TRAINING)
+        if not self._run_rows.editors:
+            self._add(self._run_rows, offered())
         if self._method == "auto":
             self.words.setText("The options of a method are here once one is chosen.")
         elif self._method in self._known:
             self._add_method_rows(self._known[self._method])
         else:
             self.words.setText("Looking at the options of the method …")
-            if self._reader.start(_reading(self._method)):
+            if self._reader.start(partial(_read, self._method)):
                 self._asked = self._method
         self.words.setVisible(self._method_rows is None)
 
@@ -318,12 +141,11 @@ class Advanced(QWidget):  # type: ignore[misc]
     def _add_method_rows(self, settings: Sequence[Setting]) -> None:
         if self._method_rows is None:
             self._method_rows = _Rows(self._take_change)
-            here = [each for each in settings if each.name not in self._elsewhere and each.kind in _EDITORS]
-            self._add(self._method_rows, here)
-            self._column.addWidget(self._method_rows)
+            self._add(self._method_rows, [one for one in settings if one.name not in self._elsewhere])
+            self.content().layout().addWidget(self._method_rows)
 
     def _add(self, rows: _Rows, settings: Sequence[Setting]) -> None:
-        rows.fill(settings)
+        rows.fill([setting for setting in settings if setting.kind in KINDS])
         self.editors.update(rows.editors)
 
     def _forget(self) -> None:
@@ -341,32 +163,30 @@ class Advanced(QWidget):  # type: ignore[misc]
     def _tell(self) -> None:
         """How many options are changed is seen when they are folded away, too."""
         changes = sum(_is_changed(editor) for editor in self.editors.values())
-        self.fold.setText(f"Advanced · {changes} changed" if changes else "Advanced")
+        self.setText(f"Advanced · {changes} changed" if changes else "Advanced")
         self.defaults.setVisible(bool(changes))
 
     def _lay_out(self) -> None:
-        self.fold.setCheckable(True)
-        self.fold.setArrowType(Qt.ArrowType.RightArrow)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.setAutoRaise(True)
-        self.fold.setToolTip("Options of the training and of the method. What is not changed is left to them.")
+        self.setDuration(0)
+        self.fold.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; }")
+        self.fold.setToolTip("Options of the run and of the method. What is not changed is left to them.")
         self.defaults.setToolTip("Leave all options as the method has them.")
         self.words.setWordWrap(True)
-        self._column = QVBoxLayout(self.inside)
-        self._column.setContentsMargins(12, 0, 0, 4)
-        self._column.setSpacing(4)
-        self._column.addWidget(self._training)
-        self._column.addWidget(self.words)
-        self.inside.hide()
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(12, 0, 0, 4)
+        column.setSpacing(4)
+        self.setContent(inside)
+        for widget in (self._run_rows, self.words):
+            column.addWidget(widget)
+        inside.hide()
         head = QHBoxLayout()
         head.addWidget(self.fold)
         head.addStretch(1)
         head.addWidget(self.defaults)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(head)
-        column.addWidget(self.inside)
+        self.layout().insertLayout(0, head)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.layout().setSpacing(4)
 
 
 class _Rows(QWidget):  # type: ignore[misc]
@@ -380,20 +200,20 @@ class _Rows(QWidget):  # type: ignore[misc]
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(4)
-        self._grid.setColumnMinimumWidth(0, _NAMES)
         self._grid.setColumnStretch(1, 1)
         self.changed.connect(changed)
 
     def fill(self, settings: Sequence[Setting]) -> None:
         """Make a row for each."""
         for row, setting in enumerate(settings):
-            label, editor = QLabel(setting.name.replace("_", " ").capitalize()), _EDITORS[setting.kind](setting)
-            for widget in (label, editor):
-                widget.setToolTip(textwrap.fill(_told(setting), _TIP_WIDTH))
-            editor.setAccessibleName(setting.name)
+            label, editor = QElidingLabel(setting.name.replace("_", " ").capitalize()), field_of(setting)
+            label.setFixedWidth(_NAMES)
+            for widget in (label, editor.native):
+                widget.setToolTip(tip_of(_told(setting)))
+            editor.native.setAccessibleName(setting.name)
             editor.changed.connect(partial(self._take, label, editor))
             self._grid.addWidget(label, row, 0)
-            self._grid.addWidget(editor, row, 1)
+            self._grid.addWidget(editor.native, row, 1)
             self.editors[setting.name] = editor
 
     def _take(self, label: QLabel, editor: Any, _value: Any = None) -> None:
@@ -407,19 +227,11 @@ def _told(setting: Setting) -> str:
     return f"{setting.tip} From effort: {listed}.".strip() if listed else setting.tip
 
 
-_NAMES = 124
-"""Pixels for the names, so that both groups of options line up."""
-
-
 def _is_changed(editor: Any) -> bool:
     try:
         return editor.given is not None
     except RestoreError:
         return True
-
-
-def _reading(method: str) -> Start:
-    return partial(_read, method)
 
 
 def _read(method: str, stop: threading.Event) -> Generator[Event, None, tuple[Setting, ...]]:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.options import Effort
+from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.editor import Editor
@@ -75,7 +76,7 @@ class VerbChoice(QWidget):  # type: ignore[misc]
 
     def set_colours(self, *, accent: str, text: str) -> None:
         """Show which one is down."""
-        self.setStyleSheet(f"QPushButton:checked {{ background-color: {accent}; color: {text}; font-weight: bold; }}")
+        self.setStyleSheet(chosen_button(accent=accent, text=text))
 
     def _take(self, verb: str, checked: bool = True) -> None:
         if verb != self.verb:
@@ -161,7 +162,7 @@ class MethodChoice(Editor):
         self._opened = opened
         self._layer: Any = None
         self.box = QComboBox()
-        self._rows = {name: row for name, row in rows().items() if row.does == "denoise"}
+        self._rows = {name: row for name, row in rows().items() if row.does != "undo"}
         self._add("auto", "Chosen by the noise", "Looks at the noise, takes the method that suits it, and says why.")
         for name, row in self._rows.items():
             self._add(name, row.label + "".join(_WITH[need] for need in row.needs), row.tip)

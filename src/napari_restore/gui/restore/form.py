@@ -17,6 +17,7 @@ from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbCh
 from napari_restore.gui.restore.cost import CostLine
 from napari_restore.gui.restore.editors import EDITORS, Around, Editors
 from napari_restore.gui.restore.extent import ExtentChoice
+from napari_restore.gui.restore.offered import OF_RESTORING
 from napari_restore.gui.restore.reproduce import Places, file_of
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
@@ -40,7 +41,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def __init__(self, viewer: Any, engine: Engine, links: Links, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._remembered = Remembered()
+        self._remembered = Remembered("restore")
         self.verb = VerbChoice()
         self.subject = Subject(viewer, links, self)
         self.editors = Editors(Around(viewer, links, engine, self.subject), self)
@@ -51,9 +52,9 @@ class Form(QWidget):  # type: ignore[misc]
         self.place = PlaceChoice()
         self.badge = QLabel("…")
         self.rows = Rows()
-        if (index := self.effort.findData(self._remembered.effort)) >= 0:
+        if (index := self.effort.findData(self._remembered.text("effort"))) >= 0:
             self.effort.setCurrentIndex(index)
-        self.place.use(self._remembered.folder)
+        self.place.use(self._remembered.folder())
         self._lay_out()
         self._connect()
         self.subject.take_layer()
@@ -65,7 +66,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def restoring(self, model: Any) -> Request | None:
         """To restore with a model, or with the file of one; None, and the reason is said."""
-        return self._asked(lambda image: ask("restore", image, model=model, **self._part(image)))
+        return self._asked(lambda image: ask("restore", image, model=model, **self._of_restoring, **self._part(image)))
 
     def places(self) -> Places:
         """Where the images of a request come from, and where its result goes."""
@@ -97,6 +98,7 @@ class Form(QWidget):  # type: ignore[misc]
         """Show which button is down, and what is wrong."""
         self.verb.set_colours(accent=accent, text=text)
         self.editors.set_colours(error=error)
+        self.advanced.set_colours(text=text)
         self.cost.set_colours(error=error)
         self.badge.setStyleSheet(f"background-color: {trough}; border-radius: 8px; padding: 2px 8px;")
 
@@ -120,6 +122,11 @@ class Form(QWidget):  # type: ignore[misc]
         """All that the user has chosen; or a ``RestoreError``."""
         options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
         return ask(self.verb.verb, image, **options, **({} if whole else self._part(image)))
+
+    @property
+    def _of_restoring(self) -> dict[str, Any]:
+        """What is set under Advanced that is not of the training."""
+        return {name: value for name, value in self.advanced.options.items() if name in OF_RESTORING}
 
     def _part(self, image: Image) -> dict[str, Any]:
         """Which part of the image is meant; nothing for all of it."""

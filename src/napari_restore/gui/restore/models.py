@@ -13,7 +13,7 @@ from typing import Any
 from qtpy.QtCore import QSettings
 
 from napari_restore.core.errors import ModelError
-from napari_restore.gui.parts.remembered import user_settings
+from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.methods import METHODS
 from napari_restore.store.header import PICTURE, card_in, read_header
 
@@ -63,7 +63,7 @@ class Recent:
     """
 
     def __init__(self, settings: QSettings | None = None) -> None:
-        self._settings = settings or user_settings()
+        self._remembered = Remembered(settings=settings)
 
     def add(self, path: str | Path) -> Known | None:
         """Put a model first; None, and nothing happens, where the file is no model of ours."""
@@ -73,7 +73,7 @@ class Recent:
         known = Known(Path(path).absolute(), trained_on(card), picture_of(card))
         rest = [one for one in self._all() if one.path != known.path]
         kept = [[str(one.path), one.words] for one in (known, *rest)[:_MOST]]
-        self._settings.setValue(_SETTING, json.dumps(kept))
+        self._remembered.keep(**{_SETTING: json.dumps(kept)})
         return known
 
     def models(self) -> list[Known]:
@@ -82,7 +82,7 @@ class Recent:
 
     def _all(self) -> list[Known]:
         try:
-            kept = json.loads(str(self._settings.value(_SETTING, "[]")))
+            kept = json.loads(self._remembered.text(_SETTING, "[]"))
             return [Known(Path(path), str(words)) for path, words in kept]
         except (ValueError, TypeError):  # another program's, or an older release's
             return []

@@ -7,8 +7,8 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_restore.gui.compare.comparing import Baselines, ComparePane
 from napari_restore.gui.parts.messages import Messages
+from napari_restore.gui.restore.comparing import Baselines, ComparePane
 from napari_restore.gui.restore.plot import LossPlot
 from napari_restore.gui.restore.preview import Look, PreviewPane
 from napari_restore.gui.restore.session import Session

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -30,6 +29,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.parts.scrolling import let_scroll
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
 from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.point_spread import (
@@ -278,7 +278,7 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         for row, (name, box) in enumerate(self.boxes.items()):
             grid.addWidget(self._labels[name], row, 0)
             grid.addWidget(box, row, 1)
-            signal = box.valueChanged if isinstance(box, Spin) else box.currentIndexChanged
+            signal = box.valueChanged if isinstance(box, QDoubleSpinBox) else box.currentIndexChanged
             signal.connect(lambda _: self.changed.emit())
         grid.setColumnStretch(1, 1)
         self.show_stack(False)
@@ -288,7 +288,7 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         """The PSF as a text."""
         shown = {n: b for n, b in self.boxes.items() if self._stack or not _for_stacks(self._formula.fields[n])}
         return self._formula.write(
-            {name: box.value() if isinstance(box, Spin) else box.currentData() for name, box in shown.items()}
+            {name: box.value() if isinstance(box, QDoubleSpinBox) else box.currentData() for name, box in shown.items()}
         )
 
     def suggest(self, name: str, value: float) -> None:
@@ -370,17 +370,6 @@ class BeadForm(QWidget):  # type: ignore[misc]
         return Beads(open_image(self.layers.layer), int(self.radius.value()))
 
 
-class Spin(QDoubleSpinBox):  # type: ignore[misc]
-    """A number that the mouse wheel changes only once it has been clicked: it lies in a scroll area."""
-
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
-        """Leave the wheel to the scroll area."""
-        if self.hasFocus():
-            super().wheelEvent(event)
-        else:
-            event.ignore()
-
-
 def painted(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
     """A plane of a PSF in grey levels, its faint parts raised, in the middle of a dark square."""
     side = max(plane.shape) + 2
@@ -396,14 +385,14 @@ def _box(field: Number | Options) -> Any:
             box.addItem(label, value)
         let_shrink(box, letters=6)
     else:
-        box = Spin()
+        box = QDoubleSpinBox()
         box.setDecimals(field.digits)
         box.setRange(field.least, field.most)
         box.setSingleStep(10.0 ** -min(field.digits, 1))
         box.setSuffix(field.unit)
         box.setSpecialValueText(field.special)
         box.setValue(field.value)
-        box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        let_scroll(box)
     box.setToolTip(field.tip)
     return box
 

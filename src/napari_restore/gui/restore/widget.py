@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_restore.gui.parts.colours import Colours
 from napari_restore.gui.parts.describe import Status, for_widget
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.links import Links
@@ -189,11 +191,9 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _paint(self, event: Any = None) -> None:
         """Take the colours of the viewer's theme."""
-        theme = get_theme(self._viewer.theme)
-        text, accent, trough = (colour.as_hex("long") for colour in (theme.text, theme.current, theme.foreground))
-        error = "#b00020" if theme.type == "light" else "#ff7b7b"
+        accent, text, trough, error = astuple(Colours.of(self._viewer))
         self.form.set_colours(accent=accent, text=text, trough=trough, error=error)
-        self.outcome.set_colours(theme, text=text, error=error)
+        self.outcome.set_colours(get_theme(self._viewer.theme), text=text, error=error)
         self.buttons.set_colours(accent=accent, text=text, trough=trough)
 
     def leave(self) -> None:

@@ -159,7 +159,10 @@ def _done(engine: Engine, request: Request, watch: Watch, folder: Path | None, s
     """Goes on with an unfinished result of this image and these settings, where one lies in the folder."""
     request = resolved(request)
     if folder is None:
-        return (yield from engine.run(request, watch))
+        result = yield from engine.run(request, watch)
+        if getattr(result, "folder", None) is not None:
+            result.folder.until_exit()  # a layer shows what is in it, also where the run was stopped
+        return result
     from napari_restore.store.output import forget_training
 
     for path in names(folder, request, suffix=suffix):
@@ -179,7 +182,7 @@ def _done(engine: Engine, request: Request, watch: Watch, folder: Path | None, s
 
 _HELD: set[Path] = set()
 _LOCK = threading.Lock()
-"""The outputs that this program works on: training has no lock in the folder."""
+"""The outputs that this program works on, from before they are locked."""
 
 
 def _claim(path: Path) -> bool:
@@ -230,7 +233,7 @@ def _taken(path: Path) -> bool:
     from napari_restore.store.output import journal_path, model_path, partial_path, training_path
 
     beside = (partial_path, journal_path, model_path, training_path)
-    return path.exists() or any(each(path).exists() for each in beside)
+    return path.exists() or any(each(path).exists() for each in beside) or _being_written(path)
 
 
 def finding_device(engine: Engine) -> Start:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 
-from napari_restore import __version__
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.plan import TilePlan
+from napari_restore.core.version import __version__
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import find_device
 from napari_restore.restoration.cluster.source import Source, open_same, this_place

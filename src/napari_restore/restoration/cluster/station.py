@@ -12,9 +12,9 @@ from typing import Any
 import distributed
 import torch
 
-from napari_restore import __version__
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods.device import find_device, find_precision, kept_buffers
+from napari_restore.core.version import __version__
+from napari_restore.methods.device import find_device, find_precision, kept_buffers, use_threads
 from napari_restore.restoration.cluster.recipe import Recipe
 from napari_restore.restoration.cluster.source import this_place
 from napari_restore.restoration.fitting import Fitting
@@ -57,7 +57,7 @@ class WorkerState(distributed.WorkerPlugin):  # type: ignore[misc]
 
     def job(self) -> tuple[TileJob, Fitting]:
         """The image and the network, and how much of it goes through that at once, from the first task on."""
-        torch.set_num_threads(self.recipe.threads)  # holds for the thread that calls it
+        use_threads(self.recipe.threads)
         with self._lock:
             if self._begun is None:
                 job = self.recipe.job()

@@ -89,14 +89,18 @@ class Tasks:
             yield from block
 
     def close(self) -> None:
-        """Call back what is under way, and wait until workers have let go of it: they must not write any more."""
-        if not self._open or self._client.status != "running":
+        """Call back what is under way, and wait until workers have let go of it: they must not write any more.
+
+        After a stop, too: a cancelled task is done for the client at once, and for the scheduler somewhat later.
+        """
+        if not (self._open or self.stopped) or self._client.status != "running":
             return
         with contextlib.suppress(*_GONE):
-            self._ask(station.stop)
-            self._client.cancel(list(self._open.values()), force=True)
+            if self._open:
+                self._ask(station.stop)
+                self._client.cancel(list(self._open.values()), force=True)
             end = time.monotonic() + _PATIENCE
-            while any(self._ask(station.running).values()) and time.monotonic() < end:
+            while (self._begun() or any(self._ask(station.running).values())) and time.monotonic() < end:
                 time.sleep(LOOK)
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> None:
@@ -125,8 +129,13 @@ class Tasks:
         """Drop what no worker has begun; the others end at their next batch, and what they have done counts."""
         self.stopped = True
         self._ask(station.stop)
-        begun = {key for keys in self._client.processing().values() for key in keys}
+        begun = self._begun()
         self._client.cancel([future for key, future in self._open.items() if key not in begun])
+
+    def _begun(self) -> set[str]:
+        """Tasks of this run that the scheduler has given to a worker."""
+        given = {str(key) for keys in self._client.processing().values() for key in keys}
+        return {key for key in given if key.startswith(f"{self._name}-")}
 
     def _ask(self, function: Callable[..., Any]) -> dict[str, Any]:
         return dict(self._client.run(function, self._name, on_error="ignore"))

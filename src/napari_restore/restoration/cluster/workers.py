@@ -10,11 +10,11 @@ from typing import Any
 import distributed
 import torch
 
-from napari_restore import __version__
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.options import Computing
+from napari_restore.core.version import __version__
 from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import Precision
 from napari_restore.restoration.cluster.recipe import Recipe

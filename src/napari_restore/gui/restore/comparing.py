@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.events import Compared
 from napari_restore.core.region import Region
-from napari_restore.gui.parts.layers import Place, insert_above, looks_of
+from napari_restore.gui.parts.layers import Placement, insert_above, looks_of
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.preview import region_in_view
 from napari_restore.gui.restore.session import Session, world_in_view
@@ -205,7 +205,7 @@ def baseline_layers(
     raw: Any, image: Image, region: Region, centred: Mapping[str, bool], found: Mapping[str, NDArray[Any]]
 ) -> list[ImageLayer]:
     """A layer for each, over that part of the raw layer that it was made of, and looking like it."""
-    place = Place.of(raw, image).part(region, image)
+    place = Placement.of(raw, image).part(region, image)
     layers = []
     for label, pixels in found.items():
         finer = zip(image.axes, pixels.shape, region.shape, strict=True)

@@ -1,0 +1,190 @@
+"""The controls of the tab "Compare": which two layers, in which way, how fast, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QElidingLabel
+
+from napari_restore.gui.compare.curtain import Way
+from napari_restore.gui.compare.pair import KEY
+from napari_restore.gui.parts.colours import chosen_button
+from napari_restore.gui.parts.links import Links
+from napari_restore.gui.restore.choices import LayerChoice, let_shrink
+
+Mode = Literal["off", "curtain", "blink"]
+
+_MODES: dict[Mode, tuple[str, str]] = {
+    "off": ("&Off", "Everything looks as it did before the comparison."),
+    "curtain": ("&Curtain", "A divider across the canvas: A on one side, B on the other.\nDrag it in the canvas."),
+    "blink": ("Bl&ink", "A and B by turns, in the same place: the eye finds what moves or changes."),
+}
+
+_WAYS: dict[Way, str] = {"left | right": "A left, B right", "top | bottom": "A above, B below"}
+
+STEPS = 1000
+"""Of the divider's slider, from one end of the canvas to the other."""
+
+_FASTEST = 6
+"""Pictures a second: three flashes, which WCAG 2.3.1 has as the most that is safe for everybody."""
+
+
+class Controls(QWidget):  # type: ignore[misc]
+    """Every control there is; what they do is the dock's."""
+
+    def __init__(self, viewer: Any, links: Links, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.first = LayerChoice(viewer, links, follow=False)
+        self.second = LayerChoice(viewer, links, follow=False)
+        self.swap_button = QPushButton("&Swap")
+        self.buttons: dict[Mode, QPushButton] = {mode: QPushButton(label) for mode, (label, _) in _MODES.items()}
+        self.divider = QSlider(Qt.Orientation.Horizontal)
+        self.way = QComboBox()
+        self.rate = QSlider(Qt.Orientation.Horizontal)
+        self.same_box = QCheckBox("Same con&trast")
+        self.alone_box = QCheckBox("Hide the other ima&ges")
+        self.difference_button = QPushButton("Add the differe&nce A - B")
+        self.structure_button = QPushButton("Find structure in &it")
+        self.seen = QElidingLabel()
+        self.message = QLabel()
+        self._divider_name = _named("&Divider", self.divider)
+        self._rate_name = _named("Rat&e", self.rate)
+        self._rate_said = QLabel()
+        self._dress_choices()
+        self._dress_sliders()
+        self._dress_words()
+        self._lay_out()
+
+    @property
+    def pair(self) -> tuple[Any, Any] | None:
+        """The two layers, or None where they are not two."""
+        first, second = self.first.layer, self.second.layer
+        return None if first is None or second is None or first is second else (first, second)
+
+    @property
+    def fraction(self) -> float:
+        """Where the divider is, from 0 to 1."""
+        return float(self.divider.value() / STEPS)
+
+    def show_mode(self, mode: Mode) -> None:
+        """Which button is down, and what can be done."""
+        self.buttons[mode].setChecked(True)
+        pair = self.pair is not None
+        for one, button in self.buttons.items():
+            button.setEnabled(pair or one == "off")
+        for button in (self.difference_button, self.structure_button, self.swap_button):
+            button.setEnabled(pair)
+        for part in (self._divider_name, self.divider, self.way):
+            part.setEnabled(mode != "blink")
+        for part in (self._rate_name, self.rate, self._rate_said):
+            part.setEnabled(mode != "curtain")
+        rate = self.rate.value()
+        self._rate_said.setText(f"{rate} pictures a second" if rate else f"while {KEY} is held")
+
+    def set_colours(self, *, accent: str, text: str) -> None:
+        """Show which mode is on."""
+        for button in self.buttons.values():
+            button.setStyleSheet(chosen_button(accent=accent, text=text))
+        self.seen.setStyleSheet("font-weight: bold;")
+
+    def _dress_choices(self) -> None:
+        self.first.setToolTip("The image on the left, or above; the one that is seen first.")
+        self.second.setToolTip("The image on the right, or below.")
+        self.swap_button.setToolTip("A becomes B, and B becomes A.")
+        for mode, button in self.buttons.items():
+            button.setCheckable(True)
+            button.setToolTip(_MODES[mode][1])
+        for way, words in _WAYS.items():
+            self.way.addItem(words, way)
+        self.way.setToolTip("Which way the divider goes across the canvas.")
+        let_shrink(self.way)
+        self.same_box.setToolTip("B takes A's contrast limits and gamma, and both follow when you change one.")
+        self.alone_box.setToolTip("Other image layers would cover the comparison. Points, labels and shapes stay.")
+        self.alone_box.setChecked(True)
+        self.structure_button.setToolTip(
+            "Where A - B holds more than noise, as a layer: 0 for noise, 1 beyond doubt.\n"
+            "Of the plane in view, as it is now. Take the raw layer as A and the restored one as B."
+        )
+        self.difference_button.setToolTip(
+            "What A has more than B, in the part of the plane in view, as a layer.\n"
+            "A restored image minus its raw one should look like noise, with no structure in it."
+        )
+
+    def _dress_sliders(self) -> None:
+        self.divider.setRange(0, STEPS)
+        self.divider.setValue(STEPS // 2)
+        self.divider.setPageStep(STEPS // 10)
+        self.divider.setSingleStep(STEPS // 100)
+        self.divider.setToolTip("Where the divider is. Drag it here or in the canvas, or use the arrow keys.")
+        self.rate.setRange(0, _FASTEST)
+        self.rate.setValue(2)
+        self.rate.setPageStep(1)
+        self.rate.setToolTip(f"How fast A and B take turns. At 0 they change only while {KEY} is held.")
+
+    def _dress_words(self) -> None:
+        self.message.setWordWrap(True)
+        self.seen.setTextFormat(Qt.TextFormat.PlainText)
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
+        named = {self.first: "Image A", self.second: "Image B", self.divider: "Divider", self.rate: "Blink rate"}
+        for part, name in {**named, self.way: "Direction of the divider"}.items():
+            part.setAccessibleName(name)
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        column.addLayout(self._form())
+        hint = QLabel(f"Drag the divider in the canvas. Hold {KEY} to see B alone.")
+        hint.setWordWrap(True)
+        for widget in (
+            self.same_box, self.alone_box, self.difference_button, self.structure_button, hint, self.seen, self.message,
+        ):  # fmt: skip
+            column.addWidget(widget)
+        column.addStretch(1)
+
+    def _form(self) -> QGridLayout:
+        form = QGridLayout()
+        form.setSpacing(6)
+        form.setColumnStretch(1, 1)
+        form.addWidget(_named("&A", self.first), 0, 0)
+        form.addWidget(self.first, 0, 1)
+        form.addWidget(_named("B", self.second), 1, 0)
+        form.addWidget(self.second, 1, 1)
+        form.addWidget(self.swap_button, 0, 2, 2, 1)
+        modes = QHBoxLayout()
+        modes.setSpacing(2)
+        group = QButtonGroup(self)
+        for button in self.buttons.values():
+            group.addButton(button)
+            modes.addWidget(button, 1)
+        form.addLayout(modes, 2, 0, 1, 3)
+        for row, name, slider, said in (
+            (3, self._divider_name, self.divider, self.way),
+            (4, self._rate_name, self.rate, self._rate_said),
+        ):
+            line = QHBoxLayout()
+            line.addWidget(slider, 3)
+            line.addWidget(said, 2)
+            form.addWidget(name, row, 0)
+            form.addLayout(line, row, 1, 1, 2)
+        return form
+
+
+def _named(text: str, widget: QWidget) -> QLabel:
+    """A label whose letter, with Alt, goes to the widget."""
+    label = QLabel(text)
+    label.setBuddy(widget)
+    return label

@@ -1,0 +1,95 @@
+"""The window as a door: which options of each verb it has, and why it lacks the others. No Qt here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from napari_restore.gui.restore.offered import OF_RESTORING, OFFERED
+from napari_restore.gui.restore.verbs import SHOWN
+from napari_restore.verbs import VERBS
+from napari_restore.verbs.request import options_of
+
+EDITED = ("factor", "psf", "noise", "method")
+"""Options with an editor of their own, which tests compare with ``EDITORS``."""
+
+_CHOSEN_METHOD = {"method", "second", "target"}
+"""The list of methods, and the other layer that some of them learn from: for verbs whose method is chosen."""
+
+_PREFERRED = {"device", "memory_share"}
+"""Under File ▸ Preferences, for whatever is done."""
+
+_AROUND = {"axes", "effort", "region", "output", "save_model", "model"}
+"""Boxes and buttons of the tab Restore: Axes, Effort, What, Result, Save model…, Restore with…"""
+
+BATCH = ("pattern", "model", "output", "suffix", "overwrite")
+"""The form of the tab Batch."""
+
+
+def _of_form(verb: str) -> set[str]:
+    """What a button of the tab Restore asks for with the settings in sight."""
+    edited = set(EDITED) - _CHOSEN_METHOD
+    return edited | set(OFFERED) | _AROUND | (_CHOSEN_METHOD if VERBS[verb].does != "undo" else set())
+
+
+def _has(verb: str) -> Iterator[str]:
+    """The options of a verb that the window has."""
+    there = {
+        "restore": OF_RESTORING | {"model", "axes", "region", "output"},
+        "restore_folder": set(BATCH),
+        **{name: _of_form(name) for name in (*SHOWN, "train")},
+    }[verb] | _PREFERRED
+    return (option.name for option in options_of(verb) if option.name in there)
+
+
+IN_THE_WINDOW: Mapping[str, frozenset[str]] = {verb: frozenset(_has(verb)) for verb in VERBS}
+"""By verb."""
+
+_OWN_NUMBER = "A finished result is never replaced: the next one of that name gets a number."
+_GOES_ON = "What lies unfinished in the folder, of the same image and settings, is gone on with by itself."
+_FROM_LAYER = {
+    "pixel_size": "It is the scale of the layer, which napari has an editor for.",
+    "channel": "A channel of its own is a layer of its own: napari splits a stack.",
+}
+_FROM_FILE = {
+    "axes": "Each file of a folder says them itself; one image whose file is wrong is opened as a layer.",
+    "pixel_size": "Each file of a folder says it itself.",
+    "channel": "A folder is restored as it is, with all channels.",
+}
+_HERE = {"client": "The window works on the machine that it is on; a cluster is for scripts and the shell."}
+_NGFF = {"version": "The window writes the newest; other programs' files are written with File ▸ Save."}
+_PLACED = {"resume": _GOES_ON, "overwrite": _OWN_NUMBER, **_NGFF}
+_UNDONE = {
+    "method": "The others are there to be compared with, which scripts do.",
+    "second": "The method that undoes an instrument learns from the image alone.",
+    "target": "The method that undoes an instrument learns from the image alone.",
+}
+_AS_TRAINED = "Under Advanced it is of the training; a model restores as it was trained to."
+
+NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
+    **{verb: _FROM_LAYER | _HERE | _PLACED | (_UNDONE if VERBS[verb].does == "undo" else {}) for verb in SHOWN},
+    "train": {
+        **_FROM_LAYER,
+        "validation": "The window trains on the one image that is looked at, of which some pixels are held out.",
+        "start": "The window trains on the image that is looked at, from fresh weights.",
+        "run": "The window keeps the model itself, until it is saved.",
+        "resume": "A training that is stopped leaves its model in the window, and no folder to go on from.",
+    },
+    "restore": {
+        **_FROM_LAYER,
+        **_HERE,
+        **_PLACED,
+        "match_intensity": "The model is to suit the image; where gain or offset differ, a script says so.",
+        "precision": _AS_TRAINED,
+        "seed": "Only the judgement of a result is left to chance, and it hardly depends on it.",
+    },
+    "restore_folder": {
+        **_FROM_FILE,
+        **_NGFF,
+        "format": "Each result is of the kind of its image: OME-TIFF for TIFF, OME-Zarr for all else.",
+        "precision": _AS_TRAINED,
+        "tile": "It is chosen for each image, by its size and the memory there is.",
+        "together": "It is chosen by the device.",
+        "unreadable": "An image with a chunk that cannot be read fails, and the others are restored.",
+    },
+}
+"""By verb and option, in a sentence."""
