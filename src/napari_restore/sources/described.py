@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ _LIBRARY_ERRORS = (
     struct.error,
     zlib.error,
     lzma.LZMAError,
+    zipfile.BadZipFile,
 )
 """What the format libraries raise on files that are damaged, hostile or too new for them."""
 
@@ -101,10 +103,16 @@ def explaining(what: str, *also: type[Exception]) -> Iterator[None]:
     except ImageError:
         raise
     except caught as error:
-        text = text_without_secrets(" ".join(str(error).split()))[:200] or "no reason given"
+        text = one_line(text_without_secrets(str(error)), 200) or "no reason given"
         raise ImageError(
             f"{what}: {text} ({type(error).__name__}). The file is damaged or of an unknown kind."
         ) from error
+
+
+def one_line(text: object, most: int = 80) -> str:
+    """A text of a file as it may be shown: on one line, without what moves a cursor, and not too long."""
+    shown = "".join(c for c in " ".join(str(text).split()) if c.isprintable())
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
 def only_level(level: int, levels: int, name: str) -> int:

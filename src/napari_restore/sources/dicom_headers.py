@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import MIB, explaining, most_from
+from napari_restore.sources.described import MIB, explaining, most_from, one_line
 
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -211,17 +211,17 @@ def _least_frame(plane: Plane) -> int:
 def _refuse_unreadable(header: Any, path: Path) -> None:
     missing = [w for w in ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation") if not header.get(w)]
     if missing:
-        kind = f" (modality {header.Modality})" if header.get("Modality") else ""
+        kind = f" (modality {one_line(header.Modality)})" if header.get("Modality") else ""
         raise ImageError(f"{path.name}{kind} is not an image: its header lacks {', '.join(missing)}.")
     photometric = str(header.PhotometricInterpretation)
     if photometric not in (*_GRAY, *_COLOUR):
         raise ImageError(
-            f"{path.name}: pixels of kind {photometric} are not supported. Export it as MONOCHROME2 or RGB."
+            f"{path.name}: pixels of kind {one_line(photometric)} are not supported. Export it as MONOCHROME2 or RGB."
         )
     syntax = _transfer_syntax(header)
     if syntax not in SYNTAXES:
         raise ImageError(
-            f"{path.name}: its compression (transfer syntax {syntax}) is not supported. "
+            f"{path.name}: its compression (transfer syntax {one_line(syntax)}) is not supported. "
             "Convert it to JPEG 2000 or to an uncompressed file."
         )
     if "ModalityLUTSequence" in header:
@@ -262,7 +262,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
             samples,
             _rounded(orientation),
         ),
-        title=str(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
+        title=one_line(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -68,7 +69,7 @@ def _is_zipped_zarr(path: Path, head: bytes | None) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.rsplit("/", 1)[-1] in ZARR_MARKS for name in archive.namelist()[:1000])
-    except (OSError, zipfile.BadZipFile, ValueError):
+    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError, LookupError, EOFError, struct.error):
         return False
 
 

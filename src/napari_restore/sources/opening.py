@@ -16,7 +16,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.region import Region
 from napari_restore.sources import arrays, formats, layers, zarrs
-from napari_restore.sources.described import Described, Reader
+from napari_restore.sources.described import Described, Reader, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 
@@ -190,7 +190,7 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         channel_names=(),
         notes=(
             *described.notes,
-            f"channel {index}{''.join(f' ({name})' for name in names)} of {described.shape[axis]}",
+            f"channel {index}{''.join(f' ({one_line(name)})' for name in names)} of {described.shape[axis]}",
         ),
     )
 
@@ -202,7 +202,7 @@ def _channel_index(channel: Any, count: int, described: Described) -> int:
     if isinstance(channel, str) and channel.lower() in names:
         return names.index(channel.lower())
     if isinstance(channel, str) and not re.fullmatch(r"[0-9]{1,9}", channel.strip(" ")):
-        known = f"named {', '.join(described.channel_names)}" if names else "without names"
+        known = f"named {one_line(', '.join(described.channel_names), 400)}" if names else "without names"
         raise ImageError(
             f"{described.name}: no channel is called {channel[:40]!r}; the image has {count} channels {known}. "
             f"Give a number from 0 to {count - 1}."

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, only_level
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, one_line, only_level
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, scales_of
@@ -152,7 +152,7 @@ def _choose_series(tif: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
         )
     if len(images) == 1:
         return chosen, ()
-    name = f" ({chosen.name})" if chosen.name else ""
+    name = f" ({one_line(chosen.name)})" if chosen.name else ""
     return chosen, (f"{path.name} holds {len(images)} images; number {images.index(chosen)}{name} is read",)
 
 

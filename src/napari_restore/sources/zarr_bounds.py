@@ -54,6 +54,8 @@ _MOST_IN_SHARD = 2**22
 _WIDENED = 8
 """Filters of Zarr 2 store what they are given in another type: at most as float64 what was a byte."""
 
+ABSENT = -1
+
 MOST: ContextVar[int] = ContextVar("MOST", default=MOST_METADATA)
 """Bytes that the request under way may be answered with, for stores that learn the length only as they read."""
 
@@ -63,7 +65,8 @@ _S = TypeVar("_S", bound=Store)
 class BoundedStore(WrapperStore[_S]):
     """A store that gives metadata up to ``MOST_METADATA`` and other keys up to ``most`` bytes, and no more.
 
-    ``sizes`` tells the length of what lies at a key, or None where that is not known before it is read.
+    ``sizes`` tells the length of what lies at a key, ``ABSENT`` where nothing does, None where that is not known before
+    it is read.
     """
 
     def __init__(self, store: _S, sizes: Callable[[str], int | None], most: int = 0) -> None:
@@ -100,6 +103,8 @@ class BoundedStore(WrapperStore[_S]):
         """
         most = MOST_METADATA if key.rpartition("/")[2] in _METADATA else self._most
         size = self._sizes(key)
+        if size == ABSENT:
+            return None
         if _asked(byte_range, size) > most:
             raise ImageError(too_long(f"{self._shown}/{key}", most))
         token = MOST.set(most)
@@ -138,10 +143,12 @@ def local_size(root: Path) -> Callable[[str], int | None]:
     def size(key: str) -> int | None:
         try:
             facts = (root / key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return ABSENT
         except (OSError, ValueError):
-            return None
+            return None  # the store says what it is
         if stat.S_ISDIR(facts.st_mode):
-            return None
+            return ABSENT
         if not stat.S_ISREG(facts.st_mode):
             raise ImageError(f"{root.name}/{key} is neither a file nor a folder. Take it out of the Zarr.")
         return facts.st_size

@@ -40,13 +40,13 @@ def open_zipped_zarr(path: Path, level: int) -> Described:
     with explaining(f"{path.name} cannot be read as a zipped Zarr"):
         from zarr.storage import ZipStore
 
-        from napari_restore.sources.zarr_bounds import BoundedStore
+        from napari_restore.sources.zarr_bounds import ABSENT, BoundedStore
 
         with zipfile.ZipFile(path) as archive:
             sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         marks = [entry for entry in sizes if entry.rsplit("/", 1)[-1] in ZARR_MARKS]
         root = min((entry.rpartition("/")[0] for entry in marks), key=lambda folder: (folder.count("/"), folder))
-        store = BoundedStore(ZipStore(path, mode="r"), sizes.get)
+        store = BoundedStore(ZipStore(path, mode="r"), lambda key: sizes.get(key, ABSENT))
         return _open_store(store, _safe(root, path.name), level, path.stem, str(path))
 
 
