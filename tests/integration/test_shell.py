@@ -135,6 +135,12 @@ def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(
         assert {p.name for p in tmp_path.iterdir()} == before, words
 
 
+def test_a_closed_stderr_is_no_error_of_its_own(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m napari_restore denoise missing.tif -o o.zarr 2>&-"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
 def test_methods_are_listed_without_loading_torch() -> None:
     code = (
         "import sys; from napari_restore.cli import main; sys.argv = ['napari-restore', 'methods', '--json']\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,8 @@ Seed = Annotated[int, typer.Option(help=plain(_COMPUTING["seed"]))]
 
 def main() -> None:
     """Run the shell command, and turn what the user got wrong into one line and exit code 2."""
+    if sys.stderr is None:  # services close it: nobody is told, and the work is done all the same
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  open as long as the process
     # What these libraries log is said again, better, by our own errors and events.
     for library in ("tifffile", "pydicom"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
