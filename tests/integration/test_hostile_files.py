@@ -414,6 +414,13 @@ def of_zeros(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def longer_blosc() -> bytes:
+    """A chunk behind whose end a decoder would read."""
+    data = bytearray(numcodecs.Blosc("zstd", 5).encode(PIXELS))
+    data[12:16] = struct.pack("<I", 2**30)
+    return bytes(data)
+
+
 SHARD = codec("sharding_indexed", chunk_shape=[64, 64], codecs=[BYTES, GZIP], index_codecs=[BYTES])
 TINY = codec("sharding_indexed", chunk_shape=[1, 1], codecs=[BYTES], index_codecs=[BYTES])
 GIGABYTE = 2**30
@@ -462,6 +469,10 @@ ZARR: dict[str, tuple[Make, str | None]] = {
     "a chunk of 500 MB in blosc": (
         zarr(array(codecs=[BYTES, BLOSC]), bytes(numcodecs.Blosc("zstd", 5).encode(np.zeros(500_000_000, "u1")))),
         "unpack",
+    ),
+    "a chunk in blosc that says it is longer": (
+        zarr(array(codecs=[BYTES, BLOSC]), longer_blosc()),
+        "does not tell its own length",
     ),
     "a chunk of gigabytes in a shard": (sharded, "unpack"),
     "4e8 chunks in a shard": (zarr(array((20_000, 20_000), (20_000, 20_000), [TINY])), "chunks in a shard"),

@@ -59,6 +59,8 @@ ABSENT = -1
 MOST: ContextVar[int] = ContextVar("MOST", default=MOST_METADATA)
 """Bytes that the request under way may be answered with, for stores that learn the length only as they read."""
 
+_BLOSC_HEADER = 16
+
 _S = TypeVar("_S", bound=Store)
 
 
@@ -315,7 +317,10 @@ def _zstd(data: Any, most: int, config: Mapping[str, Any]) -> Any:
 def _blosc(data: Any, most: int, config: Mapping[str, Any]) -> Any:
     from numcodecs.blosc import decompress
 
-    # Bytes 4 to 8 of its header are the length: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+    # Its header: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst. Nobody else compares the length
+    # that it tells with that of the data: c-blosc reads on behind them, and the process ends with SIGSEGV.
+    if len(data) < _BLOSC_HEADER or int.from_bytes(bytes(data[12:16]), "little") != len(data):
+        raise ValueError(f"it does not tell its own length, {len(data)} bytes")
     _refuse_told(data[4:8], most)
     return decompress(data)
 
