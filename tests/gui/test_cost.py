@@ -122,5 +122,5 @@ def test_the_package_estimates_what_the_widget_wishes(qtbot, viewer, monkeypatch
     widget = RestoreWidget(viewer, engine=package_engine(device="cpu"))
     qtbot.addWidget(widget)
     qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text(), timeout=60_000)
-    assert "MiB" in widget.form.cost.text()
+    assert "iB of" in widget.form.cost.text()
     widget.leave()
