@@ -635,3 +635,14 @@ def test_the_home_of_the_user_is_known_where_results_go(place: Path, monkeypatch
     drain(denoise_events(place / "raw.tif", output="~/o.zarr", save_model="~/n.safetensors", **TINY), seen.append)
     assert (place / "o.zarr").is_dir() and (place / "n.safetensors").is_file()
     assert any(isinstance(event, Saved) and event.path == str(place / "o.zarr") for event in seen)
+
+
+@pytest.mark.parametrize("rewritten", [True, False])
+def test_an_input_rewritten_while_it_trains_is_noticed(place: Path, rewritten: bool) -> None:
+    notes = []
+    for event in train_events(place / "raw.tif", "noise2void", steps=3, axes="YX", width=4, depth=1):
+        if isinstance(event, TrainingStarted) and rewritten:
+            tifffile.imwrite(place / "raw.tif", noise(64, 70) + 100)
+        if isinstance(event, Note) and event.level == "warning":
+            notes.append(event.text)
+    assert any("raw has changed while it was trained on" in text for text in notes) == rewritten

@@ -16,6 +16,7 @@ from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.unchanged import files_state
 from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
@@ -124,7 +125,16 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
     settings = TrainingSettings.settled(
         request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
     )
+    learned_from = [*prepared.lesson.images, *(prepared.lesson.partners or ())]
+    before = [files_state(image) for image in learned_from]
     model = yield from train_events(prepared.lesson, settings, watch)
+    for image, state in zip(learned_from, before, strict=True):
+        if files_state(image) != state:
+            yield Note(
+                f"{image.name} has changed while it was trained on: the model has learned from two states of it. Wait "
+                "until nothing writes to it, and train again.",
+                "warning",
+            )
     begun = course.begun
     return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
