@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.job import Events, Job, drain
+from napari_restore.core.watch import Watch
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.help import signature_of, text_of
 from napari_restore.verbs.request import Request, ask, watched
@@ -81,8 +83,11 @@ def submit(verb: str | Callable[..., Any], *args: Any, **options: Any) -> Job[An
     name = verb if isinstance(verb, str) else getattr(verb, "__name__", repr(verb))
     if name not in VERBS:
         raise RestoreError(f"submit {name!r}: the verbs are {', '.join(VERBS)}.")
+    watch, options = watched(options)
+    if watch.stop is not None:
+        raise RestoreError("submit gives a job, which stops by job.stop(): leave `stop` out.")
     request = _asked(name, args, options)
-    return Job(name, lambda stop: _events(request, {"stop": stop}))
+    return Job(name, lambda stop: _events(request, replace(watch, stop=stop)))
 
 
 def _waiting(verb: str) -> Callable[..., Any]:
@@ -103,7 +108,7 @@ def _telling(verb: str) -> Callable[..., Any]:
 
     def function(*args: Any, **options: Any) -> Events[Any]:
         watch, options = watched(options)
-        return _events(_asked(verb, args, options), {"stop": watch.stop, "preview": watch.preview})
+        return _events(_asked(verb, args, options), watch)
 
     return _dressed(function, verb, f"{verb}_events")
 
@@ -120,12 +125,11 @@ def _asked(verb: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> Requ
     return ask(verb, named.pop(row.first), **named)
 
 
-def _events(request: Request, watching: Mapping[str, Any]) -> Events[Any]:
+def _events(request: Request, watch: Watch) -> Events[Any]:
     """The events of a request; the result is None where a stop came before there was an image."""
-    from napari_restore.core.watch import Watch
     from napari_restore.verbs.run import run
 
-    result = yield from run(request, Watch(**watching))
+    result = yield from run(request, watch)
     return result if not _stopped(request, result) else None
 
 

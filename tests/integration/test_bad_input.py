@@ -123,6 +123,7 @@ PYTHON: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("restore_folder", (".", "m.safetensors"), {}, "restore_folder needs `output`"),
     ("restore_folder", ("nowhere", "nowhere.safetensors"), {"output": "out"}, "nowhere"),
     ("submit", ("fly", IMAGE), {}, "submit 'fly'"),
+    ("submit", ("denoise", IMAGE), {**AXES, "stop": threading.Event()}, "leave `stop` out"),
     ("evaluate", (IMAGE,), {"measures": ["beauty"], **AXES}, "beauty"),
     ("evaluate", (IMAGE, IMAGE[:, :9]), AXES, "same shape"),
     ("estimate_cost", (IMAGE,), {**AXES, "effort": "huge"}, "`effort`"),

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -194,14 +194,8 @@ def _several(item: str, value: str) -> Any:
         raise RestoreError(f"--set {item}: write several values as in --set factors=[0.5,0.75].") from None
 
 
-@contextmanager
-def _cluster(address: str | None) -> Iterator[Any]:
+def _cluster(address: str | None) -> AbstractContextManager[Any]:
     """The client of a dask scheduler, closed afterwards; None without an address."""
-    with _client(address) as client:
-        yield client
-
-
-def _client(address: str | None) -> AbstractContextManager[Any]:
     if address is None:
         return nullcontext()
     try:

@@ -35,11 +35,11 @@ def estimate(request: Request) -> Cost:
     learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [image]))
     learning += pool_bytes([image], images_apiece=1 + bool(methods.listed(course.name).needs))
     restoring, plan = engine.foresee(image, model, restoring=request.restoring, computing=request.computing)
-    limit = plan.device_limit if plan.device else plan.host_limit
     seconds = _training_seconds(request, course.seconds)
     if plan.device:
-        return Cost(course.name, seconds, restoring, plan.host, plan.host_limit, max(plan.device, learning), limit)
-    return Cost(course.name, seconds, restoring, max(plan.host, memory.held() + learning), limit)
+        device = max(plan.device, learning)
+        return Cost(course.name, seconds, restoring, plan.host, plan.host_limit, device, plan.device_limit)
+    return Cost(course.name, seconds, restoring, max(plan.host, memory.held() + learning), plan.host_limit)
 
 
 def _training_seconds(request: Request, usual: float) -> float | None:

@@ -12,7 +12,8 @@ from napari_restore.judging.denoised import check
 from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.planes import planes_of_all
-from napari_restore.store.model import Model, load_model
+from napari_restore.store.model import Model
+from napari_restore.verbs.learning import model_of
 
 
 def evaluate(
@@ -50,7 +51,7 @@ def evaluate(
     """
     opened = open_image(image, axes=axes, channel=channel)
     if model is not None:
-        return _estimated(opened, model if isinstance(model, Model) else load_model(model))
+        return _estimated(opened, model_of(model))
     alone = ["noise_sigma", *metrics.ALONE]
     known = [*alone, *metrics.WITH_REFERENCE]
     wanted = list(measures) if measures is not None else (known if reference is not None else alone)

@@ -30,16 +30,16 @@ class Course:
 
     Attributes
     ----------
-    name
-        Of the method.
+    name, kind
+        Of the method, and its class.
     images
         To learn from, opened.
     begun
         The model that training goes on from, or None.
     seconds
         Of training where the user gives no budget.
-    fit
-        The method's config without anything left open, and the axes it looks along.
+    config
+        The method's settings, some of which ``fit`` settles.
     """
 
     name: str
@@ -48,11 +48,6 @@ class Course:
     begun: Model | None
     seconds: float
     config: Any
-
-    @property
-    def label(self) -> str:
-        """Of the method, for people."""
-        return methods.listed(self.name).label
 
     def fit(self) -> Fit:
         """The config for these images, without anything left open."""

@@ -12,6 +12,7 @@ import pytest
 
 import napari_restore
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.job import PreviewRequest
 from napari_restore.core.options import GROUPS
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.help import WATCHING, signature_of, text_of
@@ -93,3 +94,18 @@ def test_asking_loads_no_torch_and_opens_nothing() -> None:
         done.stdout.strip()
         == "napari-restore deblur nowhere.tif -o nowhere_deblurred.ome.zarr --psf gaussian:1 --steps 3"
     )
+
+
+def test_a_job_shows_previews_and_stops_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def run(request: Any, watch: Any) -> Any:
+        seen.append(watch)
+        yield from ()
+
+    monkeypatch.setattr("napari_restore.verbs.run.run", run)
+    preview = PreviewRequest()
+    job = napari_restore.submit("train", "nowhere.tif", preview=preview)
+    assert job.result(timeout=30) is None
+    job.stop()
+    assert seen[0].preview is preview and seen[0].stopping
