@@ -18,7 +18,8 @@ from napari_restore.core.options import Effort
 DIGITS = 4
 """Decimals that numbers are set with; what has to be over a limit is over it by the last of them."""
 
-_MOST = 1e9
+MOST = 1e9
+"""Stands for no limit."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Setting:
     tip
         What it does.
     allowed
-        What it takes, in words, such as ``a whole number from 1 and at most 8``.
+        What it takes, in words, such as ``a whole number from 1 to 8``.
     by_effort
         Its value for each effort, where an effort decides on it.
     """
@@ -50,8 +51,8 @@ class Setting:
     kind: Literal["whole", "number", "wholes", "numbers", "by axis", "choice", "switch", "text"]
     default: Any
     choices: tuple[Any, ...] = ()
-    low: float = -_MOST
-    high: float = _MOST
+    low: float = -MOST
+    high: float = MOST
     alone: str = ""
     tip: str = ""
     allowed: str = ""
@@ -66,7 +67,7 @@ class Setting:
     def limits(self) -> tuple[float | None, float | None]:
         """The least and the greatest number that is allowed, None where there is no limit."""
         as_given = int if self.kind == "whole" else float
-        low, high = (as_given(limit) if abs(limit) < _MOST else None for limit in (self.low, self.high))
+        low, high = (as_given(limit) if abs(limit) < MOST else None for limit in (self.low, self.high))
         return low, high
 
 
@@ -121,11 +122,11 @@ def setting_of(name: str, hint: Any, default: Any, *, tip: str = "") -> Setting 
 def limited(hint: Any) -> tuple[Any, float, float]:
     """A type without its ``Annotated``, and the least and the greatest number it allows."""
     if get_origin(hint) is not Annotated:
-        return hint, -_MOST, _MOST
+        return hint, -MOST, MOST
     base = get_args(hint)[0]
     number: Any = int if base is int else float
     step = 1 if base is int else 10.0**-DIGITS
-    low, high = -_MOST, _MOST
+    low, high = -MOST, MOST
     for limit in limits_of(hint):
         match limit:
             case Ge(ge):

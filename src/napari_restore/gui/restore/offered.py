@@ -10,9 +10,7 @@ from typing import Any, get_args
 from napari_restore.core.checked import hints_of
 from napari_restore.core.explained import explained
 from napari_restore.core.options import Computing, Restoring, Training
-from napari_restore.methods.settings import Setting, setting_of
-
-_MOST = 1e9
+from napari_restore.methods.settings import MOST, Setting, setting_of
 
 
 @dataclass(frozen=True)
@@ -59,4 +57,4 @@ def _setting(name: str, group: type, alone: Alone | None) -> Setting:
     found = setting_of(name, given, alone.start, tip=tip)
     assert found is not None, name
     low = found.low if alone.low is None else alone.low
-    return replace(found, alone=alone.words, low=low, high=min(found.high, _MOST))
+    return replace(found, alone=alone.words, low=low, high=min(found.high, MOST))
