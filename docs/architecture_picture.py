@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 OUTPUT = Path(__file__).parent / "images" / "architecture.png"
-SIZE = (1000, 860)
+SIZE = (1000, 942)
 FINE = 3
 """Drawn so many times larger and reduced, for smooth edges; saved at twice the size for sharp screens."""
 
@@ -42,16 +42,18 @@ class Room:
 ROOMS = [
     Room("gui", "napari: widget, readers, layers", (30, 60, 300, 62), "face"),
     Room("cli", "napari-restore VERB", (350, 60, 220, 62), "face"),
-    Room("api", "the verbs: denoise, train, restore, evaluate, submit", (30, 180, 540, 62), "face"),
-    Room("training", "patch pool, loop, checkpoints", (30, 300, 260, 62), "work"),
-    Room("restoration", "read ahead, run tile, write behind", (310, 300, 260, 62), "work"),
-    Room("store", "models, outputs, journal, lock", (30, 420, 540, 62), "store"),
-    Room("methods", "Noise2Void: config, loss, restore", (30, 502, 540, 62), "model"),
-    Room("metrics", "PSNR, SSIM, noise level", (30, 584, 540, 62), "base"),
-    Room("networks", "U-Net and how far it looks", (30, 666, 260, 62), "base"),
-    Room("losses", "(empty in this release)", (310, 666, 260, 62), "base"),
-    Room("operators", "(empty in this release)", (30, 748, 260, 62), "base"),
-    Room("sources", "TIFF, Zarr, DICOM, arrays, layers", (310, 748, 260, 62), "verb"),
+    Room("api", "functions made from the verbs: denoise, train, restore, submit", (30, 180, 540, 62), "face"),
+    Room("verbs", "a row a verb; a request, checked; the one flow", (30, 262, 540, 62), "face"),
+    Room("training", "patch pool, loop, runs", (30, 382, 170, 62), "work"),
+    Room("restoration", "plan, tiles, runners", (215, 382, 170, 62), "work"),
+    Room("judging", "without a truth", (400, 382, 170, 62), "work"),
+    Room("store", "models, outputs, journal, lock", (30, 502, 540, 62), "store"),
+    Room("methods", "what learns: a row, a config, a loss, restore", (30, 584, 540, 62), "model"),
+    Room("metrics", "PSNR, SSIM, FRC, SURE, noise level, whiteness", (30, 666, 540, 62), "base"),
+    Room("networks", "U-Nets and how far they look", (30, 748, 260, 62), "base"),
+    Room("losses", "what is minimised, with its paper", (310, 748, 260, 62), "base"),
+    Room("operators", "blur, sampling, noise, PSFs", (30, 830, 260, 62), "base"),
+    Room("sources", "TIFF, Zarr, DICOM, arrays, layers", (310, 830, 260, 62), "verb"),
 ]
 
 
@@ -100,26 +102,27 @@ def draw_rooms(sheet: Sheet) -> None:
         left, top = room.box[:2]
         sheet.text((left + 14, top + 9), room.name, 17)
         sheet.text((left + 14, top + 36), room.says, 13, FAINT)
-    sheet.box((30, 824, 540, 26), SHADES["base"])
-    sheet.text((300, 837), "core: axes, regions, tile plan, events, errors (no torch)", 13, INK, "mm")
+    sheet.box((30, 906, 540, 26), SHADES["base"])
+    sheet.text((300, 919), "core: axes, regions, tile plan, options, events, errors (no torch)", 13, INK, "mm")
     sheet.arrow([(160, 126), (160, 174)], CONTROL)
     sheet.text((176, 150), "a call, with a stop flag", 13, FAINT, "lm")
     sheet.arrow([(390, 174), (390, 126)], CONTROL)
     sheet.text((406, 150), "events, then the result", 13, FAINT, "lm")
-    for x in (160, 440):
-        sheet.arrow([(x - 20, 246), (x - 20, 294)], CONTROL)
-        sheet.arrow([(x + 20, 294), (x + 20, 246)], CONTROL)
-        sheet.arrow([(x, 366), (x, 414)], CONTROL)
+    for x in (115, 300, 485):
+        sheet.arrow([(x - 20, 328), (x - 20, 376)], CONTROL)
+        sheet.arrow([(x + 20, 376), (x + 20, 328)], CONTROL)
+        sheet.arrow([(x, 448), (x, 496)], CONTROL)
 
 
 STEPS = [
     ("", "A layer, array, path or URL", "nothing of the pixels is read yet"),
+    ("verbs", "Request", "which verb, on what, how; checked, carried whole"),
     ("sources", "Image.read(Region)", "named axes; from any thread, only the chunks needed"),
     ("training", "Patch pool", "whole blocks in memory, many patches cut from each"),
     ("methods", "method(batch, rng): a loss", "some pixels hidden; a budget of steps or seconds"),
     ("store", "model.safetensors", "weights, normalisation, where it came from"),
     ("core", "Tile plan", "boxes on a grid of 2^depth, each with its halo"),
-    ("restoration", "run_batch: restore and crop", "the halo is cut off, nothing is blended"),
+    ("restoration", "Pipeline: restore and crop", "the halo is cut off, nothing is blended"),
     ("store", "out.ome.zarr.partial + .journal", "a tile is flushed, then noted; resume trusts the note"),
     ("store", "out.ome.zarr or out.ome.tif", "pyramid and metadata, then one rename"),
 ]
