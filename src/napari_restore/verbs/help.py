@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from inspect import Parameter, Signature, cleandoc
-from typing import Any
+from typing import Any, get_type_hints
 
 from napari_restore.core.options import Training
 from napari_restore.verbs.request import REQUIRED, Option, find_verb, options_of, own_of
@@ -34,7 +34,7 @@ _GIVES = {
 
 
 def signature_of(verb: str) -> Signature:
-    """Every option of a verb by name, with its type and default."""
+    """Every option of a verb by name, with its type, as people read it, and its default."""
     row = find_verb(verb)
     first = Parameter(row.first, Parameter.POSITIONAL_OR_KEYWORD, annotation=Any)
     options = sorted(options_of(verb), key=lambda option: option.name != row.second)
@@ -66,7 +66,8 @@ def text_of(verb: str, *, events: bool) -> str:
 def _parameter(option: Option, *, positional: bool) -> Parameter:
     kind = Parameter.POSITIONAL_OR_KEYWORD if positional else Parameter.KEYWORD_ONLY
     default = Parameter.empty if option.default is REQUIRED else option.default
-    return Parameter(option.name, kind, default=default, annotation=option.hint)
+    plain_type = get_type_hints(option.group)[option.name]  # the text says the bounds, in words
+    return Parameter(option.name, kind, default=default, annotation=plain_type)
 
 
 def _entry(name: str, text: str) -> Iterator[str]:

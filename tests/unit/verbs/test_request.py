@@ -71,6 +71,7 @@ def test_help_names_and_explains_every_option(verb: str) -> None:
     for name in (verb, f"{verb}_events"):
         function = getattr(napari_restore, name)
         assert function.__name__ == name and inspect.signature(function) == signature_of(verb)
+        assert "Annotated" not in str(inspect.signature(function)), "bounds are for the checks, and in the text"
         text = inspect.getdoc(function) or ""
         for option in options_of(verb):
             assert f"\n{option.name}\n    " in text and len(option.text) > 10, option.name
