@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import types
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import Request, ask
+
+# Each process of a parallel run has its core: torch's own threads, in it and in what it starts, would fight for them.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no reason to fail: how long an example takes is not a promise.
 hypothesis.settings.register_profile("patient", deadline=None)
