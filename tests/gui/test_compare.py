@@ -454,7 +454,7 @@ def test_structure_in_what_was_removed_becomes_a_layer_over_the_place(viewer, qt
     viewer.add_image(raw, name="raw", **GREY, **place)
     second = viewer.add_image(restored, name="raw_denoised", **GREY, **place)
     widget = made(viewer, qtbot)
-    viewer.camera.zoom /= 4  # all of it in view
+    camera_of(viewer).zoom /= 4  # all of it in view
     qtbot.wait(50)
     widget.find_structure()
     assert not widget.controls.structure_button.isEnabled(), "one at a time"

@@ -401,7 +401,6 @@ def test_the_menu_opens_it_for_the_task(qtbot, viewer, verb):
     from napari._app_model import get_app_model
 
     get_app_model().commands.execute_command(f"napari-restore.open_{verb}").result()
-    docked = next(dock for name, dock in viewer.window._wrapped_dock_widgets.items() if name.startswith("Restore"))
-    widget = docked.inner_widget()
+    widget = next(docked for name, docked in viewer.window.dock_widgets.items() if name.startswith("Restore"))
     assert widget.currentWidget() is widget.restore and widget.restore.form.verb.verb == verb
     widget.leave()

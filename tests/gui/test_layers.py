@@ -48,6 +48,7 @@ def started(**more):
     return RestorationStarted("p", "0", 1, 0, (1, 40, 50), (0, 0, 0), 1, "uint16", "cpu", "float32", **more)
 
 
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")  # where pixels lie is asked for, not how it looks
 @pytest.mark.parametrize(
     "turned",
     [

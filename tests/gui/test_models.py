@@ -139,6 +139,7 @@ def test_models_saved_and_opened_are_listed_and_restore(qtbot, viewer, widget, e
     assert "raw_denoised" in viewer.layers
 
 
+@pytest.mark.filterwarnings("ignore:Private attribute access")  # the only way to what a drop does
 def test_a_model_dropped_onto_the_viewer_is_taken(qtbot, viewer, engine, stack, tmp_path, monkeypatch):
     from napari_restore.gui import tabs
 

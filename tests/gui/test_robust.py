@@ -225,6 +225,7 @@ def test_lazy_layers_and_pyramids(qtbot, viewer, widget, engine, stack, tmp_path
     assert_free(widget)
 
 
+@pytest.mark.filterwarnings("ignore:Private attribute access")  # the only way to what it does
 def test_a_lazy_layer_that_cannot_be_read(qtbot, viewer, engine, stack, tmp_path):
     """As from a file on a disk that was taken out after it was opened."""
     data, _ = as_failing_dask(stack, tmp_path)

@@ -34,9 +34,8 @@ def run(command: str):
 
 
 def docked(viewer) -> MainWidget:
-    names = [name for name in viewer.window._wrapped_dock_widgets if name.startswith("Restore")]
-    assert len(names) == 1
-    return viewer.window._wrapped_dock_widgets[names[0]].inner_widget()
+    (found,) = (widget for name, widget in viewer.window.dock_widgets.items() if name.startswith("Restore"))
+    return found
 
 
 def test_each_page_has_a_tab(widget):
@@ -120,7 +119,7 @@ def test_open_stack(viewer, tmp_path, monkeypatch):
 
     paths = [str(tmp_path / f"{name}.tif") for name in ("one", "two")]
     for path in paths:
-        tifffile.imwrite(path, np.zeros((3, 16, 17), np.uint8))
+        tifffile.imwrite(path, np.zeros((3, 16, 17), np.uint8), photometric="minisblack")
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *args: (paths, ""))
     run("open_stack")
     assert [layer.name for layer in viewer.layers] == ["one", "two"]

@@ -210,8 +210,9 @@ SHELL: list[tuple[str, str]] = [
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a good image and a smaller one, which is the working and the temporary folder, too."""
-    tifffile.imwrite(tmp_path / "good.tif", RNG.integers(90, 110, (3, 40, 44)).astype(np.uint16), metadata=AXES)
-    tifffile.imwrite(tmp_path / "small.tif", RNG.integers(90, 110, (3, 9, 9)).astype(np.uint16), metadata=AXES)
+    plain = {"metadata": AXES, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "good.tif", RNG.integers(90, 110, (3, 40, 44)).astype(np.uint16), **plain)
+    tifffile.imwrite(tmp_path / "small.tif", RNG.integers(90, 110, (3, 9, 9)).astype(np.uint16), **plain)
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))

@@ -52,7 +52,7 @@ def one_thread() -> Iterator[None]:
 def two_workers() -> Iterator[Client]:
     """Two processes, which a nanny starts again when they die."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -392,7 +393,8 @@ def in_a_circle(folder: Path) -> Path:
 
 def zipped(*entries: tuple[str, bytes | str], name: str = "a.zarr.zip") -> Make:
     def make(folder: Path) -> Path:
-        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            warnings.simplefilter("ignore")  # a name twice is what some of them are about
             for key, content in entries:
                 archive.writestr(key, content.replace("FOLDER", str(folder)) if isinstance(content, str) else content)
         return folder / name

@@ -189,7 +189,7 @@ def test_unsure_finds_the_noise_where_the_signal_can_be_told_from_it():
         step.step()
     # Expected: w -> 0 and, from dL/dw = 0 there, variance (1 + 1/80)-fold that of the noise.
     assert float(loss_of.variance) == pytest.approx(SIGMA**2, rel=0.15)
-    assert abs(float(weights[0])) < 0.05
+    assert abs(weights[0].item()) < 0.05
 
 
 def test_unsures_momentum_goes_on_when_nothing_pushes():
@@ -222,7 +222,7 @@ def test_masked_pixels_change_neither_the_loss_nor_a_gradient(name):
             "split": lambda: split(pointwise, Identity(2), measured, y, weight=weight),
         }[name]()
         loss.backward()
-        return float(loss), float(scale.grad)
+        return loss.item(), scale.grad.item()
 
     assert loss_with(y) == pytest.approx(loss_with(other), rel=1e-3)
 

@@ -11,6 +11,7 @@ from napari_restore.sources import open_image
 PIXELS = np.random.default_rng(0).integers(0, 60_000, (2, 4, 34, 46)).astype(np.uint16)
 
 
+@pytest.mark.filterwarnings("ignore:The 'coordinate_transformations' argument")  # all that older versions of it know
 @pytest.mark.parametrize("version", [FormatV04(), FormatV05()], ids=["0.4", "0.5"])
 def test_levels_axes_and_scales(tmp_path, version):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version.zarr_format)

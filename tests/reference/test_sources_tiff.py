@@ -7,6 +7,7 @@ import tifffile
 from napari_restore.core.region import Region
 from napari_restore.sources import open_image
 
+GREY = {"photometric": "minisblack"}
 LAYOUTS = {
     "tiled jpeg 2000": ((3, 40, 50), {"compression": "jpeg2000", "tile": (16, 16)}),
     "jpeg rgb": ((40, 48, 3), {"compression": "jpeg", "photometric": "rgb", "tile": (16, 16)}),
@@ -14,8 +15,8 @@ LAYOUTS = {
     "planar rgb tiles": ((2, 3, 40, 50), {"photometric": "rgb", "planarconfig": "separate", "tile": (32, 16)}),
     "rgb stack": ((4, 17, 23, 3), {"photometric": "rgb", "rowsperstrip": 5, "compression": "lzw"}),
     "volumetric": ((20, 40, 50), {"volumetric": True, "tile": (4, 16, 16), "compression": "zlib"}),
-    "predictor big endian": ((3, 17, 23), {"compression": "zlib", "predictor": True, "byteorder": ">"}),
-    "packbits": ((3, 17, 23), {"compression": "packbits"}),
+    "predictor big endian": ((3, 17, 23), GREY | {"compression": "zlib", "predictor": True, "byteorder": ">"}),
+    "packbits": ((3, 17, 23), GREY | {"compression": "packbits"}),
     "imagej hyperstack": ((2, 3, 2, 17, 23), {"imagej": True, "metadata": {"axes": "TZCYX"}}),
     "imagej rgb": ((3, 17, 23, 3), {"imagej": True, "metadata": {"axes": "ZYXS"}}),
     "ome hyperstack": ((2, 3, 4, 17, 23), {"ome": True, "metadata": {"axes": "TCZYX"}, "compression": "zstd"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.gui.restore.widget import RestoreWidget
@@ -20,8 +20,7 @@ def open_compare(viewer: Viewer) -> None:
 
 def open_stack(viewer: Viewer) -> None:
     """Ask for files, and open each as a lazy layer. A folder of slices or a Zarr opens when it is dropped in."""
-    window = viewer.window._qt_window
-    paths, _ = QFileDialog.getOpenFileNames(window, "Open stacks lazily", "", STACKS)
+    paths, _ = QFileDialog.getOpenFileNames(QApplication.activeWindow(), "Open stacks lazily", "", STACKS)
     for path in paths:
         viewer.open(path, plugin="napari-restore")
 

@@ -45,7 +45,8 @@ class PixelNoise:
         This is what SURE asks for (Le Montagner et al. 2014, doi:10.1109/TIP.2014.2344294): cut off, it would be too
         much where dark pixels are dark by their noise.
         """
-        return self.constant + self.gain * (measured.astype(np.float64) - self.offset)
+        with np.errstate(invalid="ignore"):  # an infinite pixel without gain: it is not finite here either
+            return self.constant + self.gain * (measured.astype(np.float64) - self.offset)
 
     def smooth_at(self, signal: Tensor) -> Tensor:
         """As ``at``, rounded off about the offset, where an eighth of a photon is left: to be learned through.

@@ -80,8 +80,5 @@ def may_pass(error: Exception) -> bool:
 
 def status_of(error: Exception) -> int | None:
     """The HTTP status that an error of aiohttp or gcsfs carries."""
-    for name in ("status", "code"):
-        value = getattr(error, name, None)
-        if isinstance(value, int) and 100 <= value < 600:
-            return value
-    return None
+    value = getattr(error, "status" if hasattr(error, "status") else "code", None)
+    return value if isinstance(value, int) and 100 <= value < 600 else None

@@ -18,7 +18,7 @@ PIXELS = np.random.default_rng(0).integers(0, 999, (4, 90, 90)).astype(np.uint16
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
-    tifffile.imwrite(path, pixels) if path.suffix == ".tif" else np.save(path, pixels)
+    tifffile.imwrite(path, pixels, photometric="minisblack") if path.suffix == ".tif" else np.save(path, pixels)
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.npy"])
