@@ -18,10 +18,29 @@ import pytest
 import tifffile
 import zarr
 
-from napari_restore import denoise, denoise_events, load_model, open_image, restore, restore_folder, train, train_events
+from napari_restore import (
+    denoise,
+    denoise_events,
+    load_model,
+    open_image,
+    restore,
+    restore_events,
+    restore_folder,
+    super_resolve,
+    train,
+    train_events,
+)
 from napari_restore.cli import main
 from napari_restore.core.errors import OutputError, RestoreError
-from napari_restore.core.events import Event, Note, Saved, TrainingStarted, from_json
+from napari_restore.core.events import (
+    Checkpointed,
+    Event,
+    Note,
+    RestorationStarted,
+    Saved,
+    TrainingStarted,
+    from_json,
+)
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.store import output
@@ -343,6 +362,14 @@ class TestAllThatCanBeKnownIsLookedAtBeforeTraining:
             drain(denoise_events(noise(64, 70), output=place / "o.zarr", axes="YX", **TINY), seen.append)
         assert not any(isinstance(event, TrainingStarted) for event in seen)
 
+    def test_memory_that_would_not_hold_a_tile(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("napari_restore.restoration.memory.free_memory", lambda: 1000)
+        before, seen = state(place), []
+        with pytest.raises(RestoreError, match=r"restoring takes about .* of memory.*, of 1 MiB that may be used"):
+            drain(denoise_events(noise(64, 70), output=place / "o.zarr", axes="YX", **TINY), seen.append)
+        assert not any(isinstance(event, TrainingStarted) for event in seen)
+        assert state(place) == before
+
     @pytest.mark.parametrize(
         ("target", "words"),
         [
@@ -441,6 +468,28 @@ class TestATrainedModelIsNeverLost:
         warnings = [event.text for event in seen if isinstance(event, Note) and event.level == "warning"]
         assert ["no last checkpoint" in warnings[0], "run.json is missing: No space" in warnings[1]] == [True, True]
 
+    def test_where_the_disk_is_full_for_a_while(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In the middle of a training: it goes on, and keeps a checkpoint as soon as there is room."""
+        from napari_restore.training import loop, state
+
+        monkeypatch.setattr(loop, "_CHECKPOINT_EVERY", 0.0)
+        attempts: list[str] = []
+
+        def write(path: Path, *rest: Any) -> None:
+            attempts.append(path.name)
+            if len(attempts) <= 2:
+                raise OutputError(f"{path} cannot be written: No space left on device.")
+            real(path, *rest)
+
+        real = state.write_weights
+        monkeypatch.setattr(state, "write_weights", write)
+        seen: list[Event] = []
+        model = drain(train_events(place / "raw.tif", run=place / "run", **{**TINY, "steps": 5}), seen.append)
+        assert model.provenance["steps"] == 5
+        warnings = [event.text for event in seen if isinstance(event, Note) and event.level == "warning"]
+        assert len(warnings) == 1 and "goes on without a checkpoint" in warnings[0] and "No space" in warnings[0]
+        assert [event.step for event in seen if isinstance(event, Checkpointed)][:3] == [3, 4, 5]
+
     def test_where_restoring_fails_and_no_place_was_given(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         from napari_restore.verbs import run
 
@@ -489,6 +538,81 @@ class TestKilledInTheLastSecond:
         with pytest.raises(OutputError, match="exists already"):
             denoise(place / "raw.tif", output=out, resume=True, **TINY)
         assert state(place) == before
+
+
+class TestResumingWhatIsWhole:
+    """It is done: nothing is computed and nothing changes; of another image, model or settings it is refused."""
+
+    @pytest.mark.parametrize("target", ["o.ome.zarr", "o.tif"])
+    def test_restore(self, place: Path, shell: Callable[..., tuple[int, str]], target: str) -> None:
+        first = restore(place / "raw.tif", place / "m.safetensors", output=place / target, device="cpu")
+        before, seen = state(place), []
+        again = drain(
+            restore_events(
+                place / "raw.tif", place / "m.safetensors", output=place / target, tile=(32, 32), device="cpu"
+            ),
+            seen.append,
+        )
+        assert np.array_equal(np.asarray(again), np.asarray(first)) and again.complete
+        assert Saved(str(place / target), "image") in seen
+        assert not any(isinstance(event, RestorationStarted) for event in seen)
+        words = ("restore", place / "raw.tif", "-o", place / target, "--device", "cpu", "--resume")
+        code, said = shell(*words, "--model", place / "m.safetensors")
+        assert code == 0 and f"{target} is whole: nothing is left to do" in said, said
+        model(0.01).save(place / "other.safetensors")
+        for more, field in (
+            (("--model", place / "other.safetensors"), "made with model.sha256 "),
+            (("--model", place / "m.safetensors", "--region", "Y=0:32"), "made with region.X nothing"),
+        ):
+            code, said = shell(*words, *more)
+            assert code == 2 and "exists already" in said and field in said and said.count("\n") == 1, said
+        (place / "other.safetensors").unlink()
+        assert state(place) == before
+        with pytest.raises(OutputError, match=r"made with image\.pixels"):
+            restore(noise(64, 70) + 1, place / "m.safetensors", output=place / target, device="cpu")
+        code, said = shell(*words[:-1], "--model", place / "m.safetensors")
+        assert code == 2 and "exists already: choose another name" in said, "nobody asked to go on"
+
+    def test_denoise(self, place: Path, shell: Callable[..., tuple[int, str]]) -> None:
+        out, save = place / "o.zarr", place / "kept.safetensors"
+        words = ("denoise", place / "raw.tif", "-o", out, *WORDS[:-1])
+        first = denoise(place / "raw.tif", output=out, save_model=save, **TINY)
+        before, seen = state(place), []
+        again = drain(denoise_events(place / "raw.tif", output=out, resume=True, **TINY), seen.append)
+        assert np.array_equal(np.asarray(again), np.asarray(first)) and again.geometry == first.geometry
+        assert again.model is None and not any(isinstance(event, TrainingStarted) for event in seen)
+        with_model = denoise(place / "raw.tif", output=out, save_model=save, resume=True, **TINY)
+        assert with_model.model is not None and with_model.model.card() == first.model.card()
+        code, said = shell(*words, "--resume")
+        assert code == 0 and "o.zarr is whole" in said, said
+        for more, field in (
+            (("--seed", "1"), "made with seed 0; this run has 1"),
+            (("--set", "width=8"), "made with width 4; this run has 8"),
+            (("--steps", "4"), "made with steps 3; this run has 4"),
+            (("--region", "Y=0:32"), "made with region.X nothing"),
+            (("--save-model", place / "no.safetensors"), "its model is not in"),
+        ):
+            code, said = shell(*words, "--resume", *more)
+            assert code == 2 and "exists already" in said and field in said and said.count("\n") == 1, said
+        assert state(place) == before
+        code, said = shell(*words)
+        assert code == 2 and "exists already: choose another name" in said, said
+        tifffile.imwrite(place / "raw.tif", noise(64, 70) + 1)
+        code, said = shell(*words, "--resume")
+        assert code == 2 and "made with image." in said, said
+
+    def test_what_is_finer_lies_where_it_lay(self, place: Path) -> None:
+        words: dict[str, Any] = {"output": place / "s.zarr", "steps": 2, "effort": "quick", "device": "cpu"}
+        image = noise(3, 64, 70).transpose(1, 2, 0)
+        first = super_resolve(image, axes="YXZ", pixel_size={"Y": 0.3, "X": 0.2, "Z": 2.0}, **words)
+        again = super_resolve(image, axes="YXZ", pixel_size={"Y": 0.3, "X": 0.2, "Z": 2.0}, **words)
+        assert again.model is None and again.axes == "YXZ" and again.shape == (128, 140, 3)
+        assert again.layer_kwargs["name"] == first.layer_kwargs["name"]
+        np.testing.assert_allclose(again.scale, first.scale)
+        np.testing.assert_allclose(again.translate, first.translate)
+        assert np.array_equal(np.asarray(again), np.asarray(first))
+        with pytest.raises(OutputError, match=r"made with factor\.X 2; this run has 3"):
+            super_resolve(image, axes="YXZ", factor=3, **words)
 
 
 class TestOneOutputHasOneOwnerFromTheFirstLine:

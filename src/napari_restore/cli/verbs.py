@@ -190,7 +190,7 @@ def _several(item: str, value: str) -> Any:
     """Several values, written as JSON."""
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RestoreError(f"--set {item}: write several values as in --set factors=[0.5,0.75].") from None
 
 

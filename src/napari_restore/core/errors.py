@@ -4,7 +4,13 @@ from __future__ import annotations
 
 
 class RestoreError(ValueError):
-    """Something the user gave cannot be used; the shell shows it on one line and exits with 2."""
+    """Something the user gave cannot be used; the shell shows it on one line and exits with 2.
+
+    What it quotes may hold anything: as a text it is one line, and nothing in it moves a cursor.
+    """
+
+    def __str__(self) -> str:
+        return _one_line(super().__str__())
 
 
 class ImageError(RestoreError):
@@ -25,3 +31,10 @@ class OtherRunError(OutputError, ModelError):
 
 class InterruptedWorkError(RestoreError):
     """Work was stopped before there was a result to give back."""
+
+
+def _one_line(text: str) -> str:
+    """With what no line of text holds as Python writes it: an end of a line, a control character, half a letter."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)

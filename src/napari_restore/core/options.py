@@ -159,7 +159,7 @@ class Writing:
     save_model
         Also keep the trained model, in this ``.safetensors`` file.
     resume
-        Go on with an unfinished output of the same image and settings, its training too.
+        Go on with an unfinished output of the same image and settings, its training too; one that is whole is done.
     overwrite
         Replace what lies at the output, once the new result is complete.
     version

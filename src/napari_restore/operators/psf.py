@@ -26,6 +26,7 @@ Kernel = NDArray[np.float64]
 Mode = Literal["widefield", "confocal"]
 
 _MOST_TAPS = 511  # along an axis
+_SMALLEST, _LARGEST = 1e-12, 1e12  # lengths, in whatever unit
 _MOST_TAPS_IN_ALL = 2**22
 _RIM = 1e-4  # share of the light that may lie outside
 _FIFTH_DARK_RING = 2.62  # in wavelength / NA
@@ -54,7 +55,7 @@ def gaussian(std: float | Sequence[float], *, ndim: int = 2) -> Kernel:
     if not all(math.isfinite(s) and s >= 0 for s in each):
         raise RestoreError(f"a Gaussian of standard deviation {std} px: give numbers of 0 or more.")
     each = each * (ndim // len(each))
-    radius = [max(1, math.ceil(3 * s)) if s else 0 for s in each]
+    radius = [max(1, math.ceil(min(3 * s, _MOST_TAPS))) if s else 0 for s in each]
     _check_size([2 * r + 1 for r in radius], f"a Gaussian of standard deviation {std} px")
     kernel = np.ones((1,) * ndim)
     for axis, (s, r) in enumerate(zip(each, radius, strict=True)):
@@ -164,10 +165,10 @@ def theory(
     lights = [optics] if mode == "widefield" else [optics, _Optics(na, emission or wavelength, refractive_index)]
     longest = max(lights, key=lambda light: light.wavelength)
 
-    depth = math.floor(2 * longest.axial_minimum / step) if ndim == 3 else 0
+    depth = math.floor(min(2 * longest.axial_minimum / step, _MOST_TAPS)) if ndim == 3 else 0
     planes = np.arange(-depth, depth + 1, dtype=np.float64) * step  # the one in focus alone in 2-D
     reach = longest.reach(planes[-1])
-    radius = math.ceil(reach / pixel)
+    radius = math.ceil(min(reach / pixel, _MOST_TAPS))
     _check_size((len(planes), 2 * radius + 1, 2 * radius + 1), f"a PSF for pixels of {pixel} and light of {wavelength}")
 
     table: Kernel = np.arange(0, math.sqrt(2) * (radius + 0.5) * pixel + reach / 100, longest.wavelength / na / 128)
@@ -322,10 +323,14 @@ def parse(text: str, *, ndim: int = 2) -> Kernel:
 
 def axes_of(psf: str) -> int:
     """2 or 3: along how many axes a PSF's text says something."""
-    kind, _, rest = psf.partition(":")
-    if kind == "inline":
-        return rest.partition(":")[0].count("x") + 1
-    deep = rest.count(",") == 2 if kind == "gaussian" else "z=" in rest.replace(" ", "")
+    kind, _, rest = psf.strip().lower().partition(":")
+    match kind.strip():
+        case "inline":
+            deep = rest.partition(":")[0].count("x") == 2
+        case "gaussian":
+            deep = rest.count(",") == 2
+        case _:
+            deep = "z=" in rest.replace(" ", "")
     return 3 if deep else 2
 
 
@@ -353,7 +358,7 @@ def sweep(text: str) -> list[str]:
         )
     place = ranges[0]
     low, high = sorted(_number(part, text) for part in values[place].split("..", 1))
-    widths = [low, (low + high) / 2, high]
+    widths = [low, low / 2 + high / 2, high]
     if kind == "box":
         widths = [float(math.floor(w)) if w == widths[1] else w for w in widths]
     each = [[*values[:place], f"{width:.10g}", *values[place + 1 :]] for width in dict.fromkeys(widths)]
@@ -378,7 +383,8 @@ class _Optics:
     @property
     def axial_minimum(self) -> float:
         """How far from focus the axis is first dark; ``2 n wavelength / NA^2`` for a small NA."""
-        return self.wavelength / (self.index - math.sqrt(self.index**2 - self.na**2))
+        cap = self.index - math.sqrt(self.index**2 - self.na**2)
+        return self.wavelength / cap if cap else math.inf
 
     def reach(self, depth: float) -> float:
         """How far from the axis to look: to the fifth dark ring, or as far as nine tenths of the rays spread."""
@@ -418,8 +424,8 @@ def _check_theory(
     step = 1.0 if z_step is None else z_step
     named = {"NA": optics.na, "wavelength": optics.wavelength, "pixel": pixel, "refractive index": optics.index}
     for name, value in {**named, "z": step, "emission": optics.wavelength if emission is None else emission}.items():
-        if not (math.isfinite(value) and value > 0):
-            raise RestoreError(f"a PSF with {name} {value}: give a number above 0.")
+        if not _SMALLEST <= value <= _LARGEST:
+            raise RestoreError(f"a PSF with {name} {value}: give a number above 0, from {_SMALLEST:g} to {_LARGEST:g}.")
     if optics.na > optics.index:
         raise RestoreError(
             f"NA {optics.na} is more than the refractive index {optics.index} of the immersion: give a smaller NA, or "

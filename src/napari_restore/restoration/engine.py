@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import replace
@@ -12,14 +13,18 @@ import numpy as np
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped
+from napari_restore.core.geometry import Geometry, canonical_order
 from napari_restore.core.job import Events
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import per_axis
+from napari_restore.methods.method import Method
 from napari_restore.restoration.local import LocalReady, LocalRunner, local_place
 from napari_restore.restoration.memory import MemoryPlan
+from napari_restore.restoration.part import part_of
 from napari_restore.restoration.plan import (
     RestorationPlan,
     name_suffix,
@@ -32,7 +37,7 @@ from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, s
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Progress, Runner
 from napari_restore.restoration.work import TileJob, restore_together
-from napari_restore.sources import Image
+from napari_restore.sources import Image, open_image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
 from napari_restore.store.output import Claim, OutputWriter
@@ -95,11 +100,11 @@ def restore_events(
         ready = yield from (runner or LocalRunner()).ready(model, computing, watch)
         facts = facts_of(image)
         plan = plan_restoration(image, model, tiles, together=restoring.together, place=ready.place, facts=facts)
-        yield Note(plan.why)
         resume = writing.resume and not writing.overwrite
-        if resume and outputs.tidy(claim, fingerprint=plan.fingerprint):
-            yield Saved(str(path), "image")
+        if resume and outputs.is_done(claim, fingerprint=plan.fingerprint):
+            yield from already_whole(path)
             return _result(image, model, plan, path, {"output_dtype": plan.why, "precision": plan.place.precision})
+        yield Note(plan.why)
         going_on = resume and outputs.resumable(path)
         if not going_on:
             yield from _space_looked_at(path, plan)
@@ -130,18 +135,36 @@ def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Comp
     RestoreError
         If model and image do not fit, or the memory does not suffice.
     """
-    tiles, place = tiles_over(image, model.method, restoring), local_place(model, computing)
-    batch = restoring.together or usual_batch(place.device)
-    job = _job(image, model, tiles, place=place, batch=batch, dtype=image.dtype)
-    memory = LocalReady(place).plan(job, share=restoring.memory_share).memory
+    job, memory = _foreseen(image, model, restoring=restoring, computing=computing)
     sides = tuple(min(n, _SMALL // g * g) for n, g in zip(job.method.patch, job.method.grid, strict=True))
     samples = np.zeros((1, job.method.channels, *sides), np.float32)
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
         restore_together(job, samples)
         seconds = time.perf_counter() - began
-    voxels = len(tiles) * math.prod(n for a, n in zip(image.axes, tiles.read_shape, strict=True) if a != "C")
-    return seconds * voxels / math.prod(sides), memory
+    voxels = math.prod(n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a != "C")
+    return seconds * len(job.plan) * voxels / math.prod(sides), memory
+
+
+def check_memory(image: Image, method: Method, *, restoring: Restoring, computing: Computing) -> None:
+    """Refuse to train a network that could not restore the image in the memory that is free now; it stays as it is.
+
+    Raises
+    ------
+    RestoreError
+        In numbers.
+    """
+    unit = Normalisation((0.0,) * method.channels, (1.0,) * method.channels)
+    model = Model("", copy.deepcopy(method).eval(), unit)
+    _foreseen(image, model, restoring=restoring, computing=computing)
+
+
+def _foreseen(image: Image, model: Model, *, restoring: Restoring, computing: Computing) -> tuple[TileJob, MemoryPlan]:
+    """What this process would do, and the memory for it."""
+    tiles, place = tiles_over(image, model.method, restoring), local_place(model, computing)
+    batch = restoring.together or usual_batch(place.device)
+    job = _job(image, model, tiles, place=place, batch=batch, dtype=image.dtype)
+    return job, LocalReady(place).plan(job, share=restoring.memory_share).memory
 
 
 def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: int, dtype: np.dtype[Any]) -> TileJob:
@@ -224,16 +247,35 @@ def _check_unchanged(image: Image, plan: RestorationPlan, output: Path) -> None:
         )
 
 
-def found(image: Image, model: Model, output: Path, *, restoring: Restoring) -> Restored:
-    """A whole result that lies there already, of this image by this model."""
-    box = tiles_over(image, model.method, restoring).box
+def already_whole(path: Path) -> Events[None]:
+    """What is said of a result that lies there already."""
+    yield Note(f"{path.name} is whole: nothing is left to do")
+    yield Saved(str(path), "image")
+
+
+def found(image: Image, model: Model | None, output: Path, *, restoring: Restoring, suffix: str) -> Restored:
+    """A whole result that lies there already, of this image; by this model, where that is still known."""
+    box = part_of(restoring.region, image) or Region.of_shape(image.shape)
     return Restored(
         path=output,
-        geometry=output_geometry(image.geometry, model.method, box),
+        geometry=output_geometry(image.geometry, model.method, box) if model is not None else _lies(output, image),
         model=model,
         name=image.name,
         contrast_limits=_limits(image, box),
-        suffix=name_suffix(model.method),
+        suffix=name_suffix(model.method) if model is not None else suffix,
+    )
+
+
+def _lies(output: Path, image: Image) -> Geometry:
+    """Where the pixels of a file lie, its axes in the order of the image's."""
+    there = open_image(output, axes="".join(image.axes[i] for i in canonical_order(image.axes))).geometry
+    order = [there.axes.index(a) for a in image.axes]
+    return Geometry(
+        axes=image.axes,
+        shape=tuple(there.shape[i] for i in order),
+        pixel_size=tuple(there.pixel_size[i] for i in order),
+        units=tuple(there.units[i] for i in order),
+        origin=tuple(there.origin[i] for i in order),
     )
 
 

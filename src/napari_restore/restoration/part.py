@@ -13,7 +13,7 @@ from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
 
-_SPAN = re.compile(r"\s*([A-Za-z])\s*=\s*(\d+|\d*\s*:\s*\d*)\s*")
+_SPAN = re.compile(r"\s*([A-Za-z])\s*=\s*([0-9]{1,18}|[0-9]{0,18}\s*:\s*[0-9]{0,18})\s*")
 _LIKE = "give ranges of pixels by axis, such as Y=0:512,X=100:612 or {'Y': (0, 512), 'X': (100, 612)}"
 
 Span = tuple[int | None, int | None]

@@ -109,7 +109,7 @@ def plan_restoration(
         suffix=name_suffix(model.method),
         facts=facts,
         fingerprint=fingerprint(image, model, tiles, facts=facts, batch=batch, dtype=dtype, place=place),
-        provenance={"source": image.location, "model": model.card(), **_region(tiles, image)},
+        provenance={"source": image.location, "model": model.card(), **_region(tiles.box, image)},
     )
 
 
@@ -227,13 +227,7 @@ def fingerprint(
     """What must be the same for tiles of an earlier run to be kept."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
     return {
-        "image": {
-            "axes": image.axes,
-            "shape": list(image.shape),
-            "dtype": str(image.dtype),
-            "pixels": facts.pixels,
-            "state": facts.files,
-        },
+        **made_of(image, tiles.box, facts),
         "model": {"method": model.name, "sha256": checksum(tensors), "mean": list(model.normalisation.mean)},
         "tile": list(tiles.tile),
         "halo": list(tiles.halo),
@@ -242,10 +236,21 @@ def fingerprint(
         "dtype": str(dtype),
         "device": place.device.type,
         "precision": place.precision,
-        **_region(tiles, image),
     }
 
 
-def _region(tiles: TilePlan, image: Image) -> dict[str, Any]:
+def made_of(image: Image, box: Region, facts: ImageFacts) -> dict[str, Any]:
+    """Of a fingerprint, what tells the image and the box of it that is restored."""
+    said = {
+        "axes": image.axes,
+        "shape": list(image.shape),
+        "dtype": str(image.dtype),
+        "pixels": facts.pixels,
+        "state": facts.files,
+    }
+    return {"image": said, **_region(box, image)}
+
+
+def _region(box: Region, image: Image) -> dict[str, Any]:
     """The part that is restored; nothing where that is the whole image, as before there were parts."""
-    return {} if tiles.box == Region.of_shape(image.shape) else {"region": by_axis(tiles.box, image.axes)}
+    return {} if box == Region.of_shape(image.shape) else {"region": by_axis(box, image.axes)}

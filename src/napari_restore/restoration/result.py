@@ -30,7 +30,7 @@ class Restored:
     geometry
         Axes, shape, pixel size, units and origin of the result, in the order of the source.
     model
-        That made it.
+        That made it; None where the result was found whole, and its model had not been kept.
     report
         What was decided and measured, as plain values.
     complete
@@ -48,7 +48,7 @@ class Restored:
 
     path: Path
     geometry: Geometry
-    model: Model = field(repr=False)
+    model: Model | None = field(repr=False)
     report: Mapping[str, Any] = field(repr=False, default_factory=dict)
     complete: bool = True
     name: str = "restored"

@@ -299,6 +299,8 @@ def _stored_dtype(header: Any, path: Path) -> np.dtype[Any]:
         return np.dtype(f"f{bits // 8}")
     if bits not in (1, 8, 16, 32):
         raise ImageError(f"{path.name}: {bits} bits a pixel are not supported; 1, 8, 16 and 32 are.")
+    if not 1 <= int(header.get("BitsStored") or bits) <= bits:
+        raise ImageError(f"{path.name}: {header.BitsStored} bits are stored in pixels of {bits}. It is damaged.")
     return np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}{max(1, bits // 8)}")
 
 

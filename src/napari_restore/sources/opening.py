@@ -21,6 +21,10 @@ from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 
 
+_MOST_PIXELS = 2**60
+"""Of an image: places in it can still be counted."""
+
+
 def open_image(
     image: Any,
     *,
@@ -218,6 +222,8 @@ def _image(described: Described) -> Image:
     assert described.axes is not None
     if 0 in described.shape:
         raise ImageError(f"{described.name}: an image of shape {described.shape} has no pixels.")
+    if max(described.shape) > _MOST_PIXELS or math.prod(described.shape) > _MOST_PIXELS:
+        raise ImageError(f"{described.name} claims more than {_MOST_PIXELS:.0e} pixels. It is damaged.")
     geometry = Geometry.of(
         described.axes,
         described.shape,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.geometry import Geometry, canonical
@@ -45,31 +46,36 @@ from napari_restore.store.ome_zarr import Version
 
 __all__ = [
     "Claim",
+    "Made",
     "OutputPlan",
     "OutputWriter",
     "check_destination",
     "check_dtype",
     "check_folder",
+    "check_made",
     "check_not_input",
     "check_space",
     "claim",
     "create",
     "forget_model",
     "forget_training",
+    "is_done",
     "journal_path",
     "lock_path",
+    "made",
     "made_with",
     "model_path",
     "partial_path",
     "reopen",
     "resumable",
-    "tidy",
     "training_path",
 ]
 
 _LONGEST_VALUE = 60
 _CHECKED = 16
 _FILE_MARK = "finished.json"
+_FINGERPRINT = "fingerprint"
+"""Entry of what a result says of how it was made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +140,10 @@ def resumable(path: Path) -> bool:
     return journal_path(path).is_file() and (partial_path(path) / "0").is_dir() and not _published(path)
 
 
-def tidy(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
-    """Whether a complete result of the same run lies there, killed before what it was made from was gone; removes that.
+def is_done(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
+    """Whether a whole result of the same run lies there; what a run that was killed has left beside it is removed.
+
+    Where there is no journal any more, tile, batch and device may be others: they change no more than a rounding.
 
     Raises
     ------
@@ -143,6 +151,10 @@ def tidy(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
         If another process is removing it now, or it was made from something else.
     """
     path = _path(output)
+    there = made(path)
+    if there is not None:
+        check_made(path, _but_rounding(there.fingerprint), _but_rounding(fingerprint))
+        return True
     if not _published(path):
         return False
     with _locked(output) as lock:
@@ -154,12 +166,62 @@ def tidy(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a whole result says of how it was made.
+
+    Attributes
+    ----------
+    card
+        Of its model.
+    fingerprint
+        What was the same for all of its tiles.
+    """
+
+    card: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+
+
+def made(path: Path) -> Made | None:
+    """How the whole result that lies there was made; None where there is none of ours, or something unfinished."""
+    if not path.exists() or occupied(journal_path(path)) or occupied(partial_path(path)):
+        return None
+    read = ome_zarr.read_provenance if _kind(path) == "zarr" else tiff.read_provenance
+    said = read(path)
+    card, fingerprint = said.get("model"), said.get(_FINGERPRINT)
+    return Made(card, fingerprint) if isinstance(card, Mapping) and isinstance(fingerprint, Mapping) else None
+
+
+def check_made(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to take a whole result for that of a run that asks for another.
+
+    Parameters
+    ----------
+    then, now
+        Of the result and of the run: fields of a fingerprint, or settings by name.
+
+    Raises
+    ------
+    OtherRunError
+        With the first field that differs.
+    """
+    differs = _difference(then, _through_json(now))
+    if differs is not None:
+        field, old, new = differs
+        raise OtherRunError(
+            f"{path} exists already, made with {field} {_short(old)}; this run has {_short(new)}: choose another name, "
+            "or give `overwrite` to replace it."
+        )
+
+
 def made_with(path: Path, card: Mapping[str, Any]) -> bool:
     """Whether a whole result lies there that says it was made with the model of this card, and nothing unfinished."""
-    if not path.exists() or occupied(journal_path(path)) or occupied(partial_path(path)):
-        return False
-    read = ome_zarr.read_provenance if _kind(path) == "zarr" else tiff.read_provenance
-    return bool(read(path).get("model") == _through_json(card))
+    there = made(path)
+    return there is not None and there.card == _through_json(card)
+
+
+def _but_rounding(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fingerprint.items() if name not in ("tile", "halo", "batch", "device")}
 
 
 def _published(path: Path) -> bool:
@@ -237,10 +299,18 @@ class OutputPlan:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> OutputPlan:
-        """The plan in the first line of a journal."""
-        known = {key: content[key] for key in cls.__dataclass_fields__}
-        lists: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in known["geometry"].items()}
-        return cls(**{**known, "geometry": Geometry(**lists), "chunks": tuple(known["chunks"])})
+        """The plan in the first line of a journal.
+
+        Raises
+        ------
+        ValueError
+            If it says anything that no plan does.
+        """
+        known = {key: value for key, value in content.items() if key in cls.__dataclass_fields__}
+        plan: OutputPlan = TypeAdapter(cls).validate_json(json.dumps(known), strict=True)
+        if min(plan.geometry.shape) < 1:
+            raise ValueError(f"an image of shape {plan.geometry.shape}")
+        return plan
 
 
 def check_destination(output: Path | Claim, *, overwrite: bool, resume: bool) -> None:
@@ -267,7 +337,7 @@ def check_destination(output: Path | Claim, *, overwrite: bool, resume: bool) ->
     if overwrite:
         _check_replaceable(path)
         return
-    if resume and _published(path):
+    if resume and (_published(path) or made(path) is not None):
         return
     if _published(path):
         raise OutputError(
@@ -484,6 +554,11 @@ class OutputWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def _provenance(self) -> dict[str, Any]:
+        """What the result says of how it was made, and by which it is known again."""
+        return {**self.plan.provenance, _FINGERPRINT: self.plan.fingerprint}
+
     def _check_complete(self) -> None:
         written, needed = sum(entry.region.size for entry in self._journal.tiles.values()), prod(self.geometry.shape)
         if written != needed:
@@ -494,7 +569,7 @@ class OutputWriter:
     def _finish_zarr(self) -> None:
         plan, folder = self.plan, partial_path(self.path)
         pyramid = ome_zarr.build_pyramid(folder, plan.geometry, dtype=np.dtype(plan.dtype), version=plan.version)
-        ome_zarr.write_metadata(folder, pyramid, name=plan.name, provenance=plan.provenance, version=plan.version)
+        ome_zarr.write_metadata(folder, pyramid, name=plan.name, provenance=self._provenance, version=plan.version)
         self._publish(folder)
         _remove_remains(self.path)
 
@@ -502,7 +577,7 @@ class OutputWriter:
         temporary = temporary_path(self.path)
         remove(temporary)  # of a run that was killed
         try:
-            tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self.plan.provenance)
+            tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self._provenance)
             _mark_file(temporary, partial_path(self.path))
             self._publish(temporary)
         finally:
@@ -606,8 +681,16 @@ def _planned(path: Path) -> OutputPlan:
         header, _, _ = journals.read(journal_path(path))
     try:
         return OutputPlan.from_json(header)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise journals.damaged(journal_path(path), str(error)) from error
+    except ValueError as error:
+        raise journals.damaged(journal_path(path), _first(error)) from error
+
+
+def _first(error: ValueError) -> str:
+    """What is wrong first."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _through_json(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -617,14 +700,20 @@ def _through_json(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_fingerprint(path: Path, *, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    differs = _difference(then, now)
+    if differs is not None:
+        field, old, new = differs
+        raise OtherRunError(
+            f"the unfinished {path.name} was begun with {field} {_short(old)}, this run has {_short(new)}: "
+            "use the same again, or give `overwrite` to start over."
+        )
+
+
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first field that is not the same in both, with its values."""
     before, after = _flat(then), _flat(now)
-    for field in sorted(before.keys() | after.keys()):
-        old, new = before.get(field), after.get(field)
-        if old != new:
-            raise OtherRunError(
-                f"the unfinished {path.name} was begun with {field} {_short(old)}, this run has {_short(new)}: "
-                "use the same again, or give `overwrite` to start over."
-            )
+    differing = (f for f in sorted(before.keys() | after.keys()) if before.get(f) != after.get(f))
+    return next(((field, before.get(field), after.get(field)) for field in differing), None)
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _conclude(session: Session, *, first: int, floor: float | None, stopped: boo
 def _learn(session: Session, image: Image, watch: Watch, tuner: ThreadTuner | None) -> Events[bool]:
     """Step until the budget is spent (False) or a stop is asked for (True)."""
     measure, validate, keep = Timer(_MEASURE_EVERY), Timer(_VALIDATE_EVERY), Timer(_CHECKPOINT_EVERY)
-    ranks, preview = session.terms.ranks, watch.preview
+    ranks, preview, failing = session.terms.ranks, watch.preview, False
     show = preview_timer(preview) if preview is not None else None
     while True:
         fraction, stopped = ranks.agree(fraction=session.fraction, stop=watch.stopping)
@@ -181,7 +181,15 @@ def _learn(session: Session, image: Image, watch: Watch, tuner: ThreadTuner | No
             if shown is not None:
                 yield shown
         if session.settings.run is not None and keep.due():
-            yield session.checkpoint(session.settings.run)
+            try:
+                kept = session.checkpoint(session.settings.run)
+            except (OutputError, OSError) as error:  # a full disk, which may have room again later
+                if not failing:
+                    yield Note(f"training goes on without a checkpoint, which is tried again: {error}", "warning")
+                failing = True
+            else:
+                yield kept
+                failing = False
             keep.done()
 
 

@@ -15,6 +15,7 @@ from napari_restore.core.errors import OutputError
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.method import Method
 from napari_restore.metrics.noise import image_noise
+from napari_restore.restoration.engine import check_memory
 from napari_restore.restoration.part import part_of
 from napari_restore.restoration.plan import choose_dtype, output_geometry, tiles_over
 from napari_restore.restoration.reading import Filled, steady
@@ -78,9 +79,12 @@ def check_restoring(request: Request, image: Image, method: Method, output: Path
     Raises
     ------
     RestoreError
-        If tile or region do not fit, the format has no name for the pixels, or there is no room for them.
+        If tile or region do not fit, memory does not suffice, the format has no name for the pixels, or there is no
+        room for them.
     """
     tiles = tiles_over(image, method, request.restoring)
+    if request.restoring.client is None:
+        check_memory(image, method, restoring=request.restoring, computing=request.computing)
     if output is None:
         return
     source = steady(image, Filled(), unreadable=request.restoring.unreadable)

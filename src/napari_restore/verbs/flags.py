@@ -61,7 +61,7 @@ def factor(word: str) -> int | dict[str, int]:
 
 def channel(word: str) -> int | str:
     """A number, or a name."""
-    return int(word) if re.fullmatch(r"-?\d+", word) else word
+    return int(word) if re.fullmatch(r"-?[0-9]{1,18}", word) else word
 
 
 FLAGS: Mapping[str, Flag] = {
@@ -115,7 +115,7 @@ def read_word(option: str, word: Any) -> Any:
         return word
     try:
         return read(word)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise RestoreError(f"`{option}` {word}: write it as in {FLAGS[option].example}.") from None
 
 

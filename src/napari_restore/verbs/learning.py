@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.unchanged import files_state
+from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
@@ -167,18 +169,45 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
     OtherRunError
         With the setting that differs.
     """
+    for name, had, value in _differing(model.card(), request):
+        raise OtherRunError(
+            f"the unfinished {path.name} was begun with {name} {had}, this run has {value}: use the same again, or "
+            "`overwrite` it."
+        )
+
+
+def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request) -> None:
+    """Refuse to take a whole result for that of a request which asks for another training.
+
+    Parameters
+    ----------
+    card
+        Of the model that the result says it was made with.
+
+    Raises
+    ------
+    OtherRunError
+        With the setting that differs.
+    """
+    for name, had, value in _differing(card, request):
+        outputs.check_made(path, {name: had}, {name: value})
+    steps = request.training.steps
+    if steps is not None and request.training.seconds is None:
+        outputs.check_made(path, {"steps": card["provenance"].get("steps")}, {"steps": steps})
+
+
+def _differing(card: Mapping[str, Any], request: Request) -> Iterator[tuple[str, Any, Any]]:
+    """Settings of which a model has others than a request asks for: name, what it has, what is asked."""
     method, asked = request.own.lesson()
-    method = model.name if method == "auto" else method  # what it chose then, it would choose now
-    by_effort = methods.find(method).efforts[request.training.effort]
-    wanted = {"method": method, "seed": request.computing.seed, **by_effort, **asked, **request.config}
-    had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
+    method = card["method"] if method == "auto" else method  # what it chose then, it would choose now
+    given = {**methods.find(method).efforts[request.training.effort], **asked, **request.config}
+    typed = asdict(methods.configure(method, given))
+    wanted = {"method": method, "seed": request.computing.seed, **{name: typed[name] for name in given}}
+    had = {"method": card["method"], "seed": card["provenance"].get("seed"), **card["config"]}
     for name, value in wanted.items():
         left_open = value == "auto" or (name == "psf" and ".." in value)
-        if str(had.get(name)) != str(value) and not left_open:
-            raise OtherRunError(
-                f"the unfinished {path.name} was begun with {name} {had.get(name)}, this run has {value}: use the same "
-                "again, or `overwrite` it."
-            )
+        if not left_open and json.dumps(had.get(name), sort_keys=True) != json.dumps(value, sort_keys=True):
+            yield name, had.get(name), value
 
 
 def notes_of(images: Sequence[Image]) -> Iterator[Note]:

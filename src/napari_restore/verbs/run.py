@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_restore.core.errors import RestoreError
+from napari_restore.core.errors import ModelError, OutputError, RestoreError
 from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events
+from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.judging.judged import judged_events
 from napari_restore.methods.device import settle_threads
-from napari_restore.restoration.engine import found, restore_events
+from napari_restore.restoration.engine import already_whole, found, restore_events
+from napari_restore.restoration.part import part_of
+from napari_restore.restoration.plan import made_of
+from napari_restore.restoration.reading import Filled, facts_of, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image
@@ -33,7 +37,7 @@ from napari_restore.verbs.ahead import (
     place_of,
 )
 from napari_restore.verbs.destination import Destination
-from napari_restore.verbs.learning import check_begun, learn, model_of, notes_of, opened, prepare
+from napari_restore.verbs.learning import check_begun, check_trained_alike, learn, model_of, notes_of, opened, prepare
 from napari_restore.verbs.request import Request, load
 
 
@@ -63,14 +67,14 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
     with Destination(request.writing.output) as place:
         place.claim()
         model, state = yield from _model_for(request, image, place, watch)
-        if state == "stopped":
+        if state == "stopped" and model is not None:
             return model
         if state == "whole":
             assert place.asked is not None
-            yield Note(f"{place.asked.name} is whole: the run that made it was killed in its last second")
-            yield Saved(str(place.asked), "image")
-            restored = found(image, model, place.asked, restoring=request.restoring)
+            yield from already_whole(place.asked)
+            restored = found(image, model, place.asked, restoring=request.restoring, suffix=request.row.suffix)
         else:
+            assert model is not None
             # What was guessed on opening has been said where it was trained.
             yield from notes_of([image] if state != "trained" else [])
             with _not_lost(model, request, trained=state == "trained"):
@@ -98,7 +102,7 @@ def _is_asked_for(request: Request, place: Destination) -> bool:
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:
     """A whole result with what can be told of it without the truth in its report."""
-    if not restored.complete:
+    if not restored.complete or restored.model is None:
         return restored
     told: Mapping[str, Any] = yield from judged_events(
         image,
@@ -111,17 +115,19 @@ def judged(request: Request, image: Image, restored: Restored) -> Events[Restore
 
 
 State = Literal["given", "kept", "whole", "trained", "stopped"]
-"""Where a model comes from: the user, or an unfinished run, or one that was killed when its result was whole; or it has
-been trained, to its end or not."""
+"""Where a model comes from: the user, or an unfinished run, or one whose result is whole, and which may have kept its
+model; or it has been trained, to its end or not."""
 
 
-def _model_for(request: Request, image: Image, place: Destination, watch: Watch) -> Events[tuple[Model, State]]:
+def _model_for(request: Request, image: Image, place: Destination, watch: Watch) -> Events[tuple[Model | None, State]]:
     """The model to restore with."""
     writing, output = request.writing, place.asked
     if request.restoring.model is not None:
         return model_of(request.restoring.model), "given"
     again = writing.resume and not writing.overwrite
     if output is None or not (again and outputs.model_path(output).exists()):
+        if again and output is not None and (made := outputs.made(output)) is not None:
+            return _model_that_made(output, made, image, request), "whole"
         place.check(overwrite=writing.overwrite)
         return (yield from _trained_for(request, image, output, watch))
     check_names(output)
@@ -134,6 +140,36 @@ def _model_for(request: Request, image: Image, place: Destination, watch: Watch)
         return model, "whole"
     yield Note(f"going on with {output.name}, with the model trained for it before")
     return model, "kept"
+
+
+def _model_that_made(output: Path, made: outputs.Made, image: Image, request: Request) -> Model | None:
+    """The model of a whole result, where it was saved; None where nobody asks for it.
+
+    Raises
+    ------
+    OutputError
+        If the result is of another image or of other settings, or its model is asked for and was not saved.
+    """
+    looked_at = steady(image, Filled(), unreadable=request.restoring.unreadable)
+    now = made_of(
+        looked_at, part_of(request.restoring.region, image) or Region.of_shape(image.shape), facts_of(looked_at)
+    )
+    then = {name: value for name, value in made.fingerprint.items() if name in ("image", "region")}
+    outputs.check_made(output, then, now)
+    check_trained_alike(output, made.card, request)
+    save = place_of(request.writing.save_model)
+    if save is None:
+        return None
+    try:
+        model = load_model(save)
+    except ModelError:
+        model = None
+    if model is None or not outputs.made_with(output, model.card()):
+        raise OutputError(
+            f"{output} exists already, and its model is not in {save}: give `overwrite` to make both again, or choose "
+            "another name."
+        )
+    return model
 
 
 def _trained_for(request: Request, image: Image, output: Path | None, watch: Watch) -> Events[tuple[Model, State]]:

@@ -240,10 +240,10 @@ class TestResume:
             assert not output.resumable(path), "nothing is left to do"
             output.check_destination(path, overwrite=False, resume=True)
             with pytest.raises(OutputError, match="begun with model"):
-                output.tidy(path, fingerprint={**FINGERPRINT, "model": "xyz"})
-            assert output.tidy(path, fingerprint=FINGERPRINT)
+                output.is_done(path, fingerprint={**FINGERPRINT, "model": "xyz"})
+            assert output.is_done(path, fingerprint=FINGERPRINT)
             assert [p.name for p in tmp_path.iterdir()] == [name]
-            assert not output.tidy(path, fingerprint=FINGERPRINT), "it is a result like any other from now on"
+            assert not output.is_done(path, fingerprint=FINGERPRINT), "it is a result like any other from now on"
             if whole is not None:
                 assert path.read_bytes() == whole
             if not overwrite:
@@ -259,7 +259,7 @@ class TestResume:
                 writer.finish()
         path.write_bytes(path.read_bytes()[:-1] + b"x")
         os.utime(path, ns=(0, 0))
-        assert not output.tidy(path, fingerprint=FINGERPRINT)
+        assert not output.is_done(path, fingerprint=FINGERPRINT)
         with pytest.raises(OutputError, match="exists already"):
             output.check_destination(path, overwrite=False, resume=True)
         path.unlink()
