@@ -1,0 +1,27 @@
+"""Point spread functions: by formula, from theory, from measured pixels, and as a text that a model file can hold.
+
+Each is a NumPy array in axis order (Z,) Y, X: float64, odd along every axis, centred, none negative, its sum 1.
+"""
+
+from napari_restore.operators.psf.formulas import box, gaussian, motion
+from napari_restore.operators.psf.kernel import Kernel, middle, symmetric
+from napari_restore.operators.psf.measured import from_beads, from_pixels
+from napari_restore.operators.psf.microscope import Mode, theory
+from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep
+
+__all__ = [
+    "Kernel",
+    "Mode",
+    "axes_of",
+    "box",
+    "from_beads",
+    "from_pixels",
+    "gaussian",
+    "inline",
+    "middle",
+    "motion",
+    "parse",
+    "sweep",
+    "symmetric",
+    "theory",
+]
