@@ -6,10 +6,11 @@ Each is a NumPy array in axis order (Z,) Y, X: float64, odd along every axis, ce
 from napari_restore.operators.psf.formulas import box, gaussian, motion
 from napari_restore.operators.psf.kernel import Kernel, middle, symmetric
 from napari_restore.operators.psf.measured import from_beads, from_pixels
-from napari_restore.operators.psf.microscope import Mode, theory
-from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep
+from napari_restore.operators.psf.microscope import IMMERSIONS, Mode, theory
+from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep, theory_keys
 
 __all__ = [
+    "IMMERSIONS",
     "Kernel",
     "Mode",
     "axes_of",
@@ -24,4 +25,5 @@ __all__ = [
     "sweep",
     "symmetric",
     "theory",
+    "theory_keys",
 ]

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.operators.psf.kernel import Kernel, binned, check_ndim, check_size, normalised, subpixels, trimmed
+from napari_restore.operators.psf.kernel import Kernel, check_ndim, check_size, normalised, trimmed
 
 
 def gaussian(std: float | Sequence[float], *, ndim: int = 2) -> Kernel:
@@ -75,15 +76,24 @@ def motion(length: float, angle: float) -> Kernel:
     """
     if not (math.isfinite(length) and math.isfinite(angle) and length >= 1):
         raise RestoreError(f"a motion of {length} px at {angle} degrees: give a length of 1 or more, and an angle.")
-    per = 15  # odd, so that a sample lies on the pixel's centre and none on the edge of an upright bar
     turned = math.radians(angle % 180)
     along, across = math.cos(turned), math.sin(turned)
     radius = [
         math.ceil((length * abs(part) + abs(other) - 1) / 2) for part, other in ((across, along), (along, across))
     ]
     check_size([2 * r + 1 for r in radius], f"a motion of {length} px")
-    y, x = (subpixels(r, per) for r in radius)
-    u = x[None] * along - y[:, None] * across
-    v = x[None] * across + y[:, None] * along
-    inside = (np.abs(u) <= length / 2) & (np.abs(v) <= 0.5)
-    return trimmed(binned(inside.astype(np.float64), per), rim=0)
+    y, x = np.meshgrid(*(np.arange(-r, r + 1) for r in radius), indexing="ij")
+    near = np.abs(x * across + y * along) < 0.5 + math.sqrt(0.5)  # no part of another pixel is in the bar
+    kernel = np.zeros(near.shape)
+    kernel[near] = _covered(y[near], x[near], length, along, across)
+    return trimmed(kernel, rim=0)
+
+
+def _covered(y: NDArray[np.intp], x: NDArray[np.intp], length: float, along: float, across: float) -> Kernel:
+    """How much of each pixel is in the bar, by samples in it."""
+    per = 15  # odd, so that a sample lies on the pixel's centre and none on the edge of an upright bar
+    inside = (np.arange(per) - per // 2) / per
+    down, right = y[:, None, None] + inside[:, None], x[:, None, None] + inside
+    within = (np.abs(right * along - down * across) <= length / 2) & (np.abs(right * across + down * along) <= 0.5)
+    covered: Kernel = within.mean((1, 2))
+    return covered

@@ -74,16 +74,3 @@ def trimmed(kernel: Kernel, *, rim: float) -> Kernel:
     inner = np.ascontiguousarray(kernel[middle(kernel, rim=rim)])
     check_size(inner.shape, "the PSF")
     return normalised(inner)
-
-
-def subpixels(radius: int, per: int) -> Kernel:
-    """Places of ``per`` samples in each of ``2 * radius + 1`` pixels, in pixels from the middle one's centre."""
-    n = (2 * radius + 1) * per
-    return (np.arange(n) - n // 2) / per
-
-
-def binned(samples: Kernel, per: int) -> Kernel:
-    """Mean over ``per`` x ``per`` samples."""
-    height, width = (n // per for n in samples.shape)
-    means: Kernel = samples.reshape(height, per, width, per).mean((1, 3))
-    return means

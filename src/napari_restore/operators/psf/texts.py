@@ -6,7 +6,7 @@ import base64
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import RestoreError
 from napari_restore.operators.psf.formulas import box, gaussian, motion
 from napari_restore.operators.psf.kernel import Kernel, check_ndim, check_size, normalised
-from napari_restore.operators.psf.microscope import theory
+from napari_restore.operators.psf.microscope import IMMERSIONS, theory
 
 
 def parse(text: str, *, ndim: int = 2) -> Kernel:
@@ -25,9 +25,10 @@ def parse(text: str, *, ndim: int = 2) -> Kernel:
     ----------
     text
         ``gaussian:STD``, ``gaussian:STDY,STDX``, ``gaussian:STDZ,STDY,STDX``, ``box:RADIUS``,
-        ``motion:LENGTH,ANGLE`` (within planes), ``theory:NA=..,wavelength=..,pixel=..`` with any of ``n=..``,
-        ``mode=confocal``, ``z=..`` and ``emission=..``, or ``inline:..`` as ``inline`` writes it. Pixels, degrees,
-        and one unit of length for theory.
+        ``motion:LENGTH,ANGLE`` (within planes), ``theory:NA=..,wavelength=..,pixel=..``, or ``inline:..`` as ``inline``
+        writes it. Pixels, degrees, and one unit of length for theory, which takes all that ``theory`` does: ``n``
+        (refractive index) or ``immersion=oil``, ``mode``, ``z`` (step), ``excitation``, ``emission``, ``pinhole``,
+        ``sheet``, ``depth``, ``ns`` and ``ng`` (index of sample and glass), ``glass`` (its excess).
     ndim
         2 or 3, the axes of the kernel.
 
@@ -49,12 +50,32 @@ def parse(text: str, *, ndim: int = 2) -> Kernel:
     return reader(text.strip(), rest.strip(), ndim)
 
 
+def theory_keys(text: str) -> dict[str, str]:
+    """What ``theory:NA=1.4,pixel=0.1`` says, by key in small letters; nothing where nothing follows ``theory``.
+
+    Raises
+    ------
+    RestoreError
+        If there is no such key, or it is there twice.
+    """
+    _, _, rest = text.partition(":")
+    given: dict[str, str] = {}
+    for part in rest.split(",") if rest.strip() else []:
+        key, equals, value = (p.strip() for p in part.partition("="))
+        if not equals or key.lower() not in _THEORY:
+            raise RestoreError(f"PSF {text!r}: {part.strip()!r} is none of {', '.join(f'{k}=..' for k in _THEORY)}.")
+        if key.lower() in given:
+            raise RestoreError(f"PSF {text!r}: {key} is there twice: give it once.")
+        given[key.lower()] = value
+    return given
+
+
 def axes_of(psf: str) -> int:
     """2 or 3: along how many axes a PSF's text says something."""
     kind, _, rest = psf.partition(":")
     if kind == "inline":
         return rest.partition(":")[0].count("x") + 1
-    deep = rest.count(",") == 2 if kind == "gaussian" else "z=" in rest.replace(" ", "")
+    deep = rest.count(",") == 2 if kind == "gaussian" else re.search(r"(^|,)\s*z\s*=", rest.lower()) is not None
     return 3 if deep else 2
 
 
@@ -138,27 +159,44 @@ _THEORY = {
     "n": "refractive_index",
     "mode": "mode",
     "z": "z_step",
+    "excitation": "excitation",
     "emission": "emission",
+    "immersion": "immersion",
+    "pinhole": "pinhole",
+    "sheet": "sheet",
+    "depth": "depth",
+    "ns": "sample_index",
+    "ng": "glass_index",
+    "glass": "glass_excess",
 }
+"""What a key is called in Python; ``immersion`` is a name for ``n``."""
+
+_NEEDED = {"na": {"na"}, "wavelength": {"wavelength", "excitation", "emission"}, "pixel": {"pixel"}}
 
 
 def _read_theory(text: str, rest: str, ndim: int) -> Kernel:
+    given = theory_keys(text)
     values: dict[str, Any] = {}
-    for part in rest.split(","):
-        key, equals, value = (p.strip() for p in part.partition("="))
-        name = _THEORY.get(key.lower())
-        if not equals or name is None:
-            raise RestoreError(f"PSF {text!r}: {part.strip()!r} is none of {', '.join(f'{k}=..' for k in _THEORY)}.")
-        if name in values:
-            raise RestoreError(f"PSF {text!r}: {key} is there twice: give it once.")
-        values[name] = value.lower() if name == "mode" else _number(value, text)
-    missing = [key for key in ("na", "wavelength", "pixel") if key not in values]
-    if missing:
+    for key, value in given.items():
+        if key == "immersion":
+            values["refractive_index"] = _index_of(value, text, given)
+        else:
+            values[_THEORY[key]] = value.lower() if key == "mode" else _number(value, text)
+    if missing := [key for key, names in _NEEDED.items() if not given.keys() & names]:
         raise RestoreError(
             f"PSF {text!r}: {', '.join(missing)} missing; for example theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515 "
             "with wavelength and pixel in micrometres."
         )
     return theory(**values, ndim=ndim)
+
+
+def _index_of(immersion: str, text: str, given: Mapping[str, str]) -> float:
+    if "n" in given:
+        raise RestoreError(f"PSF {text!r}: immersion and n are one thing: give one of them.")
+    index = IMMERSIONS.get(immersion.lower())
+    if index is None:
+        raise RestoreError(f"PSF {text!r}: an immersion {immersion!r}: give {', '.join(IMMERSIONS)}, or n=NUMBER.")
+    return index
 
 
 def _read_inline(text: str, rest: str, ndim: int) -> Kernel:
