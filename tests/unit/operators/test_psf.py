@@ -293,6 +293,71 @@ def test_a_dark_rim_is_cut_off_and_no_light_with_it():
     assert_allclose(kernel, psf.gaussian(1), atol=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(15, 18), min_size=2, max_size=3),
+    st.lists(st.floats(-2, 2), min_size=3, max_size=3),
+    st.sampled_from(["sum 1", "peak 1", "photons"]),
+    st.booleans(),
+)
+def test_a_point_anywhere_and_of_any_sum_comes_to_the_middle(shape, off, scale, corner):
+    centre = [n // 2 + o for n, o in zip(shape, off, strict=False)]
+    if corner:
+        centre = [round(c) for c in centre]
+    picture = blob(shape, centre, [1.5] * len(shape))
+    if corner:
+        picture = np.roll(picture, [-c for c in centre], range(len(shape)))
+    picture *= {"sum 1": 1 / picture.sum(), "peak 1": 1, "photons": 3e4}[scale]
+    taken = psf.take(picture)
+    is_kernel(taken.kernel)
+    mean, std = moments(taken.kernel)
+    assert_allclose(mean, 0, atol=0.06)
+    assert_allclose(std, 1.5, rtol=0.05)
+    assert taken.wrapped == corner
+
+
+@pytest.mark.parametrize("n", [2, 4, 6])
+def test_an_even_kernel_keeps_its_light_on_both_sides(n):
+    taken = psf.take(np.full((n, n), 1 / n**2))
+    assert_allclose(moments(taken.kernel)[0], 0, atol=0.04)
+    # Half a pixel to either side is the least that there is room for on an odd grid.
+    assert_allclose(moments(taken.kernel)[1], math.sqrt((n**2 - 1) / 12 + 0.25), rtol=0.06)
+    assert taken.said == ""
+
+
+def test_what_was_moved_is_said_in_pixels_and_what_was_not_is_not():
+    good = psf.gaussian(2)
+    assert psf.take(good).said == psf.take(good * 7).said == ""
+    for scale in (1, 7):
+        assert "+0.0, -2.0 px off the middle" in psf.take(scale * np.pad(good, ((2, 2), (0, 4)))).said
+    assert "corner" in psf.take(np.fft.ifftshift(np.pad(good, 4))).said
+
+
+def test_a_stack_focused_off_its_middle_plane_is_in_focus_in_the_middle():
+    whole = psf.theory(**OIL, ndim=3, z_step=0.3)
+    middle = len(whole) // 2
+    cut = whole[middle - 2 :]  # in widefield each plane holds about the same light, in focus or not
+    kernel = psf.from_pixels(cut / cut.sum())
+    assert int(kernel.max((1, 2)).argmax()) == len(kernel) // 2
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+@pytest.mark.parametrize("std", [1, 2, 3])
+def test_a_point_that_the_border_cuts_is_refused(std, scale):
+    half = psf.gaussian(std)
+    half = half[len(half) // 2 :]
+    with pytest.raises(RestoreError, match="on the border along Y"):
+        psf.from_pixels(scale * half / half.sum())
+
+
+@pytest.mark.parametrize("ring", [4, 5])
+def test_light_at_the_border_that_is_no_point_in_the_corner_stays(ring):
+    y, x = np.mgrid[-5:6, -5:6]
+    kernel = np.exp(-((np.hypot(y, x) - ring) ** 2))
+    kernel /= kernel.sum()
+    assert_allclose(psf.from_pixels(kernel), kernel)
+
+
 @pytest.mark.parametrize(
     ("pixels", "words"),
     [

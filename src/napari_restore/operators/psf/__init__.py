@@ -5,7 +5,7 @@ Each is a NumPy array in axis order (Z,) Y, X: float64, odd along every axis, ce
 
 from napari_restore.operators.psf.formulas import box, gaussian, motion
 from napari_restore.operators.psf.kernel import Kernel, middle, symmetric
-from napari_restore.operators.psf.measured import from_beads, from_pixels
+from napari_restore.operators.psf.measured import Taken, from_beads, from_pixels, take
 from napari_restore.operators.psf.microscope import IMMERSIONS, Mode, theory
 from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep, theory_keys
 
@@ -13,6 +13,7 @@ __all__ = [
     "IMMERSIONS",
     "Kernel",
     "Mode",
+    "Taken",
     "axes_of",
     "box",
     "from_beads",
@@ -24,6 +25,7 @@ __all__ = [
     "parse",
     "sweep",
     "symmetric",
+    "take",
     "theory",
     "theory_keys",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,50 +17,85 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.operators.psf.kernel import RIM, Kernel, trimmed
 
 _NORMAL_MAD = 0.6744897501960817
+_BRIGHT = 0.3  # share of the peak: what is brighter tells where a point lies
+_OFF = 0.05  # px: below that the interpolation costs more than it mends
+_TOLD = 0.1  # px
+_NARROWER = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A PSF from pixels, and what was done to bring it to its middle.
+
+    Attributes
+    ----------
+    kernel
+        Odd, centred, its sum 1.
+    off
+        How far from the middle of the pixels its point lay, in pixels by axis.
+    wrapped
+        Whether the pixels began with the point, in the order of Fourier transforms.
+    """
+
+    kernel: Kernel
+    off: tuple[float, ...]
+    wrapped: bool
+
+    @property
+    def said(self) -> str:
+        """What the user should know of it; empty where it was in its middle."""
+        if self.wrapped:
+            return "the PSF's point lay in the corner, as Fourier transforms have it: it was moved to the middle"
+        if max(abs(o) for o in self.off) <= _TOLD:
+            return ""
+        each = ", ".join(f"{round(o, 1) + 0:+.1f}" for o in self.off)
+        return (
+            f"the PSF's point lay {each} px off the middle of its pixels (along {'ZYX'[-len(self.off) :]}): it was "
+            "moved there, so the result lies over the image"
+        )
 
 
 def from_pixels(pixels: NDArray[Any]) -> Kernel:
-    """The PSF in a measured picture of one point, such as a bead.
+    """The PSF in a measured or computed picture of one point, such as a bead: the kernel of ``take``."""
+    return take(pixels).kernel
+
+
+def take(pixels: NDArray[Any]) -> Taken:
+    """The PSF in a measured or computed picture of one point, such as a bead.
 
     The median of the picture's border is taken for the background and removed, with all that is not above the
     border's own noise (sqrt(2 log N) of its standard deviations: Donoho and Johnstone 1994,
-    doi:10.1093/biomet/81.3.425); the rest is moved onto its centre of mass and cut to where its light is. Pixels
-    that are a kernel already (odd, none negative, their sum 1) are only cut.
+    doi:10.1093/biomet/81.3.425). Of pixels that are a kernel already (none negative, their sum 1) nothing is removed.
+    The point is moved to the middle, whatever the pixels sum to, and the rest cut off where no light is. Where the
+    point lies is told by the centre of mass of what is brighter than 0.3 of its peak: that of all light depends, in
+    widefield, on how many planes there are on either side of the focus.
 
     Parameters
     ----------
     pixels
-        2-D or 3-D, any real numbers, the point anywhere inside.
+        2-D or 3-D, any real numbers, the point anywhere inside; or in the corner, its other parts in the others, as
+        Fourier transforms have it.
 
     Raises
     ------
     RestoreError
         If the picture has other axes, is empty, constant or partly not finite, nothing stands out from its
-        border, or the kernel would be huge.
+        border, the point is cut by the border, or the kernel would be huge.
     """
-    y = np.asarray(pixels)
-    if y.ndim not in (2, 3) or y.size == 0:
-        raise RestoreError(
-            f"a PSF of shape {y.shape}: give a picture of one point with 2 or 3 axes, none of them empty."
-        )
-    y = y.astype(np.float64)
-    if not np.isfinite(y).all():
-        raise RestoreError(
-            f"a PSF with {np.count_nonzero(~np.isfinite(y))} pixels that are no finite number: mend them."
-        )
-    if _is_kernel(y):
-        return trimmed(y, rim=RIM)
-    if y.min() == y.max():
-        raise RestoreError(
-            f"a PSF whose pixels are all {y.flat[0]:g}: give a picture of a bright point on darker ground."
-        )
-    light = _above_background(y)
+    y = _picture(pixels)
+    wrapped = _wrapped(y)
+    for axis in wrapped:
+        y = np.roll(y, y.shape[axis] // 2, axis)
+    light = y if _is_kernel(y) else _above_background(y)
     if not light.any():
         raise RestoreError(
             f"a PSF of shape {y.shape} in which nothing is brighter than its border: give a picture of a bright point "
             "with darker ground on all sides."
         )
-    return trimmed(_centred(light), rim=RIM)
+    centre = _place(light)
+    off = tuple(_off_middle(float(c), n) for c, n in zip(centre, light.shape, strict=True))
+    _check_whole(light, off)
+    return Taken(trimmed(_centred(light, centre), rim=RIM), off, bool(wrapped))
 
 
 def from_beads(image: NDArray[Any], *, radius: int | Sequence[int]) -> Kernel:
@@ -99,9 +135,79 @@ def from_beads(image: NDArray[Any], *, radius: int | Sequence[int]) -> Kernel:
     return from_pixels(cuts[_alike(cuts)].mean(0))
 
 
+def _picture(pixels: NDArray[Any]) -> Kernel:
+    """As float64, once it can be a picture of a point."""
+    y = np.asarray(pixels)
+    if y.ndim not in (2, 3) or y.size == 0:
+        raise RestoreError(
+            f"a PSF of shape {y.shape}: give a picture of one point with 2 or 3 axes, none of them empty."
+        )
+    y = y.astype(np.float64)
+    if not np.isfinite(y).all():
+        raise RestoreError(
+            f"a PSF with {np.count_nonzero(~np.isfinite(y))} pixels that are no finite number: mend them."
+        )
+    if y.min() == y.max() and not _is_kernel(y):
+        raise RestoreError(
+            f"a PSF whose pixels are all {y.flat[0]:g}: give a picture of a bright point on darker ground."
+        )
+    return y
+
+
 def _is_kernel(y: Kernel) -> bool:
     # A file in half precision still sums to 1 within this.
-    return all(n % 2 for n in y.shape) and float(y.min()) >= 0 and abs(float(y.sum()) - 1) < 1e-3
+    return float(y.min()) >= 0 and abs(float(y.sum()) - 1) < 1e-3
+
+
+def _wrapped(y: Kernel) -> tuple[int, ...]:
+    """Along which axes the point lies over the border, one half of it at either end: the order of Fourier transforms.
+
+    Its peak is on the border there, and the light is narrower once it is rolled by half.
+    """
+    peak = np.unravel_index(int(y.argmax()), y.shape)
+    ends = [axis for axis, n in enumerate(y.shape) if n > 2 and min(int(peak[axis]), n - 1 - int(peak[axis])) <= 1]
+    wide = [axis for axis, n in enumerate(y.shape) if n > 2]
+    if not ends or ends not in (wide, wide[-2:]):
+        return ()
+    rolled = y
+    for axis in ends:
+        rolled = np.roll(rolled, y.shape[axis] // 2, axis)
+    light = rolled if _is_kernel(y) else _above_background(rolled)
+    for axis in ends:
+        profile = light.sum(tuple(a for a in range(light.ndim) if a != axis))
+        if not _spread(profile) < _NARROWER * _spread(np.roll(profile, -(len(profile) // 2))):
+            return ()
+    return tuple(ends)
+
+
+def _spread(profile: Kernel) -> float:
+    """Standard deviation in pixels; 0 of no light."""
+    if not profile.any():
+        return 0.0
+    at = np.arange(len(profile))
+    return math.sqrt(float(np.average((at - np.average(at, weights=profile)) ** 2, weights=profile)))
+
+
+def _place(light: Kernel) -> Kernel:
+    """Where a point lies, in pixels by axis: the bright part alone, as far light pulls with its noise."""
+    return np.asarray(center_of_mass(np.clip(light - _BRIGHT * light.max(), 0, None)))
+
+
+def _off_middle(centre: float, n: int) -> float:
+    """From the middle of ``n`` pixels; of an even number any place between the two in the middle is the middle."""
+    off = centre - (n - 1) / 2
+    return math.copysign(max(0.0, abs(off) - (0.5 if n % 2 == 0 else 0.0)), off)
+
+
+def _check_whole(light: Kernel, off: Sequence[float]) -> None:
+    """Refuse a point that the border cuts: its peak is there, and its bright part on that side of the middle."""
+    peak = np.unravel_index(int(light.argmax()), light.shape)
+    for axis, (n, at, far) in enumerate(zip(light.shape, peak, off, strict=True)):
+        if n > 2 and int(at) in (0, n - 1) and abs(far) > max(0.5, n / 8):
+            raise RestoreError(
+                f"a PSF of shape {light.shape} whose brightest pixel is on the border along "
+                f"{'ZYX'[axis - light.ndim]}: its point is cut. Give a picture with darker ground on all sides."
+            )
 
 
 def _border(y: Kernel) -> Kernel:
@@ -120,17 +226,15 @@ def _above_background(y: Kernel) -> Kernel:
     return np.where(y - level > floor, y - level, 0.0)
 
 
-def _centred(light: Kernel) -> Kernel:
-    """On an odd grid that holds all of it, its centre of mass on the middle pixel."""
-    centre = np.asarray(center_of_mass(light))
+def _centred(light: Kernel, centre: Kernel) -> Kernel:
+    """On an odd grid that holds all of it, its ``centre`` on the middle pixel."""
     whole = np.rint(centre).astype(int)
-    radius = [max(int(c), n - 1 - int(c)) for c, n in zip(whole, light.shape, strict=True)]
+    off = whole - centre
+    rim = 2 if np.abs(off).max() > _OFF else 0  # light between two pixels reaches over the last one
+    radius = [max(int(c), n - 1 - int(c)) + (rim if n > 1 else 0) for c, n in zip(whole, light.shape, strict=True)]
     grid = np.zeros([2 * r + 1 for r in radius])
     grid[tuple(slice(r - c, r - c + n) for r, c, n in zip(radius, whole, light.shape, strict=True))] = light
-    off = whole - centre
-    if np.abs(off).max() > 0.05:  # below that the interpolation costs more than it mends
-        grid = np.clip(shift(grid, off, order=3, mode="constant"), 0, None)
-    return grid
+    return np.clip(shift(grid, off, order=3, mode="constant"), 0, None) if rim else grid
 
 
 def _isolated(y: Kernel, radius: tuple[int, ...]) -> NDArray[np.intp]:
@@ -165,7 +269,7 @@ def _aligned(cut: Kernel) -> Kernel:
     moved = cut - np.median(_border(cut))
     if light.any():
         # The bright part alone: far pixels hold no light but pull with their noise.
-        centre = np.asarray(center_of_mass(np.where(light > 0.3 * light.max(), light, 0.0)))
+        centre = np.asarray(center_of_mass(np.where(light > _BRIGHT * light.max(), light, 0.0)))
         moved = shift(moved, (np.asarray(cut.shape) - 1) / 2 - centre, order=3, mode="nearest")
     aligned: Kernel = moved / (float(np.abs(moved).sum()) or 1.0)
     return aligned
