@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.core.geometry import Geometry
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -20,8 +19,6 @@ Values = Mapping[str, Any]
 
 _LARGEST = 2**24
 """Pixels of a file or layer that is read for a PSF: a measured PSF is small, and beads fit in a few planes."""
-
-_MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4, "millimeter": 1e3, "meter": 1e6}
 
 
 @dataclass(frozen=True)
@@ -142,14 +139,6 @@ def describe_psf(seen: PsfSeen, *, finer: bool = False) -> str:
     said = said.replace(" × ", "\u00a0×\u00a0").replace(" px", "\u00a0px")
     said += f"\nthe middle one of {seen.count} that are tried" if seen.count > 1 else ""
     return said + (f"\n{seen.said}" if seen.said else "")
-
-
-def micrometres(geometry: Geometry, axis: str) -> float | None:
-    """The pixel size along an axis in micrometres, where it is known."""
-    if axis not in geometry.axes:
-        return None
-    scale = _MICROMETRES.get(geometry.units[geometry.index(axis)])
-    return geometry.size_of(axis) * scale if scale is not None else None
 
 
 def _pixels(image: Image) -> NDArray[Any]:
