@@ -103,6 +103,7 @@ def info(
             "dtype": str(opened.dtype),
             "chunks": opened.chunks,
             "bytes": opened.nbytes,
+            **_optics(opened, as_json=as_json),
             "notes": opened.notes,
         },
         as_json=as_json,
@@ -173,6 +174,14 @@ def _looks_like_model(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
+
+
+def _optics(image: Any, *, as_json: bool) -> dict[str, Any]:
+    """What is known of the microscope; lengths in micrometres."""
+    optics = image.optics
+    if as_json:
+        return {"optics": asdict(optics) if optics is not None else None}
+    return {"optics": optics.said} if optics is not None else {}
 
 
 def _tell(values: dict[str, Any], *, as_json: bool) -> None:

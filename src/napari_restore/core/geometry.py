@@ -17,6 +17,17 @@ _SYNONYMS = {"S": "C", "I": "Z", "Q": "Z", "A": "C", "P": "T", "R": "T"}
 
 MICROMETER = "micrometer"
 
+_MICROMETRES = {
+    MICROMETER: 1.0,
+    "nanometer": 1e-3,
+    "angstrom": 1e-4,
+    "picometer": 1e-6,
+    "millimeter": 1e3,
+    "centimeter": 1e4,
+    "meter": 1e6,
+    "inch": 25_400.0,
+}
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -91,6 +102,11 @@ class Geometry:
         """Pixel size along an axis."""
         return self.pixel_size[self.index(axis)]
 
+    def micrometres(self, axis: str) -> float | None:
+        """Pixel size along an axis in micrometres, where it is known."""
+        scale = in_micrometres(self.units[self.index(axis)]) if axis in self.axes else None
+        return self.size_of(axis) * scale if scale is not None else None
+
     def with_pixel_size(self, pixel_size: Mapping[str, float], unit: str | None = None) -> Geometry:
         """The same image with other pixel sizes on the axes named; a unit is given to those that have none."""
         unknown = set(pixel_size) - set(self.axes)
@@ -126,6 +142,11 @@ class Geometry:
             pixel_size=sizes,
             origin=tuple(o + m for o, m in zip(self.origin, moves, strict=True)),
         )
+
+
+def in_micrometres(unit: str) -> float | None:
+    """How long a unit is, or None where it is no length."""
+    return _MICROMETRES.get(unit)
 
 
 def valid_axes(axes: str, ndim: int) -> bool:

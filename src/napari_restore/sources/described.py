@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.locations import text_without_secrets
+from napari_restore.sources.optics import ReadOptics, no_optics
 
 Reader = Callable[[Region], NDArray[Any]]
 
@@ -66,7 +67,7 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
-    location, address, files
+    location, address, files, read_optics
         As of an ``Image``.
     """
 
@@ -84,6 +85,7 @@ class Described:
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    read_optics: ReadOptics = field(default=no_optics, repr=False)
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

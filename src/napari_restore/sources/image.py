@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
+from napari_restore.sources.optics import Optics, ReadOptics, no_optics
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class Image:
     files
         Local files and folders that its pixels come from besides ``location``: others of one image, or what an array in
         memory is a view of, as far as it tells.
+    read_optics
+        Gives what the metadata say about the microscope; ``optics`` calls it when it is asked for.
     """
 
     name: str
@@ -51,6 +55,12 @@ class Image:
     notes: tuple[str, ...] = ()
     address: str | None = field(default=None, repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
+    read_optics: ReadOptics = field(default=no_optics, repr=False)
+
+    @cached_property
+    def optics(self) -> Optics | None:
+        """Objective, immersion and light, as far as the metadata say; None where that is nothing."""
+        return self.read_optics()
 
     @property
     def axes(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from napari_restore.core.errors import ImageError
@@ -11,6 +12,7 @@ from napari_restore.core.geometry import guess_axes
 from napari_restore.sources.arrays import describe_array
 from napari_restore.sources.described import Described, only_level
 from napari_restore.sources.naming import letters_of, unit_name
+from napari_restore.sources.optics import Optics, from_ome_xml
 
 
 def is_layer(thing: Any) -> bool:
@@ -46,7 +48,29 @@ def describe_layer(layer: Any, level: int) -> Described:
         units=dict(zip(letters, units, strict=False)),
         notes=notes,
         files=(*described.files, *_opened_from(layer)),
+        read_optics=partial(_optics_in_metadata, layer),
     )
+
+
+def made_from(layer: Any) -> str | None:
+    """The local file that a layer was made from, where it says so: napari notes it, our own reader too."""
+    ours = _metadata(layer).get("napari_restore")
+    noted = ours.get("location") if isinstance(ours, Mapping) else None
+    for path in (*_opened_from(layer), noted):
+        if isinstance(path, str) and "://" not in path:
+            return path
+    return None
+
+
+def _optics_in_metadata(layer: Any) -> Optics | None:
+    """From OME-XML that a reader has put into the layer's metadata, as several do."""
+    texts = (value for value in _metadata(layer).values() if isinstance(value, str) and "<OME" in value[:4096])
+    return next((found for text in texts if (found := from_ome_xml(text)) is not None), None)
+
+
+def _metadata(layer: Any) -> Mapping[str, Any]:
+    metadata = getattr(layer, "metadata", None)
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 _OTHER_LAYERS = frozenset({"labels", "points", "shapes", "surface", "tracks", "vectors", "graph"})

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,7 +20,7 @@ from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources.described import Described, Reader, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
-
+from napari_restore.sources.optics import Optics, ReadOptics
 
 _MOST_PIXELS = 2**60
 """Of an image: places in it can still be counted."""
@@ -110,10 +111,35 @@ def _describe(image: Any, level: int) -> Described:
     if isinstance(image, (str, os.PathLike)):
         return formats.open_location(image, level)
     if not isinstance(image, np.ndarray) and layers.is_layer(image):
-        return layers.describe_layer(image, level)
+        described = layers.describe_layer(image, level)
+        return replace(described, read_optics=partial(_optics_of_layer, image, described))
     if zarrs.is_group(image):
         return zarrs.describe_group(image, level)
     return arrays.describe_array(image, level)
+
+
+def _optics_of_layer(layer: Any, described: Described) -> Optics | None:
+    """What its metadata say, else what the file does that it was made from, if that holds such an image."""
+    found, path = described.read_optics(), layers.made_from(layer)
+    if found is not None or path is None:
+        return found
+    try:
+        behind = open_image(path)
+    except (ImageError, OSError):
+        return None
+    if behind.optics is None or sorted(n for n in described.shape if n > 1) not in _shapes_of(behind):
+        return None
+    if len(behind.optics.channels) < 2 or math.prod(described.shape) == math.prod(behind.shape):
+        return behind.optics
+    named = [i for i, channel in enumerate(behind.optics.channels) if channel.name and channel.name in described.name]
+    return behind.optics.of_channel(named[0]) if len(named) == 1 else behind.optics
+
+
+def _shapes_of(image: Image) -> list[list[int]]:
+    """Lengths of its axes, and those of one channel, sorted: viewers turn axes, and give each channel a layer."""
+    lengths = dict(zip(image.axes, image.shape, strict=True))
+    one = {axis: n for axis, n in lengths.items() if axis != "C"}
+    return [sorted(n for n in each.values() if n > 1) for each in (lengths, one)]
 
 
 def _named(described: Described, wanted: str | None) -> Described:
@@ -191,12 +217,21 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         shape=tuple(described.shape[i] for i in kept),
         chunks=tuple(described.chunks[i] for i in kept),
         reader=_at(described.reader, {axis: index}),
+        read_optics=_of_channel(described.read_optics, index),
         channel_names=(),
         notes=(
             *described.notes,
             f"channel {index}{''.join(f' ({one_line(name)})' for name in names)} of {described.shape[axis]}",
         ),
     )
+
+
+def _of_channel(read: ReadOptics, index: int) -> ReadOptics:
+    def of_one() -> Optics | None:
+        optics = read()
+        return optics.of_channel(index) if optics is not None else None
+
+    return of_one
 
 
 def _channel_index(channel: Any, count: int, described: Described) -> int:
@@ -241,6 +276,7 @@ def _image(described: Described) -> Image:
         notes=described.notes,
         address=described.address,
         files=described.files,
+        read_optics=described.read_optics,
     )
 
 

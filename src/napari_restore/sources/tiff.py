@@ -7,6 +7,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
@@ -15,7 +16,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, one_line, only_level
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
-from napari_restore.sources.tiff_scales import Scales, scales_of
+from napari_restore.sources.tiff_scales import Scales, optics_of, scales_of
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
@@ -65,6 +66,7 @@ def _describe(tif: Any, path: Path, level: int) -> Described:
         location=str(path),
         notes=notes + _photometric_notes(shown.keyframe) + _part_note(tif),
         files=_other_files(tif),
+        read_optics=partial(optics_of, tif, series),
         **_scales_as_fields(scales),
     )
 

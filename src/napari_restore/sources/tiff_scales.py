@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from napari_restore.core.geometry import MICROMETER
 from napari_restore.sources.naming import UNKNOWN_UNIT, unit_name
+from napari_restore.sources.optics import Optics, of_image
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _INCH, _CENTIMETER = 2, 3
@@ -62,8 +63,7 @@ def _believable(scales: Scales) -> Scales:
 def _ome(tif: Any, series: Any) -> Scales | None:
     if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
         return None
-    number = next((i for i, other in enumerate(tif.series) if other is series), 0)
-    pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, number)
+    pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, _number_of(tif, series))
     if pixels is None:
         return None
     size: dict[str, float] = {}
@@ -78,6 +78,20 @@ def _ome(tif: Any, series: Any) -> Scales | None:
     channels = [element for element in pixels if element.tag.endswith("Channel")]
     names = tuple(channel.get("Name") or f"{i}" for i, channel in enumerate(channels))
     return Scales(size, units, {}, names)
+
+
+def optics_of(tif: Any, series: Any) -> Optics | None:
+    """What its OME-XML says about the microscope of a series."""
+    if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
+        return None
+    root = ElementTree.fromstring(tif.ome_metadata)
+    pixels = _ome_pixels(root, series, _number_of(tif, series))
+    image = next((each for each in root if any(child is pixels for child in each)), None)
+    return of_image(root, image) if image is not None else None
+
+
+def _number_of(tif: Any, series: Any) -> int:
+    return next((i for i, other in enumerate(tif.series) if other is series), 0)
 
 
 def _ome_pixels(root: ElementTree.Element, series: Any, number: int) -> ElementTree.Element | None:

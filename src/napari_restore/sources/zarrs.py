@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, expl
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.sources.naming import letters_of, unit_name
+from napari_restore.sources.optics import Optics, from_file
 
 _MOST_COUNTED = 200_000
 """Chunks that are counted on opening: some tenths of a second on a local disk."""
+
+_OME_XML = "OME/METADATA.ome.xml"
 
 _READ_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 
@@ -32,7 +37,15 @@ def open_zarr(path: Path, level: int) -> Described:
         from napari_restore.sources.zarr_bounds import BoundedStore, local_size
 
         store = BoundedStore(LocalStore(path, read_only=True), local_size(path))
-        return _open_store(store, "", level, name, str(path))
+        return replace(_open_store(store, "", level, name, str(path)), read_optics=partial(_optics_beside, path))
+
+
+def _optics_beside(path: Path) -> Optics | None:
+    """From the OME-XML that bioformats2raw writes beside its images 0, 1 ..., of which the first is read."""
+    if (path / _OME_XML).is_file():
+        return from_file(path / _OME_XML)
+    number = int(path.name) if re.fullmatch(r"[0-9]{1,6}", path.name) else None
+    return from_file(path.parent / _OME_XML, image=number) if number is not None else None
 
 
 def open_zipped_zarr(path: Path, level: int) -> Described:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_restore.core.checked import check
 from napari_restore.core.errors import RestoreError
+from napari_restore.core.events import Note
+
+if TYPE_CHECKING:
+    from napari_restore.operators.psf import Taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +75,26 @@ def psf_text(psf: Any) -> str:
         If it is no PSF.
     """
     from napari_restore.operators import psf as psfs
-    from napari_restore.sources import open_image
 
-    if isinstance(psf, str) and (psf.startswith("inline:") or not Path(psf).exists()):
+    if isinstance(psf, str) and _in_words(psf):
         narrowest = psfs.sweep(psf)[0]
         psfs.parse(narrowest, ndim=psfs.axes_of(narrowest))
         return psf
-    return psfs.inline(psfs.from_pixels(open_image(psf).read().squeeze()))
+    return psfs.inline(_taken(psf).kernel)
+
+
+def psf_notes(psf: Any) -> Iterator[Note]:
+    """What was done to the pixels of a PSF before they were used."""
+    if not _in_words(psf) and (said := _taken(psf).said):
+        yield Note(said)
+
+
+def _in_words(psf: Any) -> bool:
+    return psf is None or (isinstance(psf, str) and (psf.startswith("inline:") or not Path(psf).exists()))
+
+
+def _taken(psf: Any) -> Taken:
+    from napari_restore.operators import psf as psfs
+    from napari_restore.sources import open_image
+
+    return psfs.take(open_image(psf).read().squeeze())

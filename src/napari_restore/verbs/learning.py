@@ -23,6 +23,7 @@ from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
+from napari_restore.verbs.deblurring import psf_notes
 from napari_restore.verbs.request import Request
 
 
@@ -140,6 +141,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     """Choose the method and its settings for images, and say which was chosen."""
     training = request.training
     method, asked = request.own.lesson()
+    yield from psf_notes(getattr(request.own, "psf", None))
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
     begun = model_of(start, option="start") if start is not None else None

@@ -1,6 +1,7 @@
 import base64
 import math
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -44,10 +45,19 @@ def is_kernel(kernel):
         st.builds(psf.motion, st.floats(1, 60), st.floats(-720, 720)),
         st.builds(
             psf.theory,
-            na=st.floats(0.1, 1.3),
+            na=st.floats(0.3, 1.3),
             wavelength=st.floats(0.3, 0.9),
             pixel=st.floats(0.05, 3),
-            mode=st.sampled_from(["widefield", "confocal"]),
+            mode=st.sampled_from(["widefield", "confocal", "lightsheet", "twophoton"]),
+        ),
+        st.builds(
+            psf.theory,
+            na=st.floats(0.3, 1.3),
+            excitation=st.floats(0.4, 0.6),
+            emission=st.floats(0.5, 0.7),
+            pixel=st.floats(0.05, 1),
+            mode=st.just("confocal"),
+            pinhole=st.floats(0.001, 10),
         ),
     )
 )
@@ -145,6 +155,51 @@ def test_widefield_planes_hold_the_same_light_and_confocal_planes_do_not():
     assert confocal.min() < 0.05 * confocal.max()
 
 
+def test_two_photon_is_the_square_of_the_excitation_and_a_pinhole_of_no_size_is_none():
+    fine = {"na": 0.8, "pixel": 0.04, "refractive_index": 1.33, "ndim": 3, "z_step": 0.4}
+    wide = psf.theory(**fine, wavelength=0.9)
+    two = psf.theory(**fine, excitation=0.9, mode="twophoton")
+    rim = [(m - n) // 2 for m, n in zip(wide.shape, two.shape, strict=True)]
+    squared = wide[tuple(slice(r, m - r) for r, m in zip(rim, wide.shape, strict=True))] ** 2
+    assert_allclose(two / two.max(), squared / squared.max(), atol=1e-3)
+    for tiny in (1e-6, 0.02, 0.03):
+        kernel = psf.theory(**OIL, mode="confocal", pinhole=tiny)
+        assert_allclose(kernel, psf.theory(**OIL, mode="confocal"), atol=1e-3)
+
+
+def test_a_pinhole_widens_from_the_product_to_the_excitation_alone():
+    kernels = [psf.theory(**OIL, mode="confocal", pinhole=p, ndim=3, z_step=0.1) for p in (0.1, 1, 2, 4)]
+    widths = [moments(k)[1] for k in kernels]
+    assert all((a < b).all() for a, b in pairwise(widths))
+    assert moments(kernels[-1])[1][1] < moments(psf.theory(**OIL, ndim=3, z_step=0.1))[1][1]
+
+
+def test_a_light_sheet_leaves_of_each_plane_what_it_lights():
+    optics = {**OIL, "ndim": 3, "z_step": 0.2}
+    wide, sheet = psf.theory(**optics), psf.theory(**optics, mode="lightsheet", sheet=1.0)
+    planes = np.arange(-(len(sheet) // 2), len(sheet) // 2 + 1) * 0.2
+    light = sheet.sum((1, 2)) / wide.sum((1, 2))[(len(wide) - len(sheet)) // 2 :][: len(sheet)]
+    assert_allclose(light / light.max(), 0.5 ** ((planes / 0.5) ** 2), atol=0.03)
+    assert_array_equal(psf.theory(**OIL, mode="lightsheet"), psf.theory(**OIL))
+
+
+def test_depth_dims_and_draws_out_the_focus_towards_deeper_planes():
+    optics = {**OIL, "ndim": 3, "z_step": 0.2}
+    deep = psf.theory(**optics, sample_index=1.33, depth=5)
+    axis = deep[:, deep.shape[1] // 2, deep.shape[2] // 2]
+    middle = len(axis) // 2
+    assert axis.argmax() == middle and axis[middle] < 0.5 * psf.theory(**optics, sample_index=1.33).max()
+    assert axis[-8:].sum() > 2 * axis[:8].sum(), "rays of a large angle come together deeper"
+    assert_allclose(psf.theory(**optics, sample_index=1.515, depth=50), psf.theory(**optics), atol=1e-12)
+
+
+def test_a_thick_cover_glass_mirrors_a_thin_one():
+    optics = {"na": 0.95, "wavelength": 0.52, "pixel": 0.15, "refractive_index": 1.0, "ndim": 3, "z_step": 0.3}
+    thick, thin = (psf.theory(**optics, glass_excess=excess) for excess in (10, -10))
+    assert_allclose(thick, thin[::-1], atol=2e-3 * thin.max())
+    assert thick.max() < 0.8 * psf.theory(**optics).max()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -159,6 +214,22 @@ def test_widefield_planes_hold_the_same_light_and_confocal_planes_do_not():
         ({"ndim": 1}, "2 or 3"),
         ({"mode": "sted"}, "confocal"),
         ({"emission": 0.6}, "widefield"),
+        ({"wavelength": None}, "emission=0.52"),
+        ({"wavelength": None, "mode": "twophoton"}, "excitation"),
+        ({"wavelength": None, "emission": 0.6, "mode": "confocal"}, "excitation"),
+        ({"excitation": 0.5, "mode": "lightsheet"}, "leave it out"),
+        ({"emission": 600, "mode": "confocal"}, "one unit"),
+        ({"pinhole": 1}, "mode=confocal"),
+        ({"pinhole": 20, "mode": "confocal"}, "at most 10"),
+        ({"pinhole": -1, "mode": "confocal"}, "above 0"),
+        ({"sheet": 3, "mode": "confocal"}, "mode=lightsheet"),
+        ({"mode": "lightsheet", "ndim": 3, "z_step": 0.3}, "sheet=4"),
+        ({"depth": 5}, "give ns"),
+        ({"depth": -5, "sample_index": 1.33}, "0 or more"),
+        ({"depth": 1e5, "sample_index": 1.33}, "comes together nowhere"),
+        ({"sample_index": 0.5}, "from 1 to 4"),
+        ({"glass_excess": math.inf}, "cover glass"),
+        ({"glass_excess": 5, "glass_index": 1.3}, "give another ng"),
     ],
 )
 def test_theory_refuses_what_cannot_be(change, words):
@@ -220,6 +291,71 @@ def test_a_dark_rim_is_cut_off_and_no_light_with_it():
     kernel = psf.from_pixels(np.pad(psf.gaussian(1), 20))
     assert kernel.shape == (7, 7)
     assert_allclose(kernel, psf.gaussian(1), atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(15, 18), min_size=2, max_size=3),
+    st.lists(st.floats(-2, 2), min_size=3, max_size=3),
+    st.sampled_from(["sum 1", "peak 1", "photons"]),
+    st.booleans(),
+)
+def test_a_point_anywhere_and_of_any_sum_comes_to_the_middle(shape, off, scale, corner):
+    centre = [n // 2 + o for n, o in zip(shape, off, strict=False)]
+    if corner:
+        centre = [round(c) for c in centre]
+    picture = blob(shape, centre, [1.5] * len(shape))
+    if corner:
+        picture = np.roll(picture, [-c for c in centre], range(len(shape)))
+    picture *= {"sum 1": 1 / picture.sum(), "peak 1": 1, "photons": 3e4}[scale]
+    taken = psf.take(picture)
+    is_kernel(taken.kernel)
+    mean, std = moments(taken.kernel)
+    assert_allclose(mean, 0, atol=0.06)
+    assert_allclose(std, 1.5, rtol=0.05)
+    assert taken.wrapped == corner
+
+
+@pytest.mark.parametrize("n", [2, 4, 6])
+def test_an_even_kernel_keeps_its_light_on_both_sides(n):
+    taken = psf.take(np.full((n, n), 1 / n**2))
+    assert_allclose(moments(taken.kernel)[0], 0, atol=0.04)
+    # Half a pixel to either side is the least that there is room for on an odd grid.
+    assert_allclose(moments(taken.kernel)[1], math.sqrt((n**2 - 1) / 12 + 0.25), rtol=0.06)
+    assert taken.said == ""
+
+
+def test_what_was_moved_is_said_in_pixels_and_what_was_not_is_not():
+    good = psf.gaussian(2)
+    assert psf.take(good).said == psf.take(good * 7).said == ""
+    for scale in (1, 7):
+        assert "+0.0, -2.0 px off the middle" in psf.take(scale * np.pad(good, ((2, 2), (0, 4)))).said
+    assert "corner" in psf.take(np.fft.ifftshift(np.pad(good, 4))).said
+
+
+def test_a_stack_focused_off_its_middle_plane_is_in_focus_in_the_middle():
+    whole = psf.theory(**OIL, ndim=3, z_step=0.3)
+    middle = len(whole) // 2
+    cut = whole[middle - 2 :]  # in widefield each plane holds about the same light, in focus or not
+    kernel = psf.from_pixels(cut / cut.sum())
+    assert int(kernel.max((1, 2)).argmax()) == len(kernel) // 2
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+@pytest.mark.parametrize("std", [1, 2, 3])
+def test_a_point_that_the_border_cuts_is_refused(std, scale):
+    half = psf.gaussian(std)
+    half = half[len(half) // 2 :]
+    with pytest.raises(RestoreError, match="on the border along Y"):
+        psf.from_pixels(scale * half / half.sum())
+
+
+@pytest.mark.parametrize("ring", [4, 5])
+def test_light_at_the_border_that_is_no_point_in_the_corner_stays(ring):
+    y, x = np.mgrid[-5:6, -5:6]
+    kernel = np.exp(-((np.hypot(y, x) - ring) ** 2))
+    kernel /= kernel.sum()
+    assert_allclose(psf.from_pixels(kernel), kernel)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +476,31 @@ def test_symmetry_allows_the_tolerance_and_no_more():
             3,
             psf.theory(**OIL, mode="confocal", z_step=0.3, emission=0.6, ndim=3),
         ),
+        (
+            "theory:NA=1.4,emission=520,pixel=100,immersion=Oil,mode=LightSheet,sheet=2000,z=300,depth=1000,ns=1.33,ng=1.52,glass=1",
+            3,
+            psf.theory(
+                na=1.4,
+                wavelength=520,
+                pixel=100,
+                refractive_index=1.515,
+                mode="lightsheet",
+                sheet=2000,
+                z_step=300,
+                depth=1000,
+                sample_index=1.33,
+                glass_index=1.52,
+                glass_excess=1,
+                ndim=3,
+            ),
+        ),
+        (
+            "theory:NA=1.4,excitation=0.488,emission=0.52,pixel=0.1,n=1.515,mode=confocal,pinhole=1",
+            2,
+            psf.theory(
+                na=1.4, excitation=0.488, emission=0.52, pixel=0.1, refractive_index=1.515, mode="confocal", pinhole=1
+            ),
+        ),
     ],
 )
 def test_a_text_is_the_kernel_it_names(text, ndim, expected):
@@ -365,6 +526,8 @@ def test_a_text_is_the_kernel_it_names(text, ndim, expected):
         ("theory:NA=1.4", "wavelength, pixel missing"),
         ("theory:NA=1.2,wavelength=0.5,pixel=0.1,mag=60", "'mag=60' is none of na"),
         ("theory:NA=1.2,NA=1.2", "twice"),
+        ("theory:NA=1.2,n=1.5,immersion=oil", "one thing"),
+        ("theory:NA=1.2,immersion=gin", "air, water, glycerol, oil"),
         ("theory:NA=x", "not a number"),
         ("theory:1.4,0.5,0.1", "none of na"),
         ("inline:3x3:AAAA", "cut short"),

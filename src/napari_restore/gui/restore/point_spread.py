@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.core.geometry import Geometry
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -20,8 +19,6 @@ Values = Mapping[str, Any]
 
 _LARGEST = 2**24
 """Pixels of a file or layer that is read for a PSF: a measured PSF is small, and beads fit in a few planes."""
-
-_MICROMETRES = {"micrometer": 1.0, "nanometer": 1e-3, "angstrom": 1e-4, "millimeter": 1e3, "meter": 1e6}
 
 
 @dataclass(frozen=True)
@@ -83,10 +80,11 @@ class PsfRequest:
 
 @dataclass(frozen=True, eq=False)
 class PsfSeen:
-    """A PSF that was read: its kernel, and how many of them a range stands for."""
+    """A PSF that was read: its kernel, how many of them a range stands for, and what was done to its pixels."""
 
     kernel: NDArray[np.float64] = field(repr=False)
     count: int = 1
+    said: str = ""
 
 
 def read(request: PsfRequest) -> PsfSeen:
@@ -99,19 +97,18 @@ def read(request: PsfRequest) -> PsfSeen:
     """
     from napari_restore.operators import psf
 
-    source, count = request.source, 1
+    source, count, said = request.source, 1, ""
     if isinstance(source, str):
         each = psf.sweep(source)
         kernel, count = psf.parse(each[len(each) // 2], ndim=axes_of(source, request.axes)), len(each)
-    elif isinstance(source, Path):
-        kernel = psf.from_pixels(_pixels(open_image(source)))
-    elif source.radius:
+    elif isinstance(source, Beads) and source.radius:
         kernel = psf.from_beads(_pixels(source.image), radius=source.radius)
     else:
-        kernel = psf.from_pixels(_pixels(source.image))
+        taken = psf.take(_pixels(open_image(source) if isinstance(source, Path) else source.image))
+        kernel, said = taken.kernel, taken.said
     if kernel.ndim == 3 and len(kernel) > 1 and request.axes == 2:
         raise RestoreError(f"the PSF has {len(kernel)} planes and the image only one: choose a PSF of one plane.")
-    return PsfSeen(kernel, count)
+    return PsfSeen(kernel, count, said)
 
 
 def axes_of(text: str, most: int) -> int:
@@ -140,15 +137,8 @@ def describe_psf(seen: PsfSeen, *, finer: bool = False) -> str:
     said = f"{shape} px{' of the result' if finer else ''}, deviation "
     said += " × ".join(f"{w:.2g}" for w in dict.fromkeys(round(w, 3) for w in widths(seen.kernel))) + " px"
     said = said.replace(" × ", "\u00a0×\u00a0").replace(" px", "\u00a0px")
-    return said + (f"\nthe middle one of {seen.count} that are tried" if seen.count > 1 else "")
-
-
-def micrometres(geometry: Geometry, axis: str) -> float | None:
-    """The pixel size along an axis in micrometres, where it is known."""
-    if axis not in geometry.axes:
-        return None
-    scale = _MICROMETRES.get(geometry.units[geometry.index(axis)])
-    return geometry.size_of(axis) * scale if scale is not None else None
+    said += f"\nthe middle one of {seen.count} that are tried" if seen.count > 1 else ""
+    return said + (f"\n{seen.said}" if seen.said else "")
 
 
 def _pixels(image: Image) -> NDArray[Any]:

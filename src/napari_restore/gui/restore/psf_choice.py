@@ -41,7 +41,6 @@ from napari_restore.gui.restore.point_spread import (
     PsfRequest,
     PsfSeen,
     describe_psf,
-    micrometres,
     read,
 )
 from napari_restore.gui.restore.preview import Picture
@@ -137,7 +136,7 @@ class PsfChoice(Editor):
     def show_image(self, image: Image | None, *, finer: int) -> None:
         """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
-        if image is not None and (pixel := micrometres(image.geometry, "X")) is not None:
+        if image is not None and (pixel := image.geometry.micrometres("X")) is not None:
             self.forms["theory"].suggest("pixel", pixel / finer)
         for form in self.forms.values():
             form.show_stack(axes == 3)
