@@ -58,6 +58,7 @@ def describe_image(image: Image, level: int) -> Described:
         address=image.address,
         notes=image.notes,
         files=image.files,
+        series=image.series,
     )
 
 

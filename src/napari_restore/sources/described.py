@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.locations import text_without_secrets
+from napari_restore.sources.series import Held, only_series
 
 Reader = Callable[[Region], NDArray[Any]]
 
@@ -55,6 +56,30 @@ _LIBRARY_ERRORS = (
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which of the things that a file holds is opened.
+
+    Attributes
+    ----------
+    level
+        Of a multiscale image; 0 is the full resolution.
+    series
+        Index or name of the image, where there are several; None for the one that the file itself holds.
+    incomplete
+        What becomes of an acquisition that was stopped.
+    """
+
+    level: int = 0
+    series: int | str | None = None
+    incomplete: Literal["refuse", "use"] = "refuse"
+
+    def only_one(self, name: str) -> None:
+        """Refuse another level or series than the first of what has one only."""
+        only_level(self.level, 1, name)
+        only_series(self.series, name)
+
+
+@dataclass(frozen=True)
 class Described:
     """An array and what its file says about it.
 
@@ -66,7 +91,7 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
-    location, address, files
+    location, address, files, series
         As of an ``Image``.
     """
 
@@ -84,6 +109,7 @@ class Described:
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    series: tuple[Held, ...] = ()
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

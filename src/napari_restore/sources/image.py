@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
+from napari_restore.sources.series import Held
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,8 @@ class Image:
     files
         Local files and folders that its pixels come from besides ``location``: others of one image, or what an array in
         memory is a view of, as far as it tells.
+    series
+        The images that these files hold, this one among them, where there are several, or it lies in several.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Image:
     notes: tuple[str, ...] = ()
     address: str | None = field(default=None, repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
+    series: tuple[Held, ...] = field(default=(), repr=False)
 
     @property
     def axes(self) -> str:

@@ -6,19 +6,21 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
-from napari_restore.core.region import Region
+from napari_restore.core.options import Opening
 from napari_restore.sources import arrays, formats, layers, zarrs
-from napari_restore.sources.described import Described, Reader, one_line
+from napari_restore.sources.described import Described, Wanted, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
+from napari_restore.sources.series import index_of, only_series
+from napari_restore.sources.views import fixed
 
 
 def open_image(
@@ -27,6 +29,8 @@ def open_image(
     axes: str | Sequence[str] | None = None,
     pixel_size: Mapping[str, float] | Sequence[float] | None = None,
     channel: int | str | None = None,
+    series: int | str | None = None,
+    incomplete: Literal["refuse", "use"] = "refuse",
     level: int = 0,
 ) -> Image:
     """Open an image where it lies; its pixels are read when they are asked for.
@@ -45,6 +49,12 @@ def open_image(
         axes of space: in the image's own unit, in micrometers where it has none.
     channel
         Index or name of the one channel to open; the C axis disappears.
+    series
+        Index, counted from 0, or name of the image to open, where the file holds several (positions, wells, angles),
+        or belongs to files that do: the one whose pixels lie in it where not given. ``Image.series`` lists them.
+    incomplete
+        Of an acquisition that was stopped, whose metadata promise more than was taken: ``refuse``, or ``use`` for the
+        whole time points (or planes, where there are no times) that are there.
     level
         Of a multiscale image; 0 is the full resolution.
 
@@ -54,7 +64,7 @@ def open_image(
         If it cannot be opened; the message says why and what to do, on one line.
     """
     wanted = _letters(axes)
-    described = _describe(image, _whole(level))
+    described = _describe(image, Wanted(_whole(level), series, incomplete))
     described = _named(described, wanted)
     if channel is not None:
         described = _one_channel(described, channel)
@@ -62,6 +72,11 @@ def open_image(
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
     return opened
+
+
+def open_as(image: Any, opening: Opening) -> Image:
+    """``open_image`` as a group of options says."""
+    return open_image(image, **{each.name: getattr(opening, each.name) for each in fields(opening)})
 
 
 def _whole(level: Any) -> int:
@@ -99,16 +114,26 @@ def _sizes(pixel_size: Any, axes: str) -> dict[str, float]:
     return {canonical_axes(letter): float(size) for letter, size in pixel_size.items()}
 
 
-def _describe(image: Any, level: int) -> Described:
+def _describe(image: Any, wanted: Wanted) -> Described:
     """Find the loader that knows this kind of thing."""
+    if isinstance(image, (str, os.PathLike)):
+        return formats.open_location(image, wanted)
+    if not isinstance(image, np.ndarray) and zarrs.is_group(image):
+        return zarrs.describe_group(image, wanted)
+    described = _describe_in_memory(image, wanted.level)
+    if not described.series:
+        only_series(wanted.series, described.name)
+    elif wanted.series is not None and not described.series[index_of(wanted.series, described.series, "")].opened:
+        raise ImageError(f"{described.name} is open already, and is not series {wanted.series!r}: give its path.")
+    return described
+
+
+def _describe_in_memory(image: Any, level: int) -> Described:
+    """What is open already, or an array."""
     if isinstance(image, Image):
         return arrays.describe_image(image, level)
-    if isinstance(image, (str, os.PathLike)):
-        return formats.open_location(image, level)
     if not isinstance(image, np.ndarray) and layers.is_layer(image):
         return layers.describe_layer(image, level)
-    if zarrs.is_group(image):
-        return zarrs.describe_group(image, level)
     return arrays.describe_array(image, level)
 
 
@@ -144,29 +169,7 @@ def _override(described: Described, wanted: str) -> Described:
 
 def _without(described: Described, dropped: list[int]) -> Described:
     """The same pixels without these axes of one pixel."""
-    if not dropped:
-        return described
-    kept = [i for i in range(len(described.shape)) if i not in dropped]
-    return replace(
-        described,
-        axes=None if described.axes is None else "".join(described.axes[i] for i in kept),
-        shape=tuple(described.shape[i] for i in kept),
-        chunks=tuple(described.chunks[i] for i in kept),
-        reader=_at(described.reader, dict.fromkeys(dropped, 0)),
-    )
-
-
-def _at(reader: Reader, fixed: Mapping[int, int]) -> Reader:
-    """A reader for the array without the axes in ``fixed``, which stay at one index."""
-
-    def read(region: Region) -> Any:
-        start, stop = list(region.start), list(region.stop)
-        for axis in sorted(fixed):
-            start.insert(axis, fixed[axis])
-            stop.insert(axis, fixed[axis] + 1)
-        return np.squeeze(reader(Region(tuple(start), tuple(stop))), axis=tuple(fixed))
-
-    return read
+    return fixed(described, dict.fromkeys(dropped, 0))
 
 
 def _one_channel(described: Described, channel: int | str) -> Described:
@@ -179,14 +182,9 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         )
     axis = described.axes.index("C")
     index = _channel_index(channel, described.shape[axis], described)
-    kept = [i for i in range(len(described.shape)) if i != axis]
     names = described.channel_names[index : index + 1]
     return replace(
-        described,
-        axes=described.axes.replace("C", ""),
-        shape=tuple(described.shape[i] for i in kept),
-        chunks=tuple(described.chunks[i] for i in kept),
-        reader=_at(described.reader, {axis: index}),
+        fixed(described, {axis: index}),
         channel_names=(),
         notes=(
             *described.notes,
@@ -235,6 +233,7 @@ def _image(described: Described) -> Image:
         notes=described.notes,
         address=described.address,
         files=described.files,
+        series=described.series,
     )
 
 

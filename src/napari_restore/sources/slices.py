@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import formats
-from napari_restore.sources.described import Described, only_level
+from napari_restore.sources.described import Described, Wanted
 
 _OPEN_AT_ONCE = 32
 _CHECK_FILES = 64
 """So many slices are compared with the first on opening; the others when they are read."""
 
 
-def open_slices(folder: Path, level: int) -> Described:
+def open_slices(folder: Path, wanted: Wanted) -> Described:
     """The planes of a folder, stacked along Z; all must agree in size and pixel type."""
-    only_level(level, 1, folder.name)
+    wanted.only_one(folder.name)
     files = _of_one_format(folder)
-    first = formats.open_location(str(files[0]), 0)
+    first = formats.open_location(str(files[0]))
     if len(files) == 1:
         return first
     _refuse_stacks(first, files[0])
@@ -72,7 +72,7 @@ class _Planes:
 
     def _checked(self, index: int) -> Described:
         """The plane at an index, if it is like the first one."""
-        plane = formats.open_location(str(self._files[index]), 0)
+        plane = formats.open_location(str(self._files[index]))
         first = self._first
         if plane.shape != first.shape or plane.dtype != first.dtype:
             raise ImageError(

@@ -6,16 +6,17 @@ import math
 import struct
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, one_line, only_level
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, most_from, only_level
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, scales_of
+from napari_restore.sources.tiff_series import TiffImage, at_place, choose_image, held_by, images_of
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
@@ -29,50 +30,57 @@ _BELIEVABLE_RATIO = 20_000
 """No lossless codec of TIFF shrinks an image of more than 256 MiB more than this."""
 
 
-def open_tiff(path: Path, level: int) -> Described:
-    """A TIFF at one of its levels. The pages stay in the file."""
+def open_tiff(path: Path, wanted: Wanted) -> Described:
+    """One image of a TIFF, at one of its levels. The pages stay in the file."""
     import tifffile
 
     with explaining(f"{path.name} cannot be read as TIFF"):
         check_first_page(path)
         tif = tifffile.TiffFile(path)
         try:
-            return _describe(tif, path, level)
+            return _describe(tif, path, wanted)
         except BaseException:
             tif.close()
             raise
 
 
-def _describe(tif: Any, path: Path, level: int) -> Described:
+def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
     if not ((tif.is_ndpi or tif.is_lsm) and path.stat().st_size >= 2**32):  # they wrap their offsets there
         check_chain(path)
     check_claims(tif, path)
-    series, notes = _choose_series(tif, path)
-    pyramid = series.levels
-    shown = pyramid[only_level(level, len(pyramid), path.name)]
-    _check_promises(tif, series, path)
+    images = images_of(tif, path)
+    image, notes = choose_image(images, wanted.series, path)
+    _check_pixel_type(image.series.keyframe, path)
+    pyramid = image.series.levels
+    shown = pyramid[only_level(wanted.level, len(pyramid), path.name)]
+    _check_promises(tif, image, path)
     reader = PageReader(shown, path, threading.Lock())
     weakref.finalize(reader, tif.close)
-    _check_sizes(shown, reader, path)
-    scales = scales_of(tif, series).at_level(series, shown)
-    return Described(
-        name=_stem(path),
-        axes=_letters(shown),
-        shape=reader.shape,
-        dtype=shown.dtype,
-        chunks=reader.chunks,
-        reader=reader.read,
-        location=str(path),
-        notes=notes + _photometric_notes(shown.keyframe) + _part_note(tif),
-        files=_other_files(tif),
-        **_scales_as_fields(scales),
+    _check_sizes(shown, reader, image, path)
+    scales = scales_of(tif, image.series, image.held.index).at_level(image.series, shown)
+    return at_place(
+        Described(
+            name=_stem(path),
+            axes=_letters(shown),
+            shape=reader.shape,
+            dtype=shown.dtype,
+            chunks=reader.chunks,
+            reader=reader.read,
+            location=str(path),
+            notes=(*notes, *_photometric_notes(shown.keyframe), *_part_note(tif)),
+            files=_other_files(tif, images),
+            series=held_by(images, image),
+            **_scales_as_fields(scales),
+        ),
+        image,
     )
 
 
-def _other_files(tif: Any) -> tuple[str, ...]:
-    """All files of an OME-TIFF that is of several; tifffile keeps them by name."""
-    files = getattr(tif, "_files", {})
-    return tuple(str(each.filehandle.path) for each in files.values()) if len(files) > 1 else ()
+def _other_files(tif: Any, images: Sequence[TiffImage]) -> tuple[str, ...]:
+    """All files of a TIFF that is of several; tifffile keeps those of an OME-TIFF by name."""
+    files = [str(each.filehandle.path) for each in getattr(tif, "_files", {}).values()]
+    every = tuple(dict.fromkeys([*files, *(file for image in images for file in image.held.files)]))
+    return every if len(every) > 1 else ()
 
 
 def _scales_as_fields(scales: Scales) -> dict[str, Any]:
@@ -139,25 +147,17 @@ def _next_page(file: BinaryIO, order: str, wide: bool, offset: int) -> int | Non
     return struct.unpack(order + next_format, tail)[0] if len(tail) == struct.calcsize(next_format) else None
 
 
-def _choose_series(tif: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The largest image in the file, the first of them if several are as large."""
-    images = [series for series in tif.series if math.prod(series.get_shape(False)) > 0]
-    if not images:
-        raise ImageError(f"{path.name} is a TIFF without pixels. Check how it was written.")
-    chosen = max(images, key=lambda series: math.prod(series.get_shape(False)))
-    if chosen.keyframe.dtype is None:
+def _check_pixel_type(keyframe: Any, path: Path) -> None:
+    if keyframe.dtype is None:
         raise ImageError(
-            f"{path.name}: pixels of {chosen.keyframe.bitspersample} bits and sample format "
-            f"{chosen.keyframe.sampleformat} are not supported. Convert the file to 8, 16 or 32 bits."
+            f"{path.name}: pixels of {keyframe.bitspersample} bits and sample format "
+            f"{keyframe.sampleformat} are not supported. Convert the file to 8, 16 or 32 bits."
         )
-    if len(images) == 1:
-        return chosen, ()
-    name = f" ({one_line(chosen.name)})" if chosen.name else ""
-    return chosen, (f"{path.name} holds {len(images)} images; number {images.index(chosen)}{name} is read",)
 
 
-def _check_promises(tif: Any, series: Any, path: Path) -> None:
+def _check_promises(tif: Any, image: TiffImage, path: Path) -> None:
     """Metadata that promise more planes than were found mean a file cut short."""
+    series = image.series
     planes = math.prod(series.get_shape(False)) // max(1, math.prod(series.keyframe.shape))
     promised = _promised_planes(tif, series)
     if promised > planes:
@@ -165,11 +165,12 @@ def _check_promises(tif: Any, series: Any, path: Path) -> None:
             f"{path.name}: its metadata promise {promised} planes and {planes} are there: "
             "it is cut short or damaged. Copy it again."
         )
-    if series.is_multifile or series.kind == "ome":
-        missing = sum(page is None for page in series)
+    if series.is_multifile or series.kind in ("ome", "mmstack", "ndtiff"):
+        pages = image.pages()
+        missing = sum(series[i] is None for i in pages)
         if missing:
             raise ImageError(
-                f"{path.name}: {missing} of its {planes} planes are not there. "
+                f"{path.name}: {missing} of its {len(pages)} planes are not there. "
                 "Put all files of the OME-TIFF in one folder."
             )
 
@@ -196,7 +197,7 @@ def _ome_planes(root: ElementTree.Element) -> int:
     return math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT") // max(1, samples)
 
 
-def _check_sizes(series: Any, reader: PageReader, path: Path) -> None:
+def _check_sizes(series: Any, reader: PageReader, image: TiffImage, path: Path) -> None:
     """Refuse what cannot be: pages outside the file, sizes that no file of this length can hold."""
     size = path.stat().st_size
     nbytes = math.prod(reader.shape) * series.dtype.itemsize
@@ -216,7 +217,8 @@ def _check_sizes(series: Any, reader: PageReader, path: Path) -> None:
             f"{path.name}: its strips or tiles are {reader.block_bytes / MIB:.0f} MiB each in a file of {size} bytes: "
             "it is damaged, or nothing but one value. Write it with smaller tiles."
         )
-    for index in sorted({*range(min(reader.pages, _CHECK_PAGES)), reader.pages - 1}):
+    pages = image.pages() if image.axis is not None else range(reader.pages)
+    for index in (*pages[:_CHECK_PAGES], *pages[max(_CHECK_PAGES, len(pages) - 1) :]):
         check_page(reader, index)
 
 

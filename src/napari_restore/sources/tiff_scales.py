@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -40,9 +41,12 @@ class Scales:
         return replace(self, pixel_size=size, origin=origin)
 
 
-def scales_of(tif: Any, series: Any) -> Scales:
-    """From the first writer's metadata that there are: OME, LSM, MetaMorph, ImageJ, the TIFF tags."""
-    sources: tuple[Callable[[Any, Any], Scales | None], ...] = (_ome, _lsm, _stk, _imagej)
+def scales_of(tif: Any, series: Any, number: int = 0) -> Scales:
+    """From the first writer's metadata that there are: OME, LSM, MetaMorph, ImageJ, the TIFF tags.
+
+    ``number`` is that of the image in OME-XML.
+    """
+    sources: tuple[Callable[[Any, Any], Scales | None], ...] = (partial(_ome, number=number), _lsm, _stk, _imagej)
     found = next((scales for source in sources if (scales := source(tif, series)) is not None), None)
     found = found if found is not None else _tags(series.keyframe)
     return _believable(found)
@@ -59,10 +63,9 @@ def _believable(scales: Scales) -> Scales:
     )
 
 
-def _ome(tif: Any, series: Any) -> Scales | None:
+def _ome(tif: Any, series: Any, *, number: int) -> Scales | None:
     if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
         return None
-    number = next((i for i, other in enumerate(tif.series) if other is series), 0)
     pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, number)
     if pixels is None:
         return None

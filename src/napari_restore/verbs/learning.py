@@ -15,7 +15,7 @@ from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
-from napari_restore.sources import Image, open_image
+from napari_restore.sources import Image, open_as
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
@@ -230,8 +230,7 @@ def check_alike(images: Sequence[Image]) -> None:
 
 def opened(image: Any, request: Request) -> Image:
     """An image as the request says that it is to be opened."""
-    opening = request.opening
-    return open_image(image, axes=opening.axes, pixel_size=opening.pixel_size, channel=opening.channel)
+    return open_as(image, request.opening)
 
 
 def _opened(images: Any, request: Request) -> list[Image]:
