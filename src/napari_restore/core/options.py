@@ -32,7 +32,9 @@ class Opening:
     Attributes
     ----------
     axes
-        What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly.
+        What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly. Where
+        one axis of the file is several, a number in brackets says of how many planes: ``TC(2)YX`` has 2 channels in
+        turn at each time, ``C(2)TYX`` first all times of one channel, then those of the other.
     pixel_size
         Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or one number an axis, or an axis of
         space: in the image's own unit, in micrometers where it has none.

@@ -25,6 +25,7 @@ from napari_restore.restoration.plan import check_tile, name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image, open_as
+from napari_restore.sources.alternating import alternation
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
 from napari_restore.store import output as outputs
@@ -318,6 +319,8 @@ def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, 
     batch.record.note(Entry(item.output.name, "begun", stamp, batch.mark))
     for text in image.notes:
         yield Note(text)
+    if (warning := alternation(image)) is not None:
+        yield Note(f"{item.source.name}: {warning}", "warning")
     restored = yield from _unless_stopped(_attempts(batch, item, image, ours=ours))
     if not restored.complete:
         return False

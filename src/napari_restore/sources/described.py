@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
+from napari_restore.sources.axes import parse
 from napari_restore.sources.locations import text_without_secrets
 from napari_restore.sources.series import Held, only_series
 
@@ -67,11 +68,18 @@ class Wanted:
         Index or name of the image, where there are several; None for the one that the file itself holds.
     incomplete
         What becomes of an acquisition that was stopped.
+    axes
+        That the user gives the array, which come before those that a loader finds in headers or names.
     """
 
     level: int = 0
     series: int | str | None = None
     incomplete: Literal["refuse", "use"] = "refuse"
+    axes: str | None = None
+
+    def leaves(self, ndim: int) -> bool:
+        """Whether an array of so many axes is left as it is found, as the user does not name others."""
+        return self.axes is None or len(parse(self.axes.strip())) == ndim
 
     def only_one(self, name: str) -> None:
         """Refuse another level or series than the first of what has one only."""

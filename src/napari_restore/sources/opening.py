@@ -16,11 +16,12 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.options import Opening
 from napari_restore.sources import arrays, formats, layers, zarrs
+from napari_restore.sources import axes as axes_text
 from napari_restore.sources.described import Described, Wanted, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 from napari_restore.sources.series import index_of, only_series
-from napari_restore.sources.views import fixed
+from napari_restore.sources.views import fixed, split
 
 
 def open_image(
@@ -43,7 +44,9 @@ def open_image(
         or the URL of a Zarr. Pixels of a masked array that are masked come as NaN: nothing is learned from them, and
         they stay.
     axes
-        One letter of TCZYX an axis, as a text or a list, for images that say nothing about them or the wrong thing.
+        One letter of TCZYX an axis, as a text or a list, for images that say nothing about them or the wrong thing. A
+        number in brackets takes an axis of the file apart: ``TC(2)YX`` where each two planes are a time of 2 channels,
+        ``C(2)TYX`` where all times of a channel come first.
     pixel_size
         Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or as many numbers as there are axes, or
         axes of space: in the image's own unit, in micrometers where it has none.
@@ -64,8 +67,8 @@ def open_image(
         If it cannot be opened; the message says why and what to do, on one line.
     """
     wanted = _letters(axes)
-    described = _describe(image, Wanted(_whole(level), series, incomplete))
-    described = _named(described, wanted)
+    described = _describe(image, Wanted(_whole(level), series, _incomplete(incomplete), wanted))
+    described = _named(described, wanted, incomplete == "use")
     if channel is not None:
         described = _one_channel(described, channel)
     opened = _image(described)
@@ -85,11 +88,17 @@ def _whole(level: Any) -> int:
     return int(level)
 
 
+def _incomplete(word: Any) -> Literal["refuse", "use"]:
+    if word not in ("refuse", "use"):
+        raise ImageError(f"`incomplete` = {word!r}: give refuse or use.")
+    return "use" if word == "use" else "refuse"
+
+
 def _letters(axes: Any) -> str | None:
     """Axes as one text."""
     if axes is None or isinstance(axes, str):
         return axes
-    if isinstance(axes, Sequence) and all(isinstance(letter, str) and len(letter) == 1 for letter in axes):
+    if isinstance(axes, Sequence) and all(isinstance(a, str) and len(a.partition("(")[0]) == 1 for a in axes):
         return "".join(axes)
     raise ImageError(f"`axes` = {axes!r}: give one letter of {AXES} an axis, such as 'ZYX' or ['Z', 'Y', 'X'].")
 
@@ -137,10 +146,10 @@ def _describe_in_memory(image: Any, level: int) -> Described:
     return arrays.describe_array(image, level)
 
 
-def _named(described: Described, wanted: str | None) -> Described:
+def _named(described: Described, wanted: str | None, incomplete: bool) -> Described:
     """Give every axis its letter: the user's, the file's, or a guess that becomes a note."""
     if wanted is not None:
-        return _override(described, wanted)
+        return _override(described, wanted, incomplete)
     if described.axes is None:
         axes, note = guess_axes(described.shape)
         return replace(described, axes=axes, notes=(*described.notes, note))
@@ -152,17 +161,24 @@ def _named(described: Described, wanted: str | None) -> Described:
     return replace(described, axes=named, notes=described.notes + ((guess,) if guess else ()))
 
 
-def _override(described: Described, wanted: str) -> Described:
-    """The user's axes, also where the array has axes of one pixel more than the user names."""
-    axes = canonical_axes(wanted.strip())
-    spare = len(described.shape) - len(axes)
+def _override(described: Described, wanted: str, incomplete: bool) -> Described:
+    """The user's axes, also where the array has axes of one pixel more than the user names, or one is several."""
+    groups = axes_text.parse(wanted.strip())
+    axes = axes_text.letters_of(groups)
+    spare = len(described.shape) - len(groups)
     if spare > 0:
         singles = [i for i, n in enumerate(described.shape) if n == 1][:spare]
         described = _without(described, singles)
+    if len(groups) == len(described.shape):
+        for axis in reversed(range(len(groups))):
+            if len(groups[axis]) > 1:
+                lengths = axes_text.lengths_of(groups[axis], described.shape[axis], described.name, floor=incomplete)
+                described = split(described, axis, lengths)
     if not valid_axes(axes, len(described.shape)):
         raise ImageError(
             f"{described.name}: axes {wanted!r} do not fit an array of shape {described.shape}: give one different "
-            f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them."
+            f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them; or, where an axis is "
+            "several, the number of planes in brackets, as in TC(2)YX."
         )
     return replace(described, axes=axes)
 

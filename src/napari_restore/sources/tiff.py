@@ -7,6 +7,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from xml.etree import ElementTree
@@ -16,7 +17,8 @@ from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Want
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, scales_of
-from napari_restore.sources.tiff_series import TiffImage, at_place, choose_image, held_by, images_of
+from napari_restore.sources.tiff_scanimage import order_of
+from napari_restore.sources.tiff_series import TiffImage, at_place, choose_image, held_by, images_of, regrouped
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
@@ -51,6 +53,7 @@ def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
     images = images_of(tif, path)
     image, notes = choose_image(images, wanted.series, path)
     _check_pixel_type(image.series.keyframe, path)
+    image, more = _ordered(tif, image, wanted)
     pyramid = image.series.levels
     shown = pyramid[only_level(wanted.level, len(pyramid), path.name)]
     _check_promises(tif, image, path)
@@ -67,13 +70,24 @@ def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
             chunks=reader.chunks,
             reader=reader.read,
             location=str(path),
-            notes=(*notes, *_photometric_notes(shown.keyframe), *_part_note(tif)),
+            notes=(*notes, *more, *_photometric_notes(shown.keyframe), *_part_note(tif)),
             files=_other_files(tif, images),
             series=held_by(images, image),
             **_scales_as_fields(scales),
         ),
         image,
     )
+
+
+def _ordered(tif: Any, image: TiffImage, wanted: Wanted) -> tuple[TiffImage, tuple[str, ...]]:
+    """With the axes that the header of its microscope gives the pages, unless the user names them."""
+    series = image.series
+    if not tif.is_scanimage or series.kind in ("ome", "imagej", "shaped"):
+        return image, ()
+    order = order_of(tif, len(series))
+    if order is not None and wanted.leaves(len(order.shape) + len(series.keyframe.shape)):
+        return replace(image, series=regrouped(series, order.axes, order.shape)), (order.note,)
+    return replace(image, series=regrouped(series, "I", (len(series),))), ()
 
 
 def _other_files(tif: Any, images: Sequence[TiffImage]) -> tuple[str, ...]:

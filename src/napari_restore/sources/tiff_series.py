@@ -100,6 +100,17 @@ def held_by(images: Sequence[TiffImage], chosen: TiffImage) -> tuple[Held, ...]:
     return tuple(replace(image.held, opened=image is chosen) for image in images)
 
 
+def regrouped(series: Any, axes: str, shape: Sequence[int]) -> Any:
+    """The first pages of a series with other axes before those of a page; its smaller copies are left out."""
+    import tifffile
+
+    pages, frame = series[: math.prod(shape)], series.keyframe
+    return tifffile.TiffPageSeries(
+        pages, (*shape, *frame.shape), series.dtype, axes + frame.axes, parent=series.parent, name=series.name,
+        kind=series.kind, multifile=series.is_multifile, transform=series.transform,
+    )  # fmt: skip
+
+
 def at_place(described: Described, image: TiffImage) -> Described:
     """A series at one of its positions."""
     if image.axis is None:

@@ -16,12 +16,16 @@ from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image, open_as
+from napari_restore.sources.alternating import alternation
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.request import Request
+
+_LOOKED_AT = 8
+"""Of many images, so many are looked at for planes that alternate: they are of one kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,9 +186,12 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
 
 
 def notes_of(images: Sequence[Image]) -> Iterator[Note]:
-    """What was guessed on opening, once."""
+    """What was guessed on opening, once; and a warning where planes look like channels in disguise."""
     for text in dict.fromkeys(note for image in images for note in image.notes):
         yield Note(text)
+    for image in images[:_LOOKED_AT]:
+        if (warning := alternation(image)) is not None:
+            yield Note(f"{image.name}: {warning}", "warning")
 
 
 def model_of(given: Any, *, option: str = "model") -> Model:
