@@ -18,7 +18,7 @@ from napari_restore.sources import formats
 from napari_restore.sources.described import Described, Wanted, only_level
 from napari_restore.sources.plane_names import Grid, grid_of, positions_of
 from napari_restore.sources.series import Held, index_of
-from napari_restore.sources.stopped import uses
+from napari_restore.sources.stopped import Whole, sizes
 from napari_restore.sources.views import split
 
 _OPEN_AT_ONCE = 32
@@ -78,12 +78,14 @@ def _stacked(folder: Path, files: Sequence[Path], first: Described, wanted: Want
     if grid is None or grid.axes == "Z":
         return described
     lengths = (len(files) // math.prod(grid.shape[1:]), *grid.shape[1:])
-    sizes = " x ".join(f"{n} {axis}" for axis, n in zip(grid.axes, lengths, strict=True))
     return replace(
         split(described, 0, lengths),
         axes=grid.axes + letters,
         channel_names=grid.channels,
-        notes=(*first.notes, f"{len(files)} files are {sizes}, as their names say: `axes` overrides"),
+        notes=(
+            *first.notes,
+            f"{len(files)} files are {sizes(grid.axes, lengths)}, as their names say: `axes` overrides",
+        ),
     )
 
 
@@ -98,11 +100,11 @@ def _whole(grid: Grid, folder: Path, wanted: Wanted) -> Sequence[int]:
     if not grid.missing:
         return grid.indices
     each, total = math.prod(grid.shape[1:]), math.prod(grid.shape)
+    whole = Whole(grid.axes[0], grid.shape[0], grid.whole, total, grid.missing)
     if wanted.incomplete == "refuse" or not grid.whole:
-        sizes = " x ".join(f"{n} {axis}" for axis, n in zip(grid.axes, grid.shape, strict=True))
         raise ImageError(
-            f"{folder.name}: by their names its files are {sizes}, {total} planes, and {total - grid.missing} are "
-            f"there: the acquisition was stopped, or files are missing. {uses(grid.whole, grid.shape[0], grid.axes[0])}"
+            f"{folder.name}: by their names its files are {sizes(grid.axes, grid.shape)}, {total} planes, and "
+            f"{total - grid.missing} are there: the acquisition was stopped, or files are missing. {whole.remedy} "
             "`axes` ZYX takes the files as they come."
         )
     return grid.indices[: grid.whole * each]

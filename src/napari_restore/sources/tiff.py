@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.etree import ElementTree
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, most_from, only_level
@@ -18,7 +17,17 @@ from napari_restore.sources.tiff_claims import check_claims, check_first_page, t
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, scales_of
 from napari_restore.sources.tiff_scanimage import order_of
-from napari_restore.sources.tiff_series import TiffImage, at_place, choose_image, held_by, images_of, regrouped
+from napari_restore.sources.tiff_series import (
+    TiffImage,
+    at_place,
+    axis_of,
+    choose_image,
+    held_by,
+    images_of,
+    regrouped,
+)
+from napari_restore.sources.tiff_stopped import Used, used_of
+from napari_restore.sources.views import first
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
@@ -54,29 +63,38 @@ def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
     image, notes = choose_image(images, wanted.series, path)
     _check_pixel_type(image.series.keyframe, path)
     image, more = _ordered(tif, image, wanted)
+    used = used_of(tif, image, path, wanted)
+    image = used.image
     pyramid = image.series.levels
     shown = pyramid[only_level(wanted.level, len(pyramid), path.name)]
-    _check_promises(tif, image, path)
     reader = PageReader(shown, path, threading.Lock())
     weakref.finalize(reader, tif.close)
-    _check_sizes(shown, reader, image, path)
+    _check_sizes(shown, reader, used, path)
     scales = scales_of(tif, image.series, image.held.index).at_level(image.series, shown)
     return at_place(
-        Described(
-            name=_stem(path),
-            axes=_letters(shown),
-            shape=reader.shape,
-            dtype=shown.dtype,
-            chunks=reader.chunks,
-            reader=reader.read,
-            location=str(path),
-            notes=(*notes, *more, *_photometric_notes(shown.keyframe), *_part_note(tif)),
-            files=_other_files(tif, images),
-            series=held_by(images, image),
-            **_scales_as_fields(scales),
+        _cut(
+            Described(
+                name=_stem(path),
+                axes=_letters(shown),
+                shape=reader.shape,
+                dtype=shown.dtype,
+                chunks=reader.chunks,
+                reader=reader.read,
+                location=str(path),
+                notes=(*notes, *more, *used.notes, *_photometric_notes(shown.keyframe), *_part_note(tif)),
+                files=_other_files(tif, images),
+                series=held_by(images, image),
+                **_scales_as_fields(scales),
+            ),
+            used,
         ),
         image,
     )
+
+
+def _cut(described: Described, used: Used) -> Described:
+    """Without the planes that are not there."""
+    return described if used.cut is None else first(described, axis_of(used.image.series, used.cut), used.length)
 
 
 def _ordered(tif: Any, image: TiffImage, wanted: Wanted) -> tuple[TiffImage, tuple[str, ...]]:
@@ -169,49 +187,7 @@ def _check_pixel_type(keyframe: Any, path: Path) -> None:
         )
 
 
-def _check_promises(tif: Any, image: TiffImage, path: Path) -> None:
-    """Metadata that promise more planes than were found mean a file cut short."""
-    series = image.series
-    planes = math.prod(series.get_shape(False)) // max(1, math.prod(series.keyframe.shape))
-    promised = _promised_planes(tif, series)
-    if promised > planes:
-        raise ImageError(
-            f"{path.name}: its metadata promise {promised} planes and {planes} are there: "
-            "it is cut short or damaged. Copy it again."
-        )
-    if series.is_multifile or series.kind in ("ome", "mmstack", "ndtiff"):
-        pages = image.pages()
-        missing = sum(series[i] is None for i in pages)
-        if missing:
-            raise ImageError(
-                f"{path.name}: {missing} of its {len(pages)} planes are not there. "
-                "Put all files of the OME-TIFF in one folder."
-            )
-
-
-def _promised_planes(tif: Any, series: Any) -> int:
-    if tif.is_imagej and tif.imagej_metadata and series.kind != "imagej":
-        counts = [int(tif.imagej_metadata.get(word, 1)) for word in ("frames", "slices", "channels")]
-        return max(math.prod(counts), int(tif.imagej_metadata.get("images", 1)))
-    if tif.is_shaped and tif.shaped_metadata and series.kind != "shaped":
-        shape = tif.shaped_metadata[0].get("shape", ())
-        return int(math.prod(shape) // max(1, math.prod(series.keyframe.shape)))
-    if tif.is_ome and tif.ome_metadata and series.kind != "ome":
-        return _ome_planes(ElementTree.fromstring(tif.ome_metadata))
-    return 0
-
-
-def _ome_planes(root: ElementTree.Element) -> int:
-    """Planes of the first image; samples of a pixel count as one."""
-    pixels = next((element for element in root.iter() if element.tag.endswith("}Pixels")), None)
-    if pixels is None:
-        return 0
-    channel = next((element for element in pixels if element.tag.endswith("}Channel")), None)
-    samples = int((channel.attrib if channel is not None else {}).get("SamplesPerPixel", 1))
-    return math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT") // max(1, samples)
-
-
-def _check_sizes(series: Any, reader: PageReader, image: TiffImage, path: Path) -> None:
+def _check_sizes(series: Any, reader: PageReader, used: Used, path: Path) -> None:
     """Refuse what cannot be: pages outside the file, sizes that no file of this length can hold."""
     size = path.stat().st_size
     nbytes = math.prod(reader.shape) * series.dtype.itemsize
@@ -231,7 +207,8 @@ def _check_sizes(series: Any, reader: PageReader, image: TiffImage, path: Path) 
             f"{path.name}: its strips or tiles are {reader.block_bytes / MIB:.0f} MiB each in a file of {size} bytes: "
             "it is damaged, or nothing but one value. Write it with smaller tiles."
         )
-    pages = image.pages() if image.axis is not None else range(reader.pages)
+    every = range(reader.pages) if used.image.axis is None else used.image.pages()
+    pages = used.pages if used.pages is not None else every
     for index in (*pages[:_CHECK_PAGES], *pages[max(_CHECK_PAGES, len(pages) - 1) :]):
         check_page(reader, index)
 

@@ -64,7 +64,7 @@ def _believable(scales: Scales) -> Scales:
 
 
 def _ome(tif: Any, series: Any, *, number: int) -> Scales | None:
-    if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
+    if not tif.is_ome or not tif.ome_metadata or series.kind not in ("ome", "mmstack"):
         return None
     pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, number)
     if pixels is None:

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from napari_restore.sources.stopped import sizes
+
 _LINE = re.compile(r"^\s*(?:scanimage\.)?(?:SI\d*|state)\.([A-Za-z0-9_.]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 
@@ -40,8 +42,9 @@ def order_of(tif: Any, pages: int) -> Order | None:
         axes, shape = "TC", (pages // channels, channels)
     kept = [i for i, n in enumerate(shape) if n > 1]
     axes, shape = "".join(axes[i] for i in kept), tuple(shape[i] for i in kept)
-    sizes = " x ".join(f"{n} {axis}" for axis, n in zip(axes, shape, strict=True))
-    return Order(axes, shape, f"its {pages} pages are {sizes}, as its ScanImage header says: `axes` overrides")
+    return Order(
+        axes, shape, f"its {pages} pages are {sizes(axes, shape)}, as its ScanImage header says: `axes` overrides"
+    )
 
 
 def _header(tif: Any) -> dict[str, str]:

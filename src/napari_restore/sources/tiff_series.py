@@ -115,9 +115,30 @@ def at_place(described: Described, image: TiffImage) -> Described:
     """A series at one of its positions."""
     if image.axis is None:
         return described
-    letters, lengths = image.series.get_axes(False), image.series.get_shape(False)
-    axis = sum(lengths[i] > 1 or letters[i] in "YX" for i in range(image.axis))
-    return fixed(described, {axis: image.place})
+    return fixed(described, {axis_of(image.series, image.axis): image.place})
+
+
+def axis_of(series: Any, axis: int) -> int:
+    """Number of an axis of a series among those that are not of one pixel."""
+    letters, lengths = series.get_axes(False), series.get_shape(False)
+    return sum(lengths[i] > 1 or letters[i] in "YX" for i in range(axis))
+
+
+def outer_axes(series: Any) -> tuple[str, tuple[int, ...]]:
+    """The axes of a series that its pages are stacked along."""
+    shape = series.get_shape(False)
+    count = next((n for n in reversed(range(len(shape) + 1)) if math.prod(shape[:n]) == len(series)), None)
+    if count is None:
+        raise ImageError(f"its metadata describe {shape} pixels in {len(series)} pages. Write the file again.")
+    return series.get_axes(False)[:count], tuple(int(n) for n in shape[:count])
+
+
+def files_named(tif: Any, image: TiffImage) -> set[str]:
+    """Names of the files that OME-XML says an image lies in."""
+    if not tif.is_ome or not tif.ome_metadata or image.series.kind != "ome":
+        return set()
+    every = list(_described(ElementTree.fromstring(tif.ome_metadata)))
+    return _names_in(every[image.held.index][1]) if image.held.index < len(every) else set()
 
 
 def _placed(series: Any, path: Path) -> Iterator[TiffImage]:
@@ -157,9 +178,13 @@ def _described(root: ElementTree.Element) -> Iterator[tuple[str | None, ElementT
 
 def _may_lie_in(pixels: ElementTree.Element, files: Sequence[str], tif: Any) -> bool:
     """Whether the files that an image names are some of these; the one that is open may have been renamed."""
-    uuids = (uuid for data in pixels if data.tag.endswith("TiffData") for uuid in data if uuid.tag.endswith("UUID"))
-    named = {uuid.get("FileName", "").casefold() for uuid in uuids}
+    named = {name.casefold() for name in _names_in(pixels)}
     return not named or _is_in(tif, files) or any(Path(file).name.casefold() in named for file in files)
+
+
+def _names_in(pixels: ElementTree.Element) -> set[str]:
+    uuids = (uuid for data in pixels if data.tag.endswith("TiffData") for uuid in data if uuid.tag.endswith("UUID"))
+    return {name for uuid in uuids if (name := uuid.get("FileName", ""))}
 
 
 def _kept(series: Any, without: int | None) -> tuple[str, tuple[int, ...]]:
@@ -173,9 +198,8 @@ def _pages(series: Any, axis: int | None, place: int) -> list[int]:
     """Numbers of the pages of a series, or of those at one place along an axis."""
     if axis is None:
         return list(range(len(series)))
-    shape = series.get_shape(False)
-    count = next(n for n in range(len(shape) + 1) if math.prod(shape[:n]) == len(series) and n > axis)
-    return [int(i) for i in np.arange(len(series)).reshape(shape[:count]).take(place, axis=axis).ravel()]
+    _, shape = outer_axes(series)
+    return [int(i) for i in np.arange(len(series)).reshape(shape).take(place, axis=axis).ravel()]
 
 
 def _files_of(series: Any, pages: Sequence[int]) -> tuple[str, ...]:

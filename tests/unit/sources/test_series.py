@@ -117,6 +117,13 @@ def test_positions_of_a_micromanager_stack_are_images_and_no_times(tmp_path):
     assert values(open_image(files[0], series=2)) == values(open_image(files[2]))
 
 
+def test_a_micromanager_stack_that_was_stopped_is_said(tmp_path):
+    path = micromanager(tmp_path / "exp_MMStack_Pos0.tif", 0, frames=7, positions=1)
+    with pytest.raises(ImageError, match="3 of 7 time points are there"):
+        open_image(path)
+    assert open_image(path, incomplete="use").shape == (3, 2, 17, 23)
+
+
 def test_the_images_of_a_converted_file_and_the_series_of_a_folder_can_be_taken(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2, attributes={"bioformats2raw.layout": 3})
     for i in range(2):
