@@ -7,11 +7,13 @@ import shlex
 import sys
 import types
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from napari_restore.verbs import VERBS
@@ -86,3 +88,46 @@ def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Request]:
         return request
 
     return run
+
+
+_OME = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+
+
+@pytest.fixture
+def ome_fileset() -> Callable[..., list[list[Path]]]:
+    """Writes an OME-TIFF of several images as microscopes do: every file carries the metadata of all.
+
+    Image ``i`` has time points of 17 x 23 pixels of the value ``100 * i + t``, in as many files as ``parts[i]`` says.
+    ``lost`` are numbers of images whose files are not written. Returns the files by image.
+    """
+
+    def write(folder: Path, *, parts: tuple[int, ...] = (1, 1, 1), times: int = 4, lost: tuple[int, ...] = ()) -> Any:
+        names = [[f"exp_Pos{i}{f'_{k}' * bool(k)}.ome.tif" for k in range(n)] for i, n in enumerate(parts)]
+        uuid = {
+            name: f"urn:uuid:00000000-0000-0000-0000-{i:012d}"
+            for i, name in enumerate(name for own in names for name in own)
+        }
+        pages = {name: list(range(times))[k :: len(own)] for own in names for k, name in enumerate(own)}
+        images = "".join(
+            f'<Image ID="Image:{i}" Name="Pos{i}"><Pixels ID="Pixels:{i}" DimensionOrder="XYZCT" Type="uint16" '
+            f'SizeX="23" SizeY="17" SizeZ="1" SizeC="1" SizeT="{times}" PhysicalSizeX="{0.1 * (i + 1)}">'
+            f'<Channel ID="Channel:{i}:0" SamplesPerPixel="1"/>'
+            + "".join(
+                f'<TiffData FirstT="{t}" IFD="{ifd}" PlaneCount="1"><UUID FileName="{name}">{uuid[name]}</UUID>'
+                "</TiffData>"
+                for name in own
+                for ifd, t in enumerate(pages[name])
+            )
+            + "</Pixels></Image>"
+            for i, own in enumerate(names)
+        )
+        for i, own in enumerate(names):
+            for name in own if i not in lost else ():
+                xml = f'<?xml version="1.0" encoding="UTF-8"?><OME {_OME} UUID="{uuid[name]}">{images}</OME>'
+                with tifffile.TiffWriter(folder / name) as tif:
+                    for ifd, t in enumerate(pages[name]):
+                        plane = np.full((17, 23), 100 * i + t, np.uint16)
+                        tif.write(plane, description=None if ifd else xml, metadata=None, contiguous=False)
+        return [[folder / name for name in own] for own in names]
+
+    return write

@@ -28,6 +28,7 @@ from napari_restore.core.errors import ImageError, InterruptedWorkError, Restore
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Opening
 from napari_restore.restoration.cluster import source as sources
 from napari_restore.restoration.cluster import station, tasks
 from napari_restore.restoration.cluster.station import WorkerState
@@ -361,7 +362,7 @@ def test_another_file_under_the_same_path_is_refused(tmp_path: Path, stack: Path
     assert source.open().shape == image.shape
     other = tmp_path / "other.zarr"
     zarr.create_array(other, data=np.ones(SHAPE, np.float32), chunks=(1, 64, 50), dimension_names=("z", "y", "x"))
-    elsewhere = sources.Source(str(other), image.axes)
+    elsewhere = sources.Source(str(other), Opening(axes=image.axes))
     with pytest.raises(ImageError, match="opens as another image on this machine"):
         sources.open_same(elsewhere, image.axes, image.shape, image.dtype.str, probe(image))
 

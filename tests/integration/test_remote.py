@@ -26,6 +26,7 @@ from napari_restore import open_image, restore_events, train, train_events
 from napari_restore.core.errors import ImageError
 from napari_restore.core.job import Events
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Opening
 from napari_restore.core.region import Region
 from napari_restore.restoration.reading import Filled, steady
 from napari_restore.sources import remote
@@ -257,7 +258,7 @@ def test_workers_get_the_whole_url_and_their_logs_do_not(server: Server) -> None
     source = sources.find_source(open_image(url, axes="ZYX"))
     np.testing.assert_array_equal(source.open().read(), PIXELS)
     assert_hidden(repr(source))
-    other = sources.Source(url, "ZYX")
+    other = sources.Source(url, Opening(axes="ZYX"))
     with pytest.raises(ImageError, match="opens as another image") as caught:
         sources.open_same(other, "ZYX", (1, 2, 3), "<u2", "")
     assert_hidden(str(caught.value))

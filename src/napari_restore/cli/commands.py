@@ -19,7 +19,7 @@ from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.explained import explained, plain
 from napari_restore.core.options import Computing, Opening
 from napari_restore.core.version import __version__
-from napari_restore.verbs.flags import in_shell
+from napari_restore.verbs.flags import in_shell, read_word
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +31,8 @@ app = typer.Typer(
 _OPENING, _COMPUTING = explained(Opening), explained(Computing)
 Axes = Annotated[str | None, typer.Option(metavar="TCZYX", help=plain(_OPENING["axes"]))]
 Channel = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["channel"]))]
+Series = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["series"]))]
+Incomplete = Annotated[str, typer.Option(metavar="refuse|use", help=plain(_OPENING["incomplete"]))]
 Device = Annotated[str, typer.Option(help=plain(_COMPUTING["device"]))]
 Seed = Annotated[int, typer.Option(help=plain(_COMPUTING["seed"]))]
 
@@ -84,17 +86,20 @@ def evaluate(
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or a model.")],
     axes: Axes = None,
+    series: Series = None,
+    incomplete: Incomplete = "refuse",
     as_json: Json = False,
 ) -> None:
-    """Say what an image or a model is."""
+    """Say what an image or a model is, and which images a file holds."""
     if path.suffix == ".safetensors" or _looks_like_model(path):
         from napari_restore.store.weights import read_card
 
         _tell({"kind": "model", **read_card(path)}, as_json=as_json)
         return
-    from napari_restore.sources import open_image
+    from napari_restore.sources import open_as
 
-    opened = open_image(path, axes=axes)
+    number = read_word("series", series) if series is not None else None
+    opened = open_as(path, Opening(axes=axes, series=number, incomplete=incomplete))  # type: ignore[arg-type]
     _tell(
         {
             "kind": "image",
@@ -105,6 +110,7 @@ def info(
             "bytes": opened.nbytes,
             **_optics(opened, as_json=as_json),
             "notes": opened.notes,
+            **({"series": [_held(each, as_json=as_json) for each in opened.series]} if opened.series else {}),
         },
         as_json=as_json,
     )
@@ -182,6 +188,14 @@ def _optics(image: Any, *, as_json: bool) -> dict[str, Any]:
     if as_json:
         return {"optics": asdict(optics) if optics is not None else None}
     return {"optics": optics.said} if optics is not None else {}
+
+
+def _held(held: Any, *, as_json: bool) -> Any:
+    """One of the images of a file: its facts, or in a few words."""
+    if as_json:
+        return {**asdict(held), "files": [Path(file).name for file in held.files]}
+    size = "x".join(map(str, held.shape))
+    return f"{held} {size} {held.axes or ''}{'' if held.files else ' not there'}{' opened' if held.opened else ''}"
 
 
 def _tell(values: dict[str, Any], *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from napari_restore.core.checked import check
 Effort = Literal["quick", "normal", "thorough"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Unreadable = Literal["fail", "fill"]
+Incomplete = Literal["refuse", "use"]
 Version = Literal["0.5", "0.4"]
 
 Count = Annotated[int, Gt(0), Lt(2**31)]
@@ -31,17 +32,28 @@ class Opening:
     Attributes
     ----------
     axes
-        What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly.
+        What the axes of the image are, one letter of TCZYX each, where the file does not say, or says it wrongly. Where
+        one axis of the file is several, a number in brackets says of how many planes: ``TC(2)YX`` has 2 channels in
+        turn at each time, ``C(2)TYX`` first all times of one channel, then those of the other.
     pixel_size
         Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or one number an axis, or an axis of
         space: in the image's own unit, in micrometers where it has none.
     channel
         The one channel to take: its index, counted from 0, or its name.
+    series
+        The image to take where a file holds several (positions, wells, angles), or belongs to files that do: its index,
+        counted from 0, or its name, as ``napari-restore info`` lists them. Where not given, the one whose pixels lie in
+        the file.
+    incomplete
+        Of an acquisition that was stopped, ``refuse`` it, or ``use`` the whole time points that are there; the whole
+        planes where there are no times.
     """
 
     axes: str | None = None
     pixel_size: Mapping[str, Positive] | Sequence[Positive] | None = None
     channel: int | str | None = None
+    series: int | str | None = None
+    incomplete: Incomplete = "refuse"
 
     def __post_init__(self) -> None:
         # A list of letters is as good as a text, and an array as a row of numbers.

@@ -14,6 +14,7 @@ from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
 from napari_restore.judging import words
+from napari_restore.judging.kinds import kept_by_kind, stays_noisy
 from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
@@ -46,7 +47,8 @@ class Checked:
     verdict
         All of it in a sentence for users.
     trusted
-        False where detail was removed, or the result is not nearer to the truth than the measured image.
+        False where detail was removed, the result is not nearer to the truth than the measured image, or planes of one
+        kind (dim ones, mostly) keep their noise.
     """
 
     mse: float | None
@@ -74,6 +76,7 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     ----------
     size
         Pixels along Y and X of the part, at most; all channels, one plane, or 8 of them where the method looks along Z.
+        Where planes differ by much, the darkest and the brightest one are looked at by themselves, too.
     seed
         Of the random probe of the SURE estimate.
 
@@ -94,6 +97,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(structure_map(removed, restored.transpose(planes)))
+    kinds = kept_by_kind(image, denoise, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
+    noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
         mse=error.mse if error is not None else None,
         psnr=error.psnr if error is not None else None,
@@ -101,8 +106,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         psnr_before=error.psnr_before if error is not None else None,
         structure=found.share,
         whiteness=float(whiteness(np.nan_to_num(removed))),
-        verdict=f"{words.gained(error)}; {found.verdict}",
-        trusted=found.share < _LOST and (error is None or error.better),
+        verdict=words.dim_planes(*kinds) if kinds and noisy else f"{words.gained(error)}; {found.verdict}",
+        trusted=found.share < _LOST and (error is None or error.better) and not noisy,
     )
 
 

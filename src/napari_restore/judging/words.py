@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_restore.judging.kinds import Kept
 from napari_restore.metrics.estimated_error import EstimatedError
 
 
@@ -35,6 +36,16 @@ def left_out(period: float, power: float) -> str:
         f"the learned result leaves out more than noise: details of about {period:.2g} px have "
         f"{power:.1f} times the power of the noise in what it leaves. The PSF may be too wide, or the noise "
         "given too large."
+    )
+
+
+def dim_planes(*kinds: Kept) -> str:
+    """Planes of one kind keep their noise."""
+    noisy, clear = sorted(kinds, key=lambda kept: -kept.left)
+    return (
+        f"some planes stay noisy: those with a mean of about {noisy.level:.4g} keep {100 * min(1, noisy.left):.0f} % "
+        f"of their noise, those of about {clear.level:.4g} {100 * clear.left:.0f} %. If they are channels in turn, say "
+        "so with `axes`, as in TC(2)YX; else restore them by themselves"
     )
 
 

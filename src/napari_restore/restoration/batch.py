@@ -24,7 +24,8 @@ from napari_restore.restoration import engine
 from napari_restore.restoration.plan import check_tile, name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
-from napari_restore.sources import Image, open_image
+from napari_restore.sources import Image, open_as
+from napari_restore.sources.alternating import alternation
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
 from napari_restore.store import output as outputs
@@ -91,6 +92,7 @@ class _Batch:
     mark: str
     record: Finished
     sources: Inputs
+    items: Sequence[Item]
     opening: Opening
     restoring: Restoring
     computing: Computing
@@ -157,19 +159,20 @@ def restore_folder_events(
     inputs = Inputs([*sources, *([] if isinstance(model, Model) else [Path(model).expanduser()])])
     inputs.check_folder(folder.folder)
     _make(folder.folder)
+    suffix = folder.suffix or name_suffix(loaded.method)
     batch = _Batch(
         model=loaded,
         mark=request_mark(loaded, opening, restoring, writing),
         record=record,
         sources=inputs,
+        items=plan_results(sources, folder.folder, suffix=suffix, format=folder.format),
         opening=opening,
         restoring=restoring,
         computing=computing,
         writing=writing,
         watch=watch,
     )
-    suffix = folder.suffix or name_suffix(loaded.method)
-    return (yield from _run(batch, plan_results(sources, folder.folder, suffix=suffix, format=folder.format)))
+    return (yield from _run(batch))
 
 
 def find_images(
@@ -226,6 +229,9 @@ def request_mark(model: Model, opening: Opening, restoring: Restoring, writing: 
         "channel": opening.channel,
         "version": writing.version,
     }
+    for name in ("series", "incomplete"):
+        if (value := getattr(opening, name)) != getattr(Opening(), name):
+            options[name] = value
     if restoring.region is not None:
         options["region"] = str(restoring.region)
     if restoring.unreadable != "fail":
@@ -234,7 +240,8 @@ def request_mark(model: Model, opening: Opening, restoring: Restoring, writing: 
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _run(batch: _Batch, items: Sequence[Item]) -> Events[list[FileState]]:
+def _run(batch: _Batch) -> Events[list[FileState]]:
+    items = batch.items
     states = [FileState(i, len(items), str(x.source), str(x.output), "waiting") for i, x in enumerate(items)]
     yield from states
     for index, item in enumerate(items):
@@ -254,7 +261,11 @@ def _one(batch: _Batch, item: Item, waiting: FileState) -> Generator[Event, None
         if _is_done(batch, item):
             return _now(waiting, "skipped", "done before, with this model")
         yield _now(waiting, "running")
-        restored = yield from _restore(batch, item)
+        image = open_as(item.source, batch.opening)
+        twin = _twin(batch, item, image)
+        if twin is not None:
+            return _now(waiting, "skipped", f"the same image as {twin.source.name}: its result is {twin.output.name}")
+        restored = yield from _restore(batch, item, image)
     except (RestoreError, OSError) as error:
         return _now(waiting, "failed", str(error))
     except Exception as error:  # noqa: BLE001  decoders raise what they like, and a night's work is not lost for one file
@@ -281,11 +292,25 @@ def _is_done(batch: _Batch, item: Item) -> bool:
     )
 
 
-def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
+def _twin(batch: _Batch, item: Item, image: Image) -> Item | None:
+    """An item before this one whose file opens as the very same image: one of several files that it lies in."""
+    beside = {Path(file) for file in image.files} if image.series else set()
+    for other in batch.items[: batch.items.index(item)] if beside else ():
+        try:
+            if other.source.resolve() in beside and _one_of(open_as(other.source, batch.opening)) == _one_of(image):
+                return other
+        except RestoreError:  # it fails by itself
+            continue
+    return None
+
+
+def _one_of(image: Image) -> tuple[object, ...]:
+    """Which of the images of its files an image is."""
+    return next(((each.index, each.files) for each in image.series if each.opened), ())
+
+
+def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, bool]:
     """Restore an image and note that it is done; False where a stop came first."""
-    image = open_image(
-        item.source, axes=batch.opening.axes, pixel_size=batch.opening.pixel_size, channel=batch.opening.channel
-    )
     _check_not_an_input(batch, item)
     stamp = stamp_of(item.source, batch.watch.stop)
     if stamp is None:
@@ -294,6 +319,8 @@ def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
     batch.record.note(Entry(item.output.name, "begun", stamp, batch.mark))
     for text in image.notes:
         yield Note(text)
+    if (warning := alternation(image)) is not None:
+        yield Note(f"{item.source.name}: {warning}", "warning")
     restored = yield from _unless_stopped(_attempts(batch, item, image, ours=ours))
     if not restored.complete:
         return False

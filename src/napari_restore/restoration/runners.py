@@ -35,7 +35,7 @@ def runner_for(image: Image, restoring: Restoring, opening: Opening) -> Runner |
     from napari_restore.restoration.cluster.source import find_source  # loads distributed, which who has a client has
     from napari_restore.restoration.cluster.workers import Workers
 
-    return Workers(restoring.client, find_source(image, axes=opening.axes, channel=opening.channel))
+    return Workers(restoring.client, find_source(image, opening))
 
 
 def check_client(client: Any) -> None:

@@ -5,6 +5,6 @@ Importing this room loads NumPy only; dask, zarr, tifffile and pydicom come with
 
 from napari_restore.sources.formats import recognises
 from napari_restore.sources.image import Image
-from napari_restore.sources.opening import open_image
+from napari_restore.sources.opening import open_as, open_image
 
-__all__ = ["Image", "open_image", "recognises"]
+__all__ = ["Image", "open_as", "open_image", "recognises"]

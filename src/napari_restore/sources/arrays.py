@@ -59,6 +59,7 @@ def describe_image(image: Image, level: int) -> Described:
         notes=image.notes,
         files=image.files,
         read_optics=lambda: image.optics,
+        series=image.series,
     )
 
 

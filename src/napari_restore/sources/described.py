@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
+from napari_restore.sources.axes import parse
 from napari_restore.sources.locations import text_without_secrets
 from napari_restore.sources.optics import ReadOptics, no_optics
+from napari_restore.sources.series import Held, only_series
 
 Reader = Callable[[Region], NDArray[Any]]
 
@@ -56,6 +58,37 @@ _LIBRARY_ERRORS = (
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which of the things that a file holds is opened.
+
+    Attributes
+    ----------
+    level
+        Of a multiscale image; 0 is the full resolution.
+    series
+        Index or name of the image, where there are several; None for the one that the file itself holds.
+    incomplete
+        What becomes of an acquisition that was stopped.
+    axes
+        That the user gives the array, which come before those that a loader finds in headers or names.
+    """
+
+    level: int = 0
+    series: int | str | None = None
+    incomplete: Literal["refuse", "use"] = "refuse"
+    axes: str | None = None
+
+    def leaves(self, ndim: int) -> bool:
+        """Whether an array of so many axes is left as it is found, as the user does not name others."""
+        return self.axes is None or len(parse(self.axes.strip())) == ndim
+
+    def only_one(self, name: str) -> None:
+        """Refuse another level or series than the first of what has one only."""
+        only_level(self.level, 1, name)
+        only_series(self.series, name)
+
+
+@dataclass(frozen=True)
 class Described:
     """An array and what its file says about it.
 
@@ -67,7 +100,7 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
-    location, address, files, read_optics
+    location, address, files, read_optics, series
         As of an ``Image``.
     """
 
@@ -86,6 +119,7 @@ class Described:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     read_optics: ReadOptics = field(default=no_optics, repr=False)
+    series: tuple[Held, ...] = ()
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

@@ -14,9 +14,10 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import formats
 from napari_restore.sources.caching import RecentBlocks
-from napari_restore.sources.described import MIB, Described, explaining, most_from, only_level
+from napari_restore.sources.described import MIB, Described, Wanted, explaining, most_from, only_level
 from napari_restore.sources.dicom_headers import Plane, read_planes
 from napari_restore.sources.dicom_pixels import decode_frame
+from napari_restore.sources.series import Held, index_of
 
 _CACHE_BYTES = 64 * MIB
 _SURE_PLANE = 128 * MIB
@@ -26,16 +27,16 @@ _EVEN = 0.05
 """Distances of slices that differ by less than this share of their median are called even."""
 
 
-def open_dicom(path: Path, level: int) -> Described:
+def open_dicom(path: Path, wanted: Wanted) -> Described:
     """One DICOM file."""
-    only_level(level, 1, path.name)
+    wanted.only_one(path.name)
     planes = read_planes(path)
     return _describe(planes, path.stem if path.suffix.lower() in (".dcm", ".dicom", ".ima") else path.name, path)
 
 
-def open_series(folder: Path, level: int) -> Described:
-    """The largest series of a folder, in the order of its slices along their normal."""
-    only_level(level, 1, folder.name)
+def open_series(folder: Path, wanted: Wanted) -> Described:
+    """A series of a folder, the largest where none is named, in the order of its slices along their normal."""
+    only_level(wanted.level, 1, folder.name)
     series: dict[Any, list[Plane]] = {}
     faults: list[ImageError] = []
     for file in formats.visible_files(folder):
@@ -49,16 +50,31 @@ def open_series(folder: Path, level: int) -> Described:
         series.setdefault(planes[0].series, []).extend(planes)
     if not series:
         raise faults[0] if faults else ImageError(f"{folder} holds no DICOM images. Give the folder of one series.")
-    chosen = max(series.values(), key=len)
-    described = _describe(chosen, folder.name, folder)
-    return replace(described, notes=described.notes + _left_out(series, chosen, faults))
+    every = list(series.values())
+    held = [_held(i, planes) for i, planes in enumerate(every)]
+    number = every.index(max(every, key=len)) if wanted.series is None else index_of(wanted.series, held, folder.name)
+    described = _describe(every[number], folder.name, folder)
+    held[number] = replace(held[number], opened=True)
+    return replace(
+        described,
+        notes=described.notes + _left_out(every, number, faults, named=wanted.series is not None),
+        series=tuple(held) if len(held) > 1 else (),
+    )
 
 
-def _left_out(series: dict[Any, list[Plane]], chosen: Sequence[Plane], faults: Sequence[ImageError]) -> tuple[str, ...]:
+def _held(index: int, planes: Sequence[Plane]) -> Held:
+    files = dict.fromkeys(str(plane.path) for plane in planes)
+    return Held(index, planes[0].title, None, (len(planes), *planes[0].shape), tuple(files))
+
+
+def _left_out(
+    every: Sequence[Sequence[Plane]], number: int, faults: Sequence[ImageError], *, named: bool
+) -> tuple[str, ...]:
     notes = []
-    if len(series) > 1:
+    if len(every) > 1 and not named:
+        chosen = f"{every[number][0].title} ({len(every[number])} slices)"
         notes.append(
-            f"the folder holds {len(series)} series; the largest, {chosen[0].title} ({len(chosen)} slices), is read"
+            f"the folder holds {len(every)} series; the largest, {number}, {chosen}, is read: `series` takes another"
         )
     if faults:
         notes.append(f"{len(faults)} DICOM files are left out; the first: {faults[0]}")

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlparse
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import Described
+from napari_restore.sources.described import Described, Wanted
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.marks import ZARR_MARKS
 
@@ -28,9 +28,9 @@ class Format(NamedTuple):
     """One kind of file or folder.
 
     ``sniff(path, head)`` is cheap; ``head`` is the first bytes of a file, None for a folder. ``loader`` is
-    ``"module:function"`` in this room, a function of path and level, imported when it is needed. ``endings`` are those
-    of usual names, in small letters: for patterns and lists, never to choose the loader. ``title`` is for lists that
-    users read, where the name says too little.
+    ``"module:function"`` in this room, a function of path and ``Wanted``, imported when it is needed. ``endings`` are
+    those of usual names, in small letters: for patterns and lists, never to choose the loader. ``title`` is for lists
+    that users read, where the name says too little.
     """
 
     name: str
@@ -123,22 +123,25 @@ _CRUSHED = re.compile(rf"({'|'.join(_SCHEMES)}):[/\\]([^/\\].*)", re.IGNORECASE 
 _KNOWN = ", ".join(format.title or format.name for format in FORMATS)
 
 
+_PLAIN = Wanted()
+
+
 def endings(*kinds: Kind) -> tuple[str, ...]:
     """How the names of files and folders of these kinds usually end, with the dot."""
     return tuple(ending for format in FORMATS if format.kind in kinds for ending in format.endings)
 
 
-def open_location(given: str | os.PathLike[str], level: int) -> Described:
+def open_location(given: str | os.PathLike[str], wanted: Wanted = _PLAIN) -> Described:
     """Open a path or a URL with the loader of its format."""
     location = os.fsdecode(given)
     crushed = None if isinstance(given, str) else _CRUSHED.fullmatch(location)
     if crushed:
         location = f"{crushed[1]}://{crushed[2].replace(os.sep, '/')}"
     if "://" in location:
-        return _open_url(location, level)
+        return _open_url(location, wanted)
     path = _at_home(location)
     format = _format_of(path, *_look(path))
-    return _load(format.loader, path, level)
+    return _load(format.loader, path, wanted)
 
 
 def _at_home(location: str) -> Path:
@@ -218,21 +221,21 @@ def _format_of(path: Path, head: bytes | None) -> Format:
     raise ImageError(f"{path.name} is of an unknown format: it starts with {head[:8]!r}. Supported: {_KNOWN}.")
 
 
-def _open_url(url: str, level: int) -> Described:
+def _open_url(url: str, wanted: Wanted) -> Described:
     scheme = url.split("://", 1)[0].lower()
     if scheme == "file":
-        return open_location(unquote(urlparse(url).path), level)
+        return open_location(unquote(urlparse(url).path), wanted)
     if scheme not in _SCHEMES:
         raise ImageError(
             f"{without_secrets(url)}: {scheme}:// is not supported. Give a path, or an http, https, s3 or gs URL of a "
             "Zarr."
         )
-    return _load(_URL_LOADER, url, level)
+    return _load(_URL_LOADER, url, wanted)
 
 
-def _load(loader: str, location: Path | str, level: int) -> Described:
+def _load(loader: str, location: Path | str, wanted: Wanted) -> Described:
     """What a loader of this room makes of a path, or of a URL; its module is imported now."""
     module, function = loader.split(":")
     load = getattr(importlib.import_module(f"napari_restore.sources.{module}"), function)
-    described: Described = load(location, level)
+    described: Described = load(location, wanted)
     return described

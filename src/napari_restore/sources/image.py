@@ -14,6 +14,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
 from napari_restore.sources.optics import Optics, ReadOptics, no_optics
+from napari_restore.sources.series import Held
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,8 @@ class Image:
         memory is a view of, as far as it tells.
     read_optics
         Gives what the metadata say about the microscope; ``optics`` calls it when it is asked for.
+    series
+        The images that these files hold, this one among them, where there are several, or it lies in several.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Image:
     address: str | None = field(default=None, repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
     read_optics: ReadOptics = field(default=no_optics, repr=False)
+    series: tuple[Held, ...] = field(default=(), repr=False)
 
     @cached_property
     def optics(self) -> Optics | None:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.lib import format as npy
 
 from napari_restore.sources.arrays import plain_block
-from napari_restore.sources.described import Described, explaining, only_level
+from napari_restore.sources.described import Described, Wanted, explaining
 from napari_restore.sources.mapped import Numbers
 
 _HEAD = 2**16
 """Bytes in which a header lies; NumPy refuses one of over 10 000 letters."""
 
 
-def open_npy(path: Path, level: int) -> Described:
+def open_npy(path: Path, wanted: Wanted) -> Described:
     """A ``.npy`` file; arrays of Python objects are refused."""
-    only_level(level, 1, path.name)
+    wanted.only_one(path.name)
     with explaining(f"{path.name} is not a whole NPY file"):
         with path.open("rb") as file:
             head = io.BytesIO(file.read(_HEAD))

@@ -6,21 +6,24 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
-from napari_restore.core.region import Region
+from napari_restore.core.options import Opening
 from napari_restore.sources import arrays, formats, layers, zarrs
-from napari_restore.sources.described import Described, Reader, one_line
+from napari_restore.sources import axes as axes_text
+from napari_restore.sources.described import Described, Wanted, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 from napari_restore.sources.optics import Optics, ReadOptics
+from napari_restore.sources.series import index_of, only_series
+from napari_restore.sources.views import fixed, split
 
 _MOST_PIXELS = 2**60
 """Of an image: places in it can still be counted."""
@@ -32,6 +35,8 @@ def open_image(
     axes: str | Sequence[str] | None = None,
     pixel_size: Mapping[str, float] | Sequence[float] | None = None,
     channel: int | str | None = None,
+    series: int | str | None = None,
+    incomplete: Literal["refuse", "use"] = "refuse",
     level: int = 0,
 ) -> Image:
     """Open an image where it lies; its pixels are read when they are asked for.
@@ -44,12 +49,20 @@ def open_image(
         or the URL of a Zarr. Pixels of a masked array that are masked come as NaN: nothing is learned from them, and
         they stay.
     axes
-        One letter of TCZYX an axis, as a text or a list, for images that say nothing about them or the wrong thing.
+        One letter of TCZYX an axis, as a text or a list, for images that say nothing about them or the wrong thing. A
+        number in brackets takes an axis of the file apart: ``TC(2)YX`` where each two planes are a time of 2 channels,
+        ``C(2)TYX`` where all times of a channel come first.
     pixel_size
         Distance between pixels by letter, ``{"Z": 0.3, "Y": 0.1, "X": 0.1}``, or as many numbers as there are axes, or
         axes of space: in the image's own unit, in micrometers where it has none.
     channel
         Index or name of the one channel to open; the C axis disappears.
+    series
+        Index, counted from 0, or name of the image to open, where the file holds several (positions, wells, angles),
+        or belongs to files that do: the one whose pixels lie in it where not given. ``Image.series`` lists them.
+    incomplete
+        Of an acquisition that was stopped, whose metadata promise more than was taken: ``refuse``, or ``use`` for the
+        whole time points (or planes, where there are no times) that are there.
     level
         Of a multiscale image; 0 is the full resolution.
 
@@ -59,8 +72,8 @@ def open_image(
         If it cannot be opened; the message says why and what to do, on one line.
     """
     wanted = _letters(axes)
-    described = _describe(image, _whole(level))
-    described = _named(described, wanted)
+    described = _describe(image, Wanted(_whole(level), series, _incomplete(incomplete), wanted))
+    described = _named(described, wanted, incomplete == "use")
     if channel is not None:
         described = _one_channel(described, channel)
     opened = _image(described)
@@ -69,17 +82,28 @@ def open_image(
     return opened
 
 
+def open_as(image: Any, opening: Opening) -> Image:
+    """``open_image`` as a group of options says."""
+    return open_image(image, **{each.name: getattr(opening, each.name) for each in fields(opening)})
+
+
 def _whole(level: Any) -> int:
     if not isinstance(level, Integral):
         raise ImageError(f"`level` = {level!r}: give a whole number; 0 is the full resolution.")
     return int(level)
 
 
+def _incomplete(word: Any) -> Literal["refuse", "use"]:
+    if word not in ("refuse", "use"):
+        raise ImageError(f"`incomplete` = {word!r}: give refuse or use.")
+    return "use" if word == "use" else "refuse"
+
+
 def _letters(axes: Any) -> str | None:
     """Axes as one text."""
     if axes is None or isinstance(axes, str):
         return axes
-    if isinstance(axes, Sequence) and all(isinstance(letter, str) and len(letter) == 1 for letter in axes):
+    if isinstance(axes, Sequence) and all(isinstance(a, str) and len(a.partition("(")[0]) == 1 for a in axes):
         return "".join(axes)
     raise ImageError(f"`axes` = {axes!r}: give one letter of {AXES} an axis, such as 'ZYX' or ['Z', 'Y', 'X'].")
 
@@ -104,17 +128,27 @@ def _sizes(pixel_size: Any, axes: str) -> dict[str, float]:
     return {canonical_axes(letter): float(size) for letter, size in pixel_size.items()}
 
 
-def _describe(image: Any, level: int) -> Described:
+def _describe(image: Any, wanted: Wanted) -> Described:
     """Find the loader that knows this kind of thing."""
+    if isinstance(image, (str, os.PathLike)):
+        return formats.open_location(image, wanted)
+    if not isinstance(image, np.ndarray) and zarrs.is_group(image):
+        return zarrs.describe_group(image, wanted)
+    described = _describe_in_memory(image, wanted.level)
+    if not described.series:
+        only_series(wanted.series, described.name)
+    elif wanted.series is not None and not described.series[index_of(wanted.series, described.series, "")].opened:
+        raise ImageError(f"{described.name} is open already, and is not series {wanted.series!r}: give its path.")
+    return described
+
+
+def _describe_in_memory(image: Any, level: int) -> Described:
+    """What is open already, or an array."""
     if isinstance(image, Image):
         return arrays.describe_image(image, level)
-    if isinstance(image, (str, os.PathLike)):
-        return formats.open_location(image, level)
     if not isinstance(image, np.ndarray) and layers.is_layer(image):
         described = layers.describe_layer(image, level)
         return replace(described, read_optics=partial(_optics_of_layer, image, described))
-    if zarrs.is_group(image):
-        return zarrs.describe_group(image, level)
     return arrays.describe_array(image, level)
 
 
@@ -142,10 +176,10 @@ def _shapes_of(image: Image) -> list[list[int]]:
     return [sorted(n for n in each.values() if n > 1) for each in (lengths, one)]
 
 
-def _named(described: Described, wanted: str | None) -> Described:
+def _named(described: Described, wanted: str | None, incomplete: bool) -> Described:
     """Give every axis its letter: the user's, the file's, or a guess that becomes a note."""
     if wanted is not None:
-        return _override(described, wanted)
+        return _override(described, wanted, incomplete)
     if described.axes is None:
         axes, note = guess_axes(described.shape)
         return replace(described, axes=axes, notes=(*described.notes, note))
@@ -157,46 +191,31 @@ def _named(described: Described, wanted: str | None) -> Described:
     return replace(described, axes=named, notes=described.notes + ((guess,) if guess else ()))
 
 
-def _override(described: Described, wanted: str) -> Described:
-    """The user's axes, also where the array has axes of one pixel more than the user names."""
-    axes = canonical_axes(wanted.strip())
-    spare = len(described.shape) - len(axes)
+def _override(described: Described, wanted: str, incomplete: bool) -> Described:
+    """The user's axes, also where the array has axes of one pixel more than the user names, or one is several."""
+    groups = axes_text.parse(wanted.strip())
+    axes = axes_text.letters_of(groups)
+    spare = len(described.shape) - len(groups)
     if spare > 0:
         singles = [i for i, n in enumerate(described.shape) if n == 1][:spare]
         described = _without(described, singles)
+    if len(groups) == len(described.shape):
+        for axis in reversed(range(len(groups))):
+            if len(groups[axis]) > 1:
+                lengths = axes_text.lengths_of(groups[axis], described.shape[axis], described.name, floor=incomplete)
+                described = split(described, axis, lengths)
     if not valid_axes(axes, len(described.shape)):
         raise ImageError(
             f"{described.name}: axes {wanted!r} do not fit an array of shape {described.shape}: give one different "
-            f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them."
+            f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them; or, where an axis is "
+            "several, the number of planes in brackets, as in TC(2)YX."
         )
     return replace(described, axes=axes)
 
 
 def _without(described: Described, dropped: list[int]) -> Described:
     """The same pixels without these axes of one pixel."""
-    if not dropped:
-        return described
-    kept = [i for i in range(len(described.shape)) if i not in dropped]
-    return replace(
-        described,
-        axes=None if described.axes is None else "".join(described.axes[i] for i in kept),
-        shape=tuple(described.shape[i] for i in kept),
-        chunks=tuple(described.chunks[i] for i in kept),
-        reader=_at(described.reader, dict.fromkeys(dropped, 0)),
-    )
-
-
-def _at(reader: Reader, fixed: Mapping[int, int]) -> Reader:
-    """A reader for the array without the axes in ``fixed``, which stay at one index."""
-
-    def read(region: Region) -> Any:
-        start, stop = list(region.start), list(region.stop)
-        for axis in sorted(fixed):
-            start.insert(axis, fixed[axis])
-            stop.insert(axis, fixed[axis] + 1)
-        return np.squeeze(reader(Region(tuple(start), tuple(stop))), axis=tuple(fixed))
-
-    return read
+    return fixed(described, dict.fromkeys(dropped, 0))
 
 
 def _one_channel(described: Described, channel: int | str) -> Described:
@@ -209,14 +228,9 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         )
     axis = described.axes.index("C")
     index = _channel_index(channel, described.shape[axis], described)
-    kept = [i for i in range(len(described.shape)) if i != axis]
     names = described.channel_names[index : index + 1]
     return replace(
-        described,
-        axes=described.axes.replace("C", ""),
-        shape=tuple(described.shape[i] for i in kept),
-        chunks=tuple(described.chunks[i] for i in kept),
-        reader=_at(described.reader, {axis: index}),
+        fixed(described, {axis: index}),
         read_optics=_of_channel(described.read_optics, index),
         channel_names=(),
         notes=(
@@ -277,6 +291,7 @@ def _image(described: Described) -> Image:
         address=described.address,
         files=described.files,
         read_optics=described.read_optics,
+        series=described.series,
     )
 
 

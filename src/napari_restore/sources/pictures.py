@@ -16,7 +16,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources.caching import RecentBlocks
 from napari_restore.sources.coded import check_coded, jpeg_frame
-from napari_restore.sources.described import MIB, Described, explaining, most_from, only_level
+from napari_restore.sources.described import MIB, Described, Wanted, explaining, most_from
 
 _LARGEST = 2**28
 """Pixels; a picture is decoded whole."""
@@ -28,24 +28,24 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """By the colour type in its header; with a palette, red, green and blue come out."""
 
 
-def open_png(path: Path, level: int) -> Described:
+def open_png(path: Path, wanted: Wanted) -> Described:
     """A PNG of 8 or 16 bits, gray or in colour."""
     import imagecodecs
 
     width, height, bits, colour = _unpack(path, ">IIBB", 16)
     size = (height, width, _PNG_CHANNELS.get(colour, 4) * max(1, bits // 8))
-    return _describe(path, level, size, imagecodecs.png_decode)
+    return _describe(path, wanted, size, imagecodecs.png_decode)
 
 
-def open_bmp(path: Path, level: int) -> Described:
+def open_bmp(path: Path, wanted: Wanted) -> Described:
     """A Windows bitmap."""
     import imagecodecs
 
     width, height = _unpack(path, "<ii", 18)
-    return _describe(path, level, (abs(height), abs(width), 3), imagecodecs.bmp_decode)
+    return _describe(path, wanted, (abs(height), abs(width), 3), imagecodecs.bmp_decode)
 
 
-def open_jpeg(path: Path, level: int) -> Described:
+def open_jpeg(path: Path, wanted: Wanted) -> Described:
     """A JPEG; colour comes as red, green and blue."""
     import imagecodecs
 
@@ -61,15 +61,15 @@ def open_jpeg(path: Path, level: int) -> Described:
         check_coded(data, size[:2], size[2])
         return imagecodecs.jpeg_decode(data)
 
-    return _describe(path, level, size, decode)
+    return _describe(path, wanted, size, decode)
 
 
-def _describe(path: Path, level: int, size: tuple[int, int, int], decode: Callable[[bytes], Any]) -> Described:
+def _describe(path: Path, wanted: Wanted, size: tuple[int, int, int], decode: Callable[[bytes], Any]) -> Described:
     """The picture is decoded once to learn its type, and kept while it is among the last ones used.
 
     ``size`` is rows, columns and bytes of a pixel.
     """
-    only_level(level, 1, path.name)
+    wanted.only_one(path.name)
     if size[0] * size[1] > _LARGEST or 0 in size[:2]:
         raise ImageError(
             f"{path.name} claims to be {size[0]} x {size[1]} pixels; a picture may have 1 to {_LARGEST}. Use a TIFF."

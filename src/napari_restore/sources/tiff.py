@@ -6,17 +6,29 @@ import math
 import struct
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
-from xml.etree import ElementTree
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, most_from, one_line, only_level
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, most_from, only_level
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, optics_of, scales_of
+from napari_restore.sources.tiff_scanimage import order_of
+from napari_restore.sources.tiff_series import (
+    TiffImage,
+    at_place,
+    axis_of,
+    choose_image,
+    held_by,
+    images_of,
+    regrouped,
+)
+from napari_restore.sources.tiff_stopped import Used, used_of
+from napari_restore.sources.views import first
 
 _CHECK_PAGES = 256
 """So many pages are checked against the size of the file on opening; the others when they are read."""
@@ -30,51 +42,79 @@ _BELIEVABLE_RATIO = 20_000
 """No lossless codec of TIFF shrinks an image of more than 256 MiB more than this."""
 
 
-def open_tiff(path: Path, level: int) -> Described:
-    """A TIFF at one of its levels. The pages stay in the file."""
+def open_tiff(path: Path, wanted: Wanted) -> Described:
+    """One image of a TIFF, at one of its levels. The pages stay in the file."""
     import tifffile
 
     with explaining(f"{path.name} cannot be read as TIFF"):
         check_first_page(path)
         tif = tifffile.TiffFile(path)
         try:
-            return _describe(tif, path, level)
+            return _describe(tif, path, wanted)
         except BaseException:
             tif.close()
             raise
 
 
-def _describe(tif: Any, path: Path, level: int) -> Described:
+def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
     if not ((tif.is_ndpi or tif.is_lsm) and path.stat().st_size >= 2**32):  # they wrap their offsets there
         check_chain(path)
     check_claims(tif, path)
-    series, notes = _choose_series(tif, path)
-    pyramid = series.levels
-    shown = pyramid[only_level(level, len(pyramid), path.name)]
-    _check_promises(tif, series, path)
+    images = images_of(tif, path)
+    image, notes = choose_image(images, wanted.series, path)
+    _check_pixel_type(image.series.keyframe, path)
+    image, more = _ordered(tif, image, wanted)
+    used = used_of(tif, image, path, wanted)
+    image = used.image
+    pyramid = image.series.levels
+    shown = pyramid[only_level(wanted.level, len(pyramid), path.name)]
     reader = PageReader(shown, path, threading.Lock())
     weakref.finalize(reader, tif.close)
-    _check_sizes(shown, reader, path)
-    scales = scales_of(tif, series).at_level(series, shown)
-    return Described(
-        name=_stem(path),
-        axes=_letters(shown),
-        shape=reader.shape,
-        dtype=shown.dtype,
-        chunks=reader.chunks,
-        reader=reader.read,
-        location=str(path),
-        notes=notes + _photometric_notes(shown.keyframe) + _part_note(tif),
-        files=_other_files(tif),
-        read_optics=partial(optics_of, tif, series),
-        **_scales_as_fields(scales),
+    _check_sizes(shown, reader, used, path)
+    scales = scales_of(tif, image.series, image.held.index).at_level(image.series, shown)
+    return at_place(
+        _cut(
+            Described(
+                name=_stem(path),
+                axes=_letters(shown),
+                shape=reader.shape,
+                dtype=shown.dtype,
+                chunks=reader.chunks,
+                reader=reader.read,
+                location=str(path),
+                notes=(*notes, *more, *used.notes, *_photometric_notes(shown.keyframe), *_part_note(tif)),
+                files=_other_files(tif, images),
+                series=held_by(images, image),
+                read_optics=partial(optics_of, tif, image.series, image.held.index),
+                **_scales_as_fields(scales),
+            ),
+            used,
+        ),
+        image,
     )
 
 
-def _other_files(tif: Any) -> tuple[str, ...]:
-    """All files of an OME-TIFF that is of several; tifffile keeps them by name."""
-    files = getattr(tif, "_files", {})
-    return tuple(str(each.filehandle.path) for each in files.values()) if len(files) > 1 else ()
+def _cut(described: Described, used: Used) -> Described:
+    """Without the planes that are not there."""
+    return described if used.cut is None else first(described, axis_of(used.image.series, used.cut), used.length)
+
+
+def _ordered(tif: Any, image: TiffImage, wanted: Wanted) -> tuple[TiffImage, tuple[str, ...]]:
+    """With the axes that the header of its microscope gives the pages, unless the user names them."""
+    series = image.series
+    if not tif.is_scanimage or series.kind in ("ome", "imagej", "shaped"):
+        return image, ()
+    order = order_of(tif, len(series))
+    if order is not None and wanted.leaves(len(order.shape) + len(series.keyframe.shape)):
+        return replace(image, series=regrouped(series, order.axes, order.shape)), (order.note,)
+    return replace(image, series=regrouped(series, "I", (len(series),))), ()
+
+
+def _other_files(tif: Any, images: Sequence[TiffImage]) -> tuple[str, ...]:
+    """All files of a TIFF that is of several; tifffile keeps those of an OME-TIFF by name."""
+    files = [str(each.filehandle.path) for each in getattr(tif, "_files", {}).values()]
+    every = tuple(dict.fromkeys([*files, *(file for image in images for file in image.held.files)]))
+    return every if len(every) > 1 else ()
 
 
 def _scales_as_fields(scales: Scales) -> dict[str, Any]:
@@ -141,64 +181,15 @@ def _next_page(file: BinaryIO, order: str, wide: bool, offset: int) -> int | Non
     return struct.unpack(order + next_format, tail)[0] if len(tail) == struct.calcsize(next_format) else None
 
 
-def _choose_series(tif: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The largest image in the file, the first of them if several are as large."""
-    images = [series for series in tif.series if math.prod(series.get_shape(False)) > 0]
-    if not images:
-        raise ImageError(f"{path.name} is a TIFF without pixels. Check how it was written.")
-    chosen = max(images, key=lambda series: math.prod(series.get_shape(False)))
-    if chosen.keyframe.dtype is None:
+def _check_pixel_type(keyframe: Any, path: Path) -> None:
+    if keyframe.dtype is None:
         raise ImageError(
-            f"{path.name}: pixels of {chosen.keyframe.bitspersample} bits and sample format "
-            f"{chosen.keyframe.sampleformat} are not supported. Convert the file to 8, 16 or 32 bits."
+            f"{path.name}: pixels of {keyframe.bitspersample} bits and sample format "
+            f"{keyframe.sampleformat} are not supported. Convert the file to 8, 16 or 32 bits."
         )
-    if len(images) == 1:
-        return chosen, ()
-    name = f" ({one_line(chosen.name)})" if chosen.name else ""
-    return chosen, (f"{path.name} holds {len(images)} images; number {images.index(chosen)}{name} is read",)
 
 
-def _check_promises(tif: Any, series: Any, path: Path) -> None:
-    """Metadata that promise more planes than were found mean a file cut short."""
-    planes = math.prod(series.get_shape(False)) // max(1, math.prod(series.keyframe.shape))
-    promised = _promised_planes(tif, series)
-    if promised > planes:
-        raise ImageError(
-            f"{path.name}: its metadata promise {promised} planes and {planes} are there: "
-            "it is cut short or damaged. Copy it again."
-        )
-    if series.is_multifile or series.kind == "ome":
-        missing = sum(page is None for page in series)
-        if missing:
-            raise ImageError(
-                f"{path.name}: {missing} of its {planes} planes are not there. "
-                "Put all files of the OME-TIFF in one folder."
-            )
-
-
-def _promised_planes(tif: Any, series: Any) -> int:
-    if tif.is_imagej and tif.imagej_metadata and series.kind != "imagej":
-        counts = [int(tif.imagej_metadata.get(word, 1)) for word in ("frames", "slices", "channels")]
-        return max(math.prod(counts), int(tif.imagej_metadata.get("images", 1)))
-    if tif.is_shaped and tif.shaped_metadata and series.kind != "shaped":
-        shape = tif.shaped_metadata[0].get("shape", ())
-        return int(math.prod(shape) // max(1, math.prod(series.keyframe.shape)))
-    if tif.is_ome and tif.ome_metadata and series.kind != "ome":
-        return _ome_planes(ElementTree.fromstring(tif.ome_metadata))
-    return 0
-
-
-def _ome_planes(root: ElementTree.Element) -> int:
-    """Planes of the first image; samples of a pixel count as one."""
-    pixels = next((element for element in root.iter() if element.tag.endswith("}Pixels")), None)
-    if pixels is None:
-        return 0
-    channel = next((element for element in pixels if element.tag.endswith("}Channel")), None)
-    samples = int((channel.attrib if channel is not None else {}).get("SamplesPerPixel", 1))
-    return math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "ZCT") // max(1, samples)
-
-
-def _check_sizes(series: Any, reader: PageReader, path: Path) -> None:
+def _check_sizes(series: Any, reader: PageReader, used: Used, path: Path) -> None:
     """Refuse what cannot be: pages outside the file, sizes that no file of this length can hold."""
     size = path.stat().st_size
     nbytes = math.prod(reader.shape) * series.dtype.itemsize
@@ -218,7 +209,9 @@ def _check_sizes(series: Any, reader: PageReader, path: Path) -> None:
             f"{path.name}: its strips or tiles are {reader.block_bytes / MIB:.0f} MiB each in a file of {size} bytes: "
             "it is damaged, or nothing but one value. Write it with smaller tiles."
         )
-    for index in sorted({*range(min(reader.pages, _CHECK_PAGES)), reader.pages - 1}):
+    every = range(reader.pages) if used.image.axis is None else used.image.pages()
+    pages = used.pages if used.pages is not None else every
+    for index in (*pages[:_CHECK_PAGES], *pages[max(_CHECK_PAGES, len(pages) - 1) :]):
         check_page(reader, index)
 
 

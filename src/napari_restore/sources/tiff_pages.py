@@ -59,8 +59,10 @@ class PageReader:
     """
 
     def __init__(self, series: Any, path: Path, lock: threading.Lock) -> None:
-        self._series, self._path, self._lock = series, path, lock
+        self._series, self._lock = series, lock
         self._keyframe = series.keyframe
+        lies_in = self._keyframe.parent.filehandle
+        self._path = path if series.is_multifile else Path(lies_in.dirname) / lies_in.name
         self._transform = series.transform
         self.stored = np.dtype(self._keyframe.dtype)
         self._paged: tuple[int, ...] = tuple(int(n) for n in self._keyframe.shaped)
@@ -72,7 +74,7 @@ class PageReader:
         self._outer_shape = tuple(self.shape[axis] for axis in self._outer)
         self.pages = math.prod(self._outer_shape)
         self.direct = bool(self._keyframe.is_final)
-        self._start = series.dataoffset
+        self._start = None if series.is_multifile else series.dataoffset
         self._segment = _segment_shape(self._keyframe, self._paged)
         self._grid = tuple(-(-n // s) for n, s in zip(self._paged, self._segment, strict=True))
         self.block_bytes = math.prod(self._segment) * self.stored.itemsize

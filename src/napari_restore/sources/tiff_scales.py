@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
@@ -41,9 +42,12 @@ class Scales:
         return replace(self, pixel_size=size, origin=origin)
 
 
-def scales_of(tif: Any, series: Any) -> Scales:
-    """From the first writer's metadata that there are: OME, LSM, MetaMorph, ImageJ, the TIFF tags."""
-    sources: tuple[Callable[[Any, Any], Scales | None], ...] = (_ome, _lsm, _stk, _imagej)
+def scales_of(tif: Any, series: Any, number: int = 0) -> Scales:
+    """From the first writer's metadata that there are: OME, LSM, MetaMorph, ImageJ, the TIFF tags.
+
+    ``number`` is that of the image in OME-XML.
+    """
+    sources: tuple[Callable[[Any, Any], Scales | None], ...] = (partial(_ome, number=number), _lsm, _stk, _imagej)
     found = next((scales for source in sources if (scales := source(tif, series)) is not None), None)
     found = found if found is not None else _tags(series.keyframe)
     return _believable(found)
@@ -60,10 +64,10 @@ def _believable(scales: Scales) -> Scales:
     )
 
 
-def _ome(tif: Any, series: Any) -> Scales | None:
-    if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
+def _ome(tif: Any, series: Any, *, number: int) -> Scales | None:
+    if not tif.is_ome or not tif.ome_metadata or series.kind not in ("ome", "mmstack"):
         return None
-    pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, _number_of(tif, series))
+    pixels = _ome_pixels(ElementTree.fromstring(tif.ome_metadata), series, number)
     if pixels is None:
         return None
     size: dict[str, float] = {}
@@ -80,18 +84,14 @@ def _ome(tif: Any, series: Any) -> Scales | None:
     return Scales(size, units, {}, names)
 
 
-def optics_of(tif: Any, series: Any) -> Optics | None:
-    """What its OME-XML says about the microscope of a series."""
-    if not tif.is_ome or not tif.ome_metadata or series.kind != "ome":
+def optics_of(tif: Any, series: Any, number: int) -> Optics | None:
+    """What its OME-XML says about the microscope of a series, the image of that number."""
+    if not tif.is_ome or not tif.ome_metadata or series.kind not in ("ome", "mmstack"):
         return None
     root = ElementTree.fromstring(tif.ome_metadata)
-    pixels = _ome_pixels(root, series, _number_of(tif, series))
+    pixels = _ome_pixels(root, series, number)
     image = next((each for each in root if any(child is pixels for child in each)), None)
     return of_image(root, image) if image is not None else None
-
-
-def _number_of(tif: Any, series: Any) -> int:
-    return next((i for i, other in enumerate(tif.series) if other is series), 0)
 
 
 def _ome_pixels(root: ElementTree.Element, series: Any, number: int) -> ElementTree.Element | None:

@@ -14,21 +14,24 @@ from typing import Any
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.arrays import describe_array
-from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, explaining, only_level
+from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, only_level
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.sources.naming import letters_of, unit_name
 from napari_restore.sources.optics import Optics, from_file
+from napari_restore.sources.series import Held, index_of, only_series
 
 _MOST_COUNTED = 200_000
 """Chunks that are counted on opening: some tenths of a second on a local disk."""
 
 _OME_XML = "OME/METADATA.ome.xml"
+_MOST_IMAGES = 1000
+"""Of a file with several that are listed."""
 
 _READ_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 
 
-def open_zarr(path: Path, level: int) -> Described:
+def open_zarr(path: Path, wanted: Wanted) -> Described:
     """A folder with Zarr metadata in it."""
     name = path.name.removesuffix(".zarr").removesuffix(".ome") or path.name
     with explaining(f"{path.name} cannot be read as Zarr"):
@@ -37,7 +40,7 @@ def open_zarr(path: Path, level: int) -> Described:
         from napari_restore.sources.zarr_bounds import BoundedStore, local_size
 
         store = BoundedStore(LocalStore(path, read_only=True), local_size(path))
-        return replace(_open_store(store, "", level, name, str(path)), read_optics=partial(_optics_beside, path))
+        return replace(_open_store(store, "", wanted, name, str(path)), read_optics=partial(_optics_beside, path))
 
 
 def _optics_beside(path: Path) -> Optics | None:
@@ -48,7 +51,7 @@ def _optics_beside(path: Path) -> Optics | None:
     return from_file(path.parent / _OME_XML, image=number) if number is not None else None
 
 
-def open_zipped_zarr(path: Path, level: int) -> Described:
+def open_zipped_zarr(path: Path, wanted: Wanted) -> Described:
     """A Zarr in a zip file, at its top or in its one folder."""
     with explaining(f"{path.name} cannot be read as a zipped Zarr"):
         from zarr.storage import ZipStore
@@ -60,10 +63,10 @@ def open_zipped_zarr(path: Path, level: int) -> Described:
         marks = [entry for entry in sizes if entry.rsplit("/", 1)[-1] in ZARR_MARKS]
         root = min((entry.rpartition("/")[0] for entry in marks), key=lambda folder: (folder.count("/"), folder))
         store = BoundedStore(ZipStore(path, mode="r"), lambda key: sizes.get(key, ABSENT))
-        return _open_store(store, _safe(root, path.name), level, path.stem, str(path))
+        return _open_store(store, _safe(root, path.name), wanted, path.stem, str(path))
 
 
-def open_url(url: str, level: int) -> Described:
+def open_url(url: str, wanted: Wanted) -> Described:
     """A Zarr behind an http, https, s3 or gs URL, through fsspec; what is secret in the URL is in ``address`` alone."""
     shown = without_secrets(url)
     what = f"{shown} cannot be read as a Zarr (the URL must name one, and fsspec needs aiohttp, s3fs or gcsfs)"
@@ -73,18 +76,18 @@ def open_url(url: str, level: int) -> Described:
 
         name = shown.rstrip("/").rpartition("/")[2].removesuffix(".zarr").removesuffix(".ome")
         store = BoundedStore(open_remote(url), lambda key: None)  # the length is learned as it is read
-        described = _open_store(store, "", level, name, shown)
+        described = _open_store(store, "", wanted, name, shown)
     if shown == url:
         return described
     note = "the user, password or query of its URL is used to read it, and is written nowhere"
     return replace(described, address=url, notes=(*described.notes, note))
 
 
-def _open_store(store: Any, root: str, level: int, name: str, location: str) -> Described:
+def _open_store(store: Any, root: str, wanted: Wanted, name: str, location: str) -> Described:
     import zarr
 
     node = zarr.open(store=store, path=root or None, mode="r")
-    return replace(_describe_node(node, level, name), location=location)
+    return replace(_describe_node(node, wanted, name), location=location)
 
 
 def is_group(thing: Any) -> bool:
@@ -92,22 +95,23 @@ def is_group(thing: Any) -> bool:
     return type(thing).__module__.startswith("zarr.") and type(thing).__name__ == "Group"
 
 
-def describe_group(group: Any, level: int, *, name: str = "image") -> Described:
+def describe_group(group: Any, wanted: Wanted, *, name: str = "image") -> Described:
     """A ``zarr.Group`` that the user opened; ``name`` is for one at the top of its store, which has none."""
     with explaining(f"{name} cannot be read as Zarr"):
-        return _describe_node(group, level, group.basename or name)
+        return _describe_node(group, wanted, group.basename or name)
 
 
-def _describe_node(node: Any, level: int, name: str) -> Described:
+def _describe_node(node: Any, wanted: Wanted, name: str) -> Described:
     if not hasattr(node, "members"):
-        only_level(level, 1, name)
+        wanted.only_one(name)
         return _describe_zarr_array(node, name)
     attributes = dict(node.attrs)
     nested = attributes.get("ome")
     ome: Mapping[str, Any] = nested if isinstance(nested, Mapping) else attributes
     if "multiscales" in ome:
-        return _describe_multiscale(node, ome, level, name)
-    return _describe_inside(node, ome, level, name)
+        only_series(wanted.series, name)
+        return _describe_multiscale(node, ome, wanted.level, name)
+    return _describe_inside(node, ome, wanted, name)
 
 
 def _describe_zarr_array(array: Any, name: str) -> Described:
@@ -152,7 +156,7 @@ def _refuse_huge_chunks(array: Any, name: str) -> None:
         )
 
 
-def _describe_inside(group: Any, ome: Mapping[str, Any], level: int, name: str) -> Described:
+def _describe_inside(group: Any, ome: Mapping[str, Any], wanted: Wanted, name: str) -> Described:
     """A group that is no image: the only image inside it, or an error that names what there is."""
     if "plate" in ome or "well" in ome:
         kind = "plate" if "plate" in ome else "well"
@@ -161,17 +165,42 @@ def _describe_inside(group: Any, ome: Mapping[str, Any], level: int, name: str) 
             f"such as {name}/{_first_image(ome)}."
         )
     if "bioformats2raw.layout" in ome:
-        described = _describe_node(group["0"], level, name)
-        return replace(described, notes=(*described.notes, f"{name} may hold several images; the first, 0, is read"))
+        return _describe_one_of(group, wanted, name)
     children = dict(group.members())
     arrays = [key for key, child in children.items() if not hasattr(child, "members")]
     if len(arrays) == 1:
-        only_level(level, 1, name)
+        wanted.only_one(name)
         return _describe_zarr_array(children[arrays[0]], name)
     if not children:
         raise ImageError(f"{name} is a Zarr group without images: open a group with OME-Zarr metadata, or an array.")
     listed = ", ".join(sorted(children)[:8]) + (" ..." if len(children) > 8 else "")
     raise ImageError(f"{name} is a Zarr group without OME-Zarr metadata: open one of the things in it ({listed}).")
+
+
+def _describe_one_of(group: Any, wanted: Wanted, name: str) -> Described:
+    """One of the images 0, 1, 2 ... that bioformats2raw makes of a file with several; the first if none is named."""
+    held = [_held(i, group[str(i)]) for i in range(_MOST_IMAGES) if str(i) in group]
+    number = 0 if wanted.series is None else index_of(wanted.series, held, name)
+    described = _describe_node(group[str(number)], replace(wanted, series=None), name)
+    if len(held) < 2:
+        return described
+    note = f"{name} holds {len(held)} images; number {held[number]} is read: `series` takes another"
+    return replace(
+        described,
+        notes=described.notes if wanted.series is not None else (*described.notes, note),
+        series=tuple(replace(each, opened=each.index == number) for each in held),
+    )
+
+
+def _held(index: int, node: Any) -> Held:
+    """One of those, by the name that its metadata give, and the shape of its array."""
+    attributes = dict(node.attrs)
+    nested = attributes.get("ome")
+    scales = (nested if isinstance(nested, Mapping) else attributes).get("multiscales")
+    first = scales[0] if isinstance(scales, Sequence) and scales and isinstance(scales[0], Mapping) else {}
+    array = node["0"] if hasattr(node, "members") and "0" in node else node
+    name = str(first.get("name") or "")
+    return Held(index, "" if name == str(index) else name, None, tuple(getattr(array, "shape", ())), (node.path,))
 
 
 def _first_image(ome: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def factor(word: str) -> int | dict[str, int]:
     return {axis: _whole(number) for axis, number in by_axis(word).items()}
 
 
-def channel(word: str) -> int | str:
+def index_or_name(word: str) -> int | str:
     """A number, or a name."""
     return int(word) if re.fullmatch(r"-?[0-9]{1,18}", word) else word
 
@@ -67,7 +67,8 @@ def channel(word: str) -> int | str:
 FLAGS: Mapping[str, Flag] = {
     "axes": Flag(metavar="TCZYX"),
     "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis, example="Z=0.3,Y=0.1,X=0.1"),
-    "channel": Flag(metavar="N|NAME", read=channel),
+    "channel": Flag(metavar="N|NAME", read=index_or_name),
+    "series": Flag(metavar="N|NAME", read=index_or_name),
     "method": Flag(metavar="M"),
     "second": Flag(metavar="IN2"),
     "target": Flag(metavar="CLEAN"),

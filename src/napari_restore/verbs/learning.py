@@ -16,7 +16,8 @@ from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
-from napari_restore.sources import Image, open_image
+from napari_restore.sources import Image, open_as
+from napari_restore.sources.alternating import alternation
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method, load_model
@@ -25,6 +26,9 @@ from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.deblurring import psf_notes
 from napari_restore.verbs.request import Request
+
+_LOOKED_AT = 8
+"""Of many images, so many are looked at for planes that alternate: they are of one kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,9 +217,12 @@ def _differing(card: Mapping[str, Any], request: Request) -> Iterator[tuple[str,
 
 
 def notes_of(images: Sequence[Image]) -> Iterator[Note]:
-    """What was guessed on opening, once."""
+    """What was guessed on opening, once; and a warning where planes look like channels in disguise."""
     for text in dict.fromkeys(note for image in images for note in image.notes):
         yield Note(text)
+    for image in images[:_LOOKED_AT]:
+        if (warning := alternation(image)) is not None:
+            yield Note(f"{image.name}: {warning}", "warning")
 
 
 def model_of(given: Any, *, option: str = "model") -> Model:
@@ -261,8 +268,7 @@ def check_alike(images: Sequence[Image]) -> None:
 
 def opened(image: Any, request: Request) -> Image:
     """An image as the request says that it is to be opened."""
-    opening = request.opening
-    return open_image(image, axes=opening.axes, pixel_size=opening.pixel_size, channel=opening.channel)
+    return open_as(image, request.opening)
 
 
 def _opened(images: Any, request: Request) -> list[Image]:

@@ -1,6 +1,7 @@
 """What is said of a denoised image without its truth holds where the truth is known."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -105,3 +106,22 @@ def test_an_image_whose_noise_cannot_be_measured_is_restored_and_judged_without_
     result = denoise(noisy, method="noise2void", steps=1)
     assert result.complete
     assert result.report["checked"]["psnr"] is None
+
+
+@pytest.mark.parametrize(("axes", "levels"), [("ZYX", [9, 1400]), ("TYX", [1400, 9, 200])])
+def test_what_clears_the_bright_planes_alone_is_never_praised(monkeypatch, axes, levels):
+    clean = np.stack([np.full((128, 140), level, float) for level in levels * 4])
+    image = open_image(np.random.default_rng(0).poisson(clean).astype(np.uint16), axes=axes)
+    model = train(image, "noise2void", steps=1, precision="float32", dimensions="2")
+
+    def smoothing(*, above):
+        """What smooths planes that are brighter than that, and leaves the others as they are."""
+        return lambda y: np.stack([gaussian_filter(p, 3) if p.mean() > above else p for p in y]).astype(np.float32)
+
+    for above, trusted in ((0, True), (100, False)):
+        monkeypatch.setattr(denoised, "_denoiser", lambda *_, above=above: smoothing(above=above))
+        checked = check(image, model)
+        assert checked.trusted == trusted, checked.verdict
+        said = re.search(r"some planes stay noisy: .* about (8\.9|9).* keep 100 % .* 0 %\.", checked.verdict)
+        assert (said is not None) != trusted, checked.verdict
+        assert ("dB more" in checked.verdict) == trusted

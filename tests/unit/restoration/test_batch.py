@@ -19,8 +19,10 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event, FileState, Note, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Opening
 from napari_restore.restoration import memory
 from napari_restore.restoration.batch import plan_results
+from napari_restore.sources import open_as
 from napari_restore.sources.folders import images_in
 from napari_restore.store import output as outputs
 from napari_restore.store.finished import NAME
@@ -336,12 +338,12 @@ def test_any_error_of_one_image_stays_with_it(
 ) -> None:
     from napari_restore.restoration import batch
 
-    def open_or_burst(path: Path, **options: Any) -> Any:
+    def open_or_burst(path: Path, opening: Opening) -> Any:
         if path.name == "a2.ome.tif":
             raise RuntimeError("the decoder\nburst")
-        return open_image(path, **options)
+        return open_as(path, opening)
 
-    monkeypatch.setattr(batch, "open_image", open_or_burst)
+    monkeypatch.setattr(batch, "open_as", open_or_burst)
     states, _ = run(folder, model, output=tmp_path / "out", pattern="a*")
     assert states_of(states) == {"a2.ome.tif": "failed", "a10.tif": "done"}
     assert states[0].reason == "RuntimeError: the decoder burst"
@@ -383,3 +385,19 @@ def test_what_cannot_begin_is_said_at_once(
     with pytest.raises(RestoreError, match=said):
         restore_folder(given.pop("images"), model, **given)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_positions_are_restored_each_once_and_an_image_in_several_files_once(
+    model: Model, tmp_path: Path, ome_fileset: Any
+) -> None:
+    (tmp_path / "raw").mkdir()
+    files = ome_fileset(tmp_path / "raw", parts=(1, 2, 1))
+    for _ in range(2):
+        states, _ = run(tmp_path / "raw", model, output=tmp_path / "out")
+    assert states[2].state == "skipped"
+    assert "the same image as exp_Pos1.ome.tif" in states[2].reason
+    assert len(list((tmp_path / "out").glob("*.tif"))) == 3
+    for (file, *_), name in zip(files, ("exp_Pos0", "exp_Pos1", "exp_Pos2"), strict=True):
+        alone = restore(file, model, output=tmp_path / f"{name}.zarr")
+        there = open_image(tmp_path / "out" / f"{name}_denoised.ome.tif").read()
+        np.testing.assert_array_equal(there, np.asarray(alone).reshape(there.shape))

@@ -252,11 +252,12 @@ def test_a_chain_of_pages_that_is_a_loop_is_refused(tmp_path, back_to):
         open_image(path)
 
 
-def test_metadata_that_promise_more_planes_are_refused(tmp_path):
+def test_metadata_that_plan_more_planes_are_those_of_a_stopped_acquisition(tmp_path):
     path = written(tmp_path / "a.tif", imagej=True, metadata={"axes": "ZYX"})
     path.write_bytes(path.read_bytes().replace(b"slices=5", b"slices=9").replace(b"images=5", b"images=9"))
-    with pytest.raises(ImageError, match="promise 9 planes"):
+    with pytest.raises(ImageError, match=r"was stopped: 5 of 9 planes along Z are there.*use takes the 5"):
         open_image(path)
+    assert np.array_equal(open_image(path, incomplete="use").read(), STACK)
 
 
 def test_an_ome_tiff_must_not_name_files_elsewhere(tmp_path):
@@ -275,5 +276,6 @@ def test_a_plane_of_an_ome_tiff_that_is_missing_is_said(tmp_path):
     start = text.index("<TiffData")
     end = text.index("</Pixels>")
     tifffile.tiffcomment(path, (text[:start] + '<TiffData IFD="0" PlaneCount="4"/>' + other + text[end:]).encode())
-    with pytest.raises(ImageError, match="1 of its 5 planes are not there"):
+    with pytest.raises(ImageError, match=r"1 of its 5 planes are not there, those of gone\.tif .* Put all files"):
         open_image(path)
+    assert len(open_image(path, incomplete="use").read()) == 4

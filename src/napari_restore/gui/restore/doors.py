@@ -49,11 +49,15 @@ _GOES_ON = "What lies unfinished in the folder, of the same image and settings, 
 _FROM_LAYER = {
     "pixel_size": "It is the scale of the layer, which napari has an editor for.",
     "channel": "A channel of its own is a layer of its own: napari splits a stack.",
+    "series": "A layer is one image already: the one whose pixels lie in the file that was opened.",
+    "incomplete": "A layer is there already, whole or not.",
 }
 _FROM_FILE = {
     "axes": "Each file of a folder says them itself; one image whose file is wrong is opened as a layer.",
     "pixel_size": "Each file of a folder says it itself.",
     "channel": "A folder is restored as it is, with all channels.",
+    "series": "Each file of a folder gives the image whose pixels lie in it.",
+    "incomplete": "Each image of a folder is to be whole; one that is not fails, and says so.",
 }
 _HERE = {"client": "The window works on the machine that it is on; a cluster is for scripts and the shell."}
 _NGFF = {"version": "The window writes the newest; other programs' files are written with File ▸ Save."}

@@ -127,6 +127,11 @@ def wanted_axes(text: str, layer: Any) -> str | None:
         If there is not one letter an axis.
     """
     letters = text.strip().upper()
+    if "(" in letters:
+        raise ImageError(
+            f"axes {letters!r} would take the layer {layer.name} apart: a result lies over its layer. Restore its file "
+            "in a script with these axes, or split the layer first."
+        )
     if letters and len(letters) != layer.ndim:
         raise ImageError(f"axes {letters!r} are {len(letters)} letters: the layer {layer.name} has {layer.ndim} axes.")
     return (letters + "C" * bool(layer.rgb)) or None if letters else None

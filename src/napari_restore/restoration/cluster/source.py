@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import distributed
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
-from napari_restore.sources import Image, open_image
+from napari_restore.core.options import Opening
+from napari_restore.sources import Image, open_as
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.unchanged import probe
 
@@ -20,29 +21,31 @@ LARGEST_ARRAY = 64 * 2**20
 """An image without a path is sent to every worker, up to so many bytes."""
 
 
+_PLAIN = Opening()
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """How a worker opens the image: by ``location`` as the user did, or from ``pixels`` that came along."""
 
     location: str | None = field(repr=False)  # a URL with its credentials: workers log what they are given
-    axes: str | None
-    channel: int | str | None = None
+    opening: Opening
     pixels: NDArray[Any] | None = None
 
     def open(self) -> Image:
         """The image, as this process sees it."""
-        return open_image(self.location if self.pixels is None else self.pixels, axes=self.axes, channel=self.channel)
+        return open_as(self.location if self.pixels is None else self.pixels, self.opening)
 
 
-def find_source(image: Image, *, axes: str | None = None, channel: int | str | None = None) -> Source:
+def find_source(image: Image, opening: Opening = _PLAIN) -> Source:
     """How workers open an image.
 
     Parameters
     ----------
     image
         As it was opened here.
-    axes, channel
-        That it was opened with.
+    opening
+        How it was opened here.
 
     Raises
     ------
@@ -56,11 +59,12 @@ def find_source(image: Image, *, axes: str | None = None, channel: int | str | N
                 f"{LARGEST_ARRAY // 2**20} MiB that are sent to each: save it as OME-Zarr where all of them see it, "
                 "and give that path."
             )
-        return Source(None, image.axes, pixels=image.read())
+        return Source(None, Opening(axes=image.axes), pixels=image.read())
     place = image.address or image.location
     location = place if "://" in place else str(Path(place).absolute())
     # With a channel, the user's axes are those of the file; without one, the image's, which may have been guessed.
-    source = Source(location, image.axes if channel is None else axes, channel)
+    axes = image.axes if opening.channel is None and opening.axes is None else opening.axes
+    source = Source(location, replace(opening, axes=axes, pixel_size=None))
     open_same(source, image.axes, image.shape, image.dtype.str, probe(image))
     return source
 
