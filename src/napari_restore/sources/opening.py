@@ -14,11 +14,13 @@ import numpy as np
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
+from napari_restore.core.placement import Placement
 from napari_restore.core.region import Region
 from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources.described import Described, Reader, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
+from napari_restore.sources.units import LENGTHS, TIMES
 
 
 def open_image(
@@ -61,7 +63,18 @@ def open_image(
     opened = _image(described)
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
-    return opened
+    return _flipped(described, opened)
+
+
+def _flipped(described: Described, opened: Image) -> Image:
+    """The image with the axes that its file says run the other way: a viewer shows them so."""
+    assert described.axes is not None
+    signs = tuple(-1 if described.pixel_size.get(axis, 1) < 0 else 1 for axis in described.axes)
+    if min(signs) > 0:
+        return opened
+    geometry = opened.geometry
+    scale = tuple(sign * size for sign, size in zip(signs, geometry.pixel_size, strict=True))
+    return replace(opened, geometry=replace(geometry, placement=Placement.of(scale, geometry.origin, geometry.units)))
 
 
 def _whole(level: Any) -> int:
@@ -139,7 +152,22 @@ def _override(described: Described, wanted: str) -> Described:
             f"{described.name}: axes {wanted!r} do not fit an array of shape {described.shape}: give one different "
             f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them."
         )
-    return replace(described, axes=axes)
+    return _renamed(described, axes) if described.placement is not None else replace(described, axes=axes)
+
+
+def _renamed(described: Described, axes: str) -> Described:
+    """A layer with other names for its axes: they keep their sizes, and their units where these fit the new name."""
+    assert described.axes is not None
+    fitting: dict[str, Mapping[str, float]] = {"T": TIMES, "C": {}}
+    named = [(old, new) for old, new in zip(described.axes, axes, strict=True) if old in described.pixel_size]
+    units = {new: described.units.get(old, "") for old, new in named}
+    return replace(
+        described,
+        axes=axes,
+        pixel_size={new: described.pixel_size[old] for old, new in named},
+        origin={new: described.origin[old] for old, new in named},
+        units={new: unit for new, unit in units.items() if unit in fitting.get(new, LENGTHS)},
+    )
 
 
 def _without(described: Described, dropped: list[int]) -> Described:
@@ -153,7 +181,13 @@ def _without(described: Described, dropped: list[int]) -> Described:
         shape=tuple(described.shape[i] for i in kept),
         chunks=tuple(described.chunks[i] for i in kept),
         reader=_at(described.reader, dict.fromkeys(dropped, 0)),
+        placement=_placed_at(described, dict.fromkeys(dropped, 0)),
     )
+
+
+def _placed_at(described: Described, fixed: Mapping[int, int]) -> Placement | None:
+    """Where the layer of the array without these axes lies."""
+    return None if described.placement is None else described.placement.without(fixed)
 
 
 def _at(reader: Reader, fixed: Mapping[int, int]) -> Reader:
@@ -187,6 +221,7 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         shape=tuple(described.shape[i] for i in kept),
         chunks=tuple(described.chunks[i] for i in kept),
         reader=_at(described.reader, {axis: index}),
+        placement=_placed_at(described, {axis: index}),
         channel_names=(),
         notes=(
             *described.notes,
@@ -221,9 +256,10 @@ def _image(described: Described) -> Image:
     geometry = Geometry.of(
         described.axes,
         described.shape,
-        pixel_size=described.pixel_size,
+        pixel_size={axis: abs(size) for axis, size in described.pixel_size.items()},
         units=described.units,
         origin=described.origin,
+        placement=described.placement,
     )
     return Image(
         name=described.name,
