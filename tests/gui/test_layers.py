@@ -10,6 +10,7 @@ import zarr
 from napari.components import ViewerModel
 
 from napari_restore.core.events import RestorationStarted
+from napari_restore.core.region import Region
 from napari_restore.gui.parts.layers import ResultLayer, arrange
 from napari_restore.sources import open_image
 
@@ -69,6 +70,16 @@ def test_a_finer_result_lies_over_the_raw_layer(viewer, stack, tmp_path, turned)
         np.testing.assert_allclose(layer.data_to_world(finer), raw.data_to_world(corner), atol=1e-10)
     result.finish([array])
     np.testing.assert_allclose(layer.data_to_world((0, 0.5, 1.5)), raw.data_to_world((0, 0, 0)), atol=1e-10)
+
+
+def test_a_finer_part_of_a_turned_layer_lies_over_that_part(viewer, stack, tmp_path):
+    raw = viewer.add_image(stack, **place(rotate=(20, -30, 40), scale=(3.0, -0.1, 0.2)))
+    image = open_image(raw)
+    zarr.create_array(tmp_path / "0", shape=(2, 60, 40), dtype="uint16", chunks=(1, 60, 40))
+    result = ResultLayer(viewer, raw, image, part=Region((1, 7, 9), (3, 37, 29)))
+    result.begin(tmp_path, "0", started=started(rate=(1, 2, 2), centred=(True,) * 3, suffix="superresolved"))
+    layer = viewer.layers["raw_superresolved_part"]
+    np.testing.assert_allclose(layer.data_to_world((1, 0.5, 2.5)), raw.data_to_world((2, 7, 10)), atol=1e-10)
 
 
 def test_point_samples_lie_on_the_first_of_their_finer_pixels(viewer, stack, tmp_path):

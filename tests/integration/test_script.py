@@ -45,7 +45,9 @@ def test_denoise_removes_noise_and_keeps_the_signal(tmp_path: Path) -> None:
 
 def test_a_layer_gives_a_result_that_lies_over_it(noisy_stack: Any) -> None:
     layers = pytest.importorskip("napari.layers")
-    raw = layers.Image(noisy_stack, name="raw", scale=(0.3, 0.1, 0.1), translate=(5, 6, 7), units=("um",) * 3)
+    turned = {"rotate": 30, "affine": [[1, 0, 0, 4], [0, 2, 0.5, 0], [0, 0, 1, -9], [0, 0, 0, 1]]}
+    place = {"scale": (0.3, 0.1, -0.1), "translate": (5, 6, 7), "units": ("um",) * 3, **turned}
+    raw = layers.Image(noisy_stack, name="raw", **place)
     result = denoise(raw, steps=5, **QUICK)
     shown = layers.Image(result, **result.layer_kwargs)
     assert shown.name == "raw_denoised"
@@ -53,6 +55,7 @@ def test_a_layer_gives_a_result_that_lies_over_it(noisy_stack: Any) -> None:
     for attribute in ("scale", "translate"):
         np.testing.assert_array_equal(getattr(shown, attribute), getattr(raw, attribute))
     assert shown.units == raw.units
+    np.testing.assert_allclose(shown.data_to_world((1, 20, 30)), raw.data_to_world((1, 20, 30)))
     assert result.path.is_dir()
     assert str(result.path) in repr(result)
 

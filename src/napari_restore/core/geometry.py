@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.placement import Placement
 
 AXES = "TCZYX"
 """Every axis there is, in the order that files are written in: time, channel, depth, row, column."""
@@ -45,6 +46,8 @@ class Geometry:
         Names such as ``"micrometer"``, ``"second"``, or ``"pixel"`` where nothing is known.
     origin
         World position of the centre of the first pixel, in ``units``.
+    placement
+        Of the viewer's layer that these pixels are of, or lie over; None where there is none. Files do not hold it.
     """
 
     axes: str
@@ -52,6 +55,7 @@ class Geometry:
     pixel_size: tuple[float, ...]
     units: tuple[str, ...]
     origin: tuple[float, ...]
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         if not valid_axes(self.axes, len(self.shape)):
@@ -74,6 +78,7 @@ class Geometry:
         pixel_size: Mapping[str, float] | None = None,
         units: Mapping[str, str] | None = None,
         origin: Mapping[str, float] | None = None,
+        placement: Placement | None = None,
     ) -> Geometry:
         """A geometry from what is known an axis; the rest is 1 pixel."""
         sizes, names, zero = pixel_size or {}, units or {}, origin or {}
@@ -83,6 +88,7 @@ class Geometry:
             pixel_size=tuple(float(sizes.get(a, 1.0)) for a in axes),
             units=tuple(names.get(a, "pixel") for a in axes),
             origin=tuple(float(zero.get(a, 0.0)) for a in axes),
+            placement=placement,
         )
 
     @property
@@ -132,16 +138,37 @@ class Geometry:
         """
         unknown = set(rate) - set(self.axes)
         assert not unknown and all(r >= 1 for r in rate.values()), f"{dict(rate)} for axes {self.axes}"
-        each = tuple(rate.get(a, 1) for a in self.axes)
-        sizes = tuple(s / r for s, r in zip(self.pixel_size, each, strict=True))
-        inside = [(centred or {}).get(a, True) for a in self.axes]
-        moves = [(new - old) / 2 if c else 0.0 for new, old, c in zip(sizes, self.pixel_size, inside, strict=True)]
+        first, step = finer_grid(self.axes, rate, centred or {})
+        shape = tuple(n * rate.get(a, 1) for a, n in zip(self.axes, self.shape, strict=True))
+        return self.on_grid(first, step, shape=shape)
+
+    def on_grid(self, first: Sequence[float], step: Sequence[float], *, shape: Sequence[int]) -> Geometry:
+        """The same world with pixels of which q lies at ``first + step * q`` in the pixels of this image.
+
+        All that makes an image of another goes this way: parts, finer output, smaller levels of a pyramid.
+        """
+        moves = zip(self.origin, first, self.pixel_size, strict=True)
+        laid = self.placement
         return replace(
             self,
-            shape=tuple(n * r for n, r in zip(self.shape, each, strict=True)),
-            pixel_size=sizes,
-            origin=tuple(o + m for o, m in zip(self.origin, moves, strict=True)),
+            shape=tuple(shape),
+            pixel_size=tuple(s * f for s, f in zip(self.pixel_size, step, strict=True)),
+            origin=tuple(o + f * s for o, f, s in moves),
+            placement=None if laid is None else laid.on_grid(first[: laid.ndim], step[: laid.ndim]),
         )
+
+    def placed(self, count: int) -> Placement:
+        """Where a viewer's layer lies that shows the first ``count`` axes of this image, or all and the colour."""
+        plain = Placement.of(self.pixel_size, self.origin, self.units)
+        return (self.placement if self.placement is not None else plain).with_axes(count)
+
+
+def finer_grid(
+    axes: str, rate: Mapping[str, int], centred: Mapping[str, bool]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Where the first of finer pixels lies in the pixels of an image, and how far they are apart; see ``refined``."""
+    step = tuple(1 / rate.get(a, 1) for a in axes)
+    return tuple((s - 1) / 2 if centred.get(a, True) else 0.0 for a, s in zip(axes, step, strict=True)), step
 
 
 def in_micrometres(unit: str) -> float | None:
@@ -166,7 +193,7 @@ def canonical_order(axes: str) -> tuple[int, ...]:
 
 
 def canonical(geometry: Geometry) -> Geometry:
-    """The same image with its axes in the order that files are written in: those of TCZYX that it has."""
+    """The same image as files hold it: its axes in the order of TCZYX, and no layer."""
     order = canonical_order(geometry.axes)
     return Geometry(
         axes="".join(geometry.axes[i] for i in order),

@@ -42,15 +42,12 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 def layer_of(image: Image) -> LayerData:
     """A lazy image layer that lies where the file says."""
     rgb = is_colour(image)
-    geometry = image.geometry
-    shown = [i for i, a in enumerate(image.axes) if not (rgb and a == "C")]
+    axes = image.axes[:-1] if rgb else image.axes
     arguments: dict[str, Any] = {
         "name": image.name,
         "rgb": rgb,
-        "scale": tuple(geometry.pixel_size[i] for i in shown),
-        "translate": tuple(geometry.origin[i] for i in shown),
-        "units": tuple(geometry.units[i] for i in shown),
-        "axis_labels": tuple(image.axes[i].lower() for i in shown),
+        "axis_labels": tuple(axes.lower()),
+        **image.geometry.placed(len(axes)).kwargs,
         "metadata": {"napari_restore": {"location": image.location, "notes": list(image.notes)}},
     }
     if not rgb:

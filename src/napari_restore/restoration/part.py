@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -52,8 +51,7 @@ def by_axis(part: Region, axes: str) -> dict[str, list[int]]:
 
 def geometry_of(part: Region, whole: Geometry) -> Geometry:
     """Where a part of an image lies in the world."""
-    places = zip(whole.origin, part.start, whole.pixel_size, strict=True)
-    return replace(whole, shape=part.shape, origin=tuple(o + first * size for o, first, size in places))
+    return whole.on_grid(part.start, (1,) * len(part.shape), shape=part.shape)
 
 
 def _spans(region: Any, image: Image) -> dict[str, Span]:

@@ -73,13 +73,13 @@ class Restored:
 
     @property
     def scale(self) -> tuple[float, ...]:
-        """Pixel size of each axis, as napari wants it."""
-        return self.geometry.pixel_size
+        """Pixel size of each axis, as napari wants it: negative where the layer it was made from is flipped."""
+        return self.geometry.placed(self.ndim).scale
 
     @property
     def translate(self) -> tuple[float, ...]:
-        """World position of the first pixel, as napari wants it."""
-        return self.geometry.origin
+        """World position of the first pixel, as napari wants it: before the affine of the layer it was made from."""
+        return self.geometry.placed(self.ndim).translate
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -114,15 +114,16 @@ class Restored:
 
     @property
     def layer_kwargs(self) -> dict[str, Any]:
-        """For ``viewer.add_image(result, **result.layer_kwargs)``: exactly over the layer it was made from."""
+        """For ``viewer.add_image(result, **result.layer_kwargs)``: exactly over the layer it was made from.
+
+        However that lies: scaled, moved, flipped, turned, sheared, or with an affine.
+        """
         rgb = self.axes[-1] == "C" and self.shape[-1] in (3, 4) and self.dtype == np.uint8
-        shown = slice(0, -1) if rgb else slice(None)
+        shown = self.axes[:-1] if rgb else self.axes
         kwargs: dict[str, Any] = {
             "name": f"{self.name}_{self.suffix}",
-            "scale": self.scale[shown],
-            "translate": self.translate[shown],
-            "units": self.units[shown],
-            "axis_labels": tuple(self.axes.lower())[shown],
+            "axis_labels": tuple(shown.lower()),
+            **self.geometry.placed(len(shown)).kwargs,
             "rgb": rgb,
             "multiscale": False,
             "metadata": {"napari_restore": {"path": str(self.path), **self.report}},

@@ -54,6 +54,7 @@ def describe_image(image: Image, level: int) -> Described:
         pixel_size=dict(zip(image.axes, geometry.pixel_size, strict=True)),
         units=dict(zip(image.axes, geometry.units, strict=True)),
         origin=dict(zip(image.axes, geometry.origin, strict=True)),
+        placement=geometry.placement,
         location=image.location,
         address=image.address,
         notes=image.notes,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.placement import Placement
 from napari_restore.core.region import Region
 from napari_restore.sources.axes import parse
 from napari_restore.sources.locations import text_without_secrets
@@ -97,7 +98,9 @@ class Described:
     axes
         A letter an axis in the words of the format (S, I and Q too), or None where the format says nothing.
     pixel_size, units, origin
-        What is known, by letter.
+        What is known, by letter; a pixel size is negative where the axis runs the other way in the world.
+    placement
+        Of the viewer's layer that this is, whose axes are the first of the array.
     channel_names
         Names of the channels in order, or empty.
     location, address, files, read_optics, series
@@ -113,6 +116,7 @@ class Described:
     pixel_size: Mapping[str, float] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, float] = field(default_factory=dict)
+    placement: Placement | None = None
     channel_names: tuple[str, ...] = ()
     location: str | None = None
     address: str | None = field(default=None, repr=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import guess_axes
+from napari_restore.core.placement import Placement
 from napari_restore.sources.arrays import describe_array
 from napari_restore.sources.described import Described, only_level
 from napari_restore.sources.naming import letters_of, unit_name
@@ -34,19 +35,18 @@ def describe_layer(layer: Any, level: int) -> Described:
     if axes is None:
         axes, guess = _axes_of(layer, shape, rgb)
         notes += (guess,) if guess else ()
-    count = len(shape) - rgb
-    scale, translate = _padded(layer.scale, count, 1.0), _padded(layer.translate, count, 0.0)
-    units = _units_of(layer, count)
+    placement = placement_of(layer, ndim=len(shape) - rgb)
+    placement = placement.on_grid([(f - 1) / 2 for f in factors[: placement.ndim]], factors[: placement.ndim])
     letters = axes.replace("C", "", 1) if rgb else axes
-    sizes = {a: s * f for a, s, f in zip(letters, scale, factors, strict=False)}
-    origin = {a: t + s * (f - 1) / 2 for a, s, t, f in zip(letters, scale, translate, factors, strict=False)}
+    facts = list(zip(letters, placement.scale, placement.translate, placement.units, strict=True))
     return replace(
         described,
         axes=axes,
-        pixel_size=sizes,
-        origin=origin,
-        units=dict(zip(letters, units, strict=False)),
-        notes=notes,
+        pixel_size={letter: abs(scale) for letter, scale, _, _ in facts},
+        origin={letter: place for letter, _, place, _ in facts},
+        units={letter: unit_name(unit) for letter, _, _, unit in facts},
+        placement=placement,
+        notes=notes + _askew_note(placement),
         files=(*described.files, *_opened_from(layer)),
         read_optics=partial(_optics_in_metadata, layer),
     )
@@ -71,6 +71,37 @@ def _optics_in_metadata(layer: Any) -> Optics | None:
 def _metadata(layer: Any) -> Mapping[str, Any]:
     metadata = getattr(layer, "metadata", None)
     return metadata if isinstance(metadata, Mapping) else {}
+
+
+def placement_of(layer: Any, *, ndim: int | None = None) -> Placement:
+    """Where a layer lies in the world, all of it: scale, translate, rotate, shear, affine, units, names of axes."""
+    count = int(layer.ndim) if ndim is None else ndim
+    labels = tuple(str(label) for label in getattr(layer, "axis_labels", ()))
+    matrices = {name: getattr(layer, name, None) for name in ("rotate", "shear")}
+    return Placement.of(
+        _padded(layer.scale, count, 1.0),
+        _padded(layer.translate, count, 0.0),
+        _units_of(layer, count),
+        **matrices,
+        affine=getattr(getattr(layer, "affine", None), "affine_matrix", None),
+        labels=() if len(labels) != count or _are_numbers(labels) else labels,
+    )
+
+
+def _are_numbers(labels: Sequence[str]) -> bool:
+    """Whether nobody named these axes: napari counts them from the last, -1."""
+    return all(label == f"{i - len(labels)}" for i, label in enumerate(labels))
+
+
+def _askew_note(placement: Placement) -> tuple[str, ...]:
+    """What a file cannot hold, in words."""
+    flipped = min(placement.scale, default=1.0) < 0
+    if not flipped and not {"rotate", "shear", "affine"} & placement.kwargs.keys():
+        return ()
+    return (
+        "the layer is flipped, rotated, sheared or has an affine: a result lies over it as a layer; its file holds "
+        "pixel size and position alone",
+    )
 
 
 _OTHER_LAYERS = frozenset({"labels", "points", "shapes", "surface", "tracks", "vectors", "graph"})
@@ -112,5 +143,5 @@ def _units_of(layer: Any, count: int) -> tuple[str, ...]:
     units = getattr(layer, "units", None) or ()
     if isinstance(units, str):
         units = (units,) * count
-    names = tuple(unit_name(unit) for unit in units)[-count:]
+    names = tuple(str(unit) for unit in units)[-count:]
     return ("pixel",) * (count - len(names)) + names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_restore.core.geometry import guess_axes
+from napari_restore.sources.units import LENGTHS, TIMES
 
 _AXIS_NAMES = {
     "T": ("t", "time", "times", "frame", "frames"),
@@ -35,18 +36,11 @@ _UNIT = {other: unit for unit, others in _UNIT_NAMES.items() for other in (unit,
 
 UNKNOWN_UNIT = "pixel"
 
-# More units that OME-NGFF names (https://ngff.openmicroscopy.org/0.5/#axes-md); they pass as they are.
-_LARGE = ("yotta", "zetta", "exa", "peta", "tera", "giga", "mega", "kilo", "hecto")
-_SMALL = ("deci", "centi", "pico", "femto", "atto", "zepto", "yocto")
-_NGFF_UNITS = frozenset({"foot", "yard", "mile", "parsec", "day"}) | {
-    prefix + unit for prefix in (*_LARGE, *_SMALL) for unit in ("meter", "second")
-}
-
 
 def unit_name(text: object) -> str:
     """The UDUNITS word for a unit as OME-NGFF writes it; ``"pixel"`` for none and for words unknown."""
     word = str(text or "").strip().lower()
-    return word if word in _NGFF_UNITS else _UNIT.get(word, UNKNOWN_UNIT)
+    return word if word in LENGTHS or word in TIMES else _UNIT.get(word, UNKNOWN_UNIT)
 
 
 def letters_of(names: Sequence[object]) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.options import Opening
+from napari_restore.core.placement import Placement
 from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources import axes as axes_text
 from napari_restore.sources.described import Described, Wanted, one_line
@@ -23,6 +24,7 @@ from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 from napari_restore.sources.optics import Optics, ReadOptics
 from napari_restore.sources.series import index_of, only_series
+from napari_restore.sources.units import LENGTHS, TIMES
 from napari_restore.sources.views import fixed, split
 
 _MOST_PIXELS = 2**60
@@ -79,7 +81,18 @@ def open_image(
     opened = _image(described)
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
-    return opened
+    return _flipped(described, opened)
+
+
+def _flipped(described: Described, opened: Image) -> Image:
+    """The image with the axes that its file says run the other way: a viewer shows them so."""
+    assert described.axes is not None
+    signs = tuple(-1 if described.pixel_size.get(axis, 1) < 0 else 1 for axis in described.axes)
+    if min(signs) > 0:
+        return opened
+    geometry = opened.geometry
+    scale = tuple(sign * size for sign, size in zip(signs, geometry.pixel_size, strict=True))
+    return replace(opened, geometry=replace(geometry, placement=Placement.of(scale, geometry.origin, geometry.units)))
 
 
 def open_as(image: Any, opening: Opening) -> Image:
@@ -210,7 +223,22 @@ def _override(described: Described, wanted: str, incomplete: bool) -> Described:
             f"letter of {AXES} for each of its {len(described.shape)} axes, Y and X among them; or, where an axis is "
             "several, the number of planes in brackets, as in TC(2)YX."
         )
-    return replace(described, axes=axes)
+    return _renamed(described, axes) if described.placement is not None else replace(described, axes=axes)
+
+
+def _renamed(described: Described, axes: str) -> Described:
+    """A layer with other names for its axes: they keep their sizes, and their units where these fit the new name."""
+    assert described.axes is not None
+    fitting: dict[str, Mapping[str, float]] = {"T": TIMES, "C": {}}
+    named = [(old, new) for old, new in zip(described.axes, axes, strict=True) if old in described.pixel_size]
+    units = {new: described.units.get(old, "") for old, new in named}
+    return replace(
+        described,
+        axes=axes,
+        pixel_size={new: described.pixel_size[old] for old, new in named},
+        origin={new: described.origin[old] for old, new in named},
+        units={new: unit for new, unit in units.items() if unit in fitting.get(new, LENGTHS)},
+    )
 
 
 def _without(described: Described, dropped: list[int]) -> Described:
@@ -276,9 +304,10 @@ def _image(described: Described) -> Image:
     geometry = Geometry.of(
         described.axes,
         described.shape,
-        pixel_size=described.pixel_size,
+        pixel_size={axis: abs(size) for axis, size in described.pixel_size.items()},
         units=described.units,
         origin=described.origin,
+        placement=described.placement,
     )
     return Image(
         name=described.name,

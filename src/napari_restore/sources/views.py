@@ -24,6 +24,7 @@ def fixed(described: Described, at: Mapping[int, int]) -> Described:
         shape=tuple(described.shape[i] for i in kept),
         chunks=tuple(described.chunks[i] for i in kept),
         reader=_fixed(described.reader, at),
+        placement=None if described.placement is None else described.placement.without(at),
     )
 
 
@@ -50,6 +51,7 @@ def split(described: Described, axis: int, lengths: Sequence[int]) -> Described:
         shape=(*described.shape[:axis], *lengths, *described.shape[axis + 1 :]),
         chunks=(*described.chunks[:axis], *[1] * count, *described.chunks[axis + 1 :]),
         reader=_split(described.reader, axis, tuple(lengths)),
+        placement=None,  # a layer has no place for an axis that it does not have
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise, product
 from math import prod
 from pathlib import Path
@@ -21,6 +20,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region, split
 from napari_restore.sources.marks import ZARR_MARKS
+from napari_restore.sources.units import LENGTHS, TIMES
 from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
 
 Version = Literal["0.5", "0.4"]
@@ -34,12 +34,6 @@ ISOTROPIC = 1.5
 NAMESPACE = "napari_restore"
 """The attribute that holds what we say about an image; everything else belongs to the specification."""
 
-_PREFIXES = (
-    *("", "yocto", "zepto", "atto", "femto", "pico", "nano", "micro", "milli", "centi", "deci"),
-    *("hecto", "kilo", "mega", "giga", "tera", "peta", "exa", "zetta", "yotta"),
-)
-_SPACE_UNITS = {f"{p}meter" for p in _PREFIXES} | {"angstrom", "foot", "inch", "mile", "parsec", "yard"}
-_TIME_UNITS = {f"{p}second" for p in _PREFIXES} | {"day", "hour", "minute"}
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _MOST_CHANNELS = 16
 _SAMPLED_CHUNKS = 8
@@ -142,15 +136,10 @@ def levels(geometry: Geometry) -> list[Geometry]:
 def halved(geometry: Geometry) -> Geometry:
     """The next level: half the pixels along Y and X, and along Z where its pixels are about as small."""
     factors = _factors(geometry)
-    rows = zip(geometry.shape, factors, strict=True)
-    sizes = list(zip(geometry.pixel_size, factors, geometry.origin, strict=True))
-    return replace(
-        geometry,
-        shape=tuple(-(-n // f) for n, f in rows),
-        pixel_size=tuple(s * f for s, f, _ in sizes),
-        # The centre of the first of the larger pixels lies between those of the f pixels it covers.
-        origin=tuple(o + s * (f - 1) / 2 for s, f, o in sizes),
-    )
+    # The centre of the first of the larger pixels lies between those of the f pixels it covers.
+    first = tuple((f - 1) / 2 for f in factors)
+    shape = tuple(-(-n // f) for n, f in zip(geometry.shape, factors, strict=True))
+    return geometry.on_grid(first, factors, shape=shape)
 
 
 def build_pyramid(folder: Path, geometry: Geometry, *, dtype: np.dtype[Any], version: Version) -> list[Geometry]:
@@ -280,10 +269,10 @@ def _corners(region: Region, block: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _axes(geometry: Geometry) -> list[dict[str, str]]:
-    kinds: dict[str, tuple[str, set[str]]] = {"T": ("time", _TIME_UNITS), "C": ("channel", set())}
+    kinds: dict[str, tuple[str, Mapping[str, float]]] = {"T": ("time", TIMES), "C": ("channel", {})}
     axes = []
     for letter, unit in zip(geometry.axes, geometry.units, strict=True):
-        kind, valid = kinds.get(letter, ("space", _SPACE_UNITS))
+        kind, valid = kinds.get(letter, ("space", LENGTHS))
         axes.append({"name": letter.lower(), "type": kind} | ({"unit": unit} if unit in valid else {}))
     return axes
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.sources.layers import placement_of
 
 _SIDE = 2048
 """Pixels along each axis that are compared at most, in the middle of the view: half a second of work."""
@@ -187,22 +187,14 @@ def _check_units(first: Any, second: Any) -> None:
 
 def _layer(pixels: NDArray[np.float32], level: _Level, start: NDArray[np.int64], *, name: str) -> ImageLayer:
     layer = level.layer
-    turned = Affine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
-    )
+    place = placement_of(layer).on_grid(level.whole(start), level.step)
     finite = np.abs(pixels[np.isfinite(pixels)])
     most = float(np.percentile(finite, 99.5)) if finite.size else 0.0
     most = most or float(finite.max(initial=0.0)) or 1.0
     return ImageLayer(
         pixels,
         name=name,
-        scale=np.asarray(layer.scale) * level.step,
-        translate=turned(level.whole(start)),
-        rotate=layer.rotate,
-        shear=layer.shear,
-        affine=np.array(layer.affine.affine_matrix),
-        units=layer.units,
-        axis_labels=tuple(layer.axis_labels),
+        **place.kwargs,
         colormap="PiYG",
         contrast_limits=(-most, most),
         blending="translucent_no_depth",

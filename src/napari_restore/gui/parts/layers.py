@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.utils.transforms import Affine
 
 from napari_restore.core.events import RestorationStarted
-from napari_restore.core.geometry import AXES
+from napari_restore.core.geometry import AXES, finer_grid
+from napari_restore.core.placement import Placement
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
+from napari_restore.sources.layers import placement_of
 
 _LARGEST_PLANE = 4096
 """Pixels along Y or X above which a finished result is shown as a pyramid; below, level 0 is quick and exact in 3-D."""
@@ -25,51 +25,6 @@ PART = "_part"
 
 _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the raw layer lies in the world, so that finer pixels can be laid exactly over it.
-
-    Attributes
-    ----------
-    axes
-        One letter of TCZYX for each axis of the layer, colour left out.
-    scale, translate, rotate, shear
-        As napari has them.
-    """
-
-    axes: str
-    scale: tuple[float, ...]
-    translate: tuple[float, ...]
-    rotate: Any
-    shear: Any
-
-    @classmethod
-    def of(cls, raw: Any, image: Image) -> Placement:
-        """Of a raw layer and the image that it is."""
-        axes = "".join(a for a in image.axes if not (raw.rgb and a == "C"))
-        return cls(axes, tuple(raw.scale), tuple(raw.translate), raw.rotate, raw.shear)
-
-    def part(self, region: Region, image: Image) -> Placement:
-        """Of a part of the image."""
-        start = [a for axis, a in zip(image.axes, region.start, strict=True) if axis in self.axes]
-        return replace(self, translate=tuple(float(x) for x in self._turned(start)))
-
-    def refined(self, rate: Mapping[str, int], centred: Mapping[str, bool]) -> dict[str, Any]:
-        """Scale and translate of a layer with so many times the pixels by axis; see ``Geometry.refined``."""
-        times = [rate.get(a, 1) for a in self.axes]
-        first = [(1 / r - 1) / 2 if centred.get(a, True) else 0.0 for a, r in zip(self.axes, times, strict=True)]
-        # The first finer pixel lies within the first raw one, in whichever direction the layer is turned.
-        scale = tuple(s / r for s, r in zip(self.scale, times, strict=True))
-        return {"scale": scale, "translate": tuple(float(x) for x in self._turned(first))}
-
-    def _turned(self, position: Sequence[float]) -> Any:
-        """Where a place in the layer's pixels lies in the world, but for the layer's affine."""
-        turned = Affine(
-            scale=self.scale, translate=self.translate, rotate=self.rotate, shear=self.shear, ndim=len(self.axes)
-        )
-        return turned(position)
 
 
 class ResultLayer:
@@ -91,10 +46,8 @@ class ResultLayer:
         self._name = raw.name
         self._looks = looks_of(raw)
         self._part = part
-        self._place = Placement.of(raw, image)
-        if part is not None:
-            self._place = self._place.part(part, image)
-            self._looks["translate"] = self._place.translate
+        self._place = part_of_layer(raw, part)
+        self._axes = image.axes[: self._place.ndim]
         self._centred: Mapping[str, bool] = {}
         self._cost = 0.0
         self._drawn = 0.0
@@ -143,7 +96,7 @@ class ResultLayer:
         if not self.shown:
             return
         arranged = [self._arranged(level) for level in levels]
-        if len(arranged) > 1 and max(arranged[0].shape[self._place.axes.index(a)] for a in "YX") > _LARGEST_PLANE:
+        if len(arranged) > 1 and max(arranged[0].shape[self._axes.index(a)] for a in "YX") > _LARGEST_PLANE:
             self._swap(arranged)
         else:
             self.layer.data = arranged[0]
@@ -159,9 +112,8 @@ class ResultLayer:
         data = self._arranged(array)
         shape = self._image.shape if self._part is None else self._part.shape
         rate = {axis: fine // raw for axis, fine, raw in zip(self._image.axes, data.shape, shape, strict=True)}
-        if max(rate.values()) > 1:
-            self._looks |= self._place.refined(rate, self._centred)
-        self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks)
+        place = self._place.on_grid(*finer_grid(self._axes, rate, self._centred))
+        self.layer = ImageLayer(data, cache=False, multiscale=False, **self._looks, **place.kwargs)
         self.begun = True
         insert_above(self._viewer, self.layer, self._raw)
 
@@ -189,18 +141,17 @@ def load_readers() -> None:
     dask.array.zeros(1).compute()
 
 
+def part_of_layer(raw: Any, part: Region | None) -> Placement:
+    """Where a part of a layer, or all of it, lies in the world."""
+    place = placement_of(raw)
+    return place if part is None else place.on_grid(part.start[: place.ndim], (1.0,) * place.ndim)
+
+
 def looks_of(raw: Any) -> dict[str, Any]:
-    """Where the raw layer lies in the world and how it looks, as arguments of a new layer."""
+    """How the raw layer looks, as arguments of a new layer."""
     looks: dict[str, Any] = {
         "name": f"{raw.name}_denoised",
         "rgb": bool(raw.rgb),
-        "scale": tuple(raw.scale),
-        "translate": tuple(raw.translate),
-        "rotate": raw.rotate,
-        "shear": raw.shear,
-        "affine": np.array(raw.affine.affine_matrix),
-        "units": raw.units,
-        "axis_labels": tuple(raw.axis_labels),
         "interpolation2d": raw.interpolation2d,
         "rendering": raw.rendering,
     }

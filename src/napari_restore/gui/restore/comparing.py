@@ -24,8 +24,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_restore.core.events import Compared
+from napari_restore.core.geometry import finer_grid
 from napari_restore.core.region import Region
-from napari_restore.gui.parts.layers import Placement, insert_above, looks_of
+from napari_restore.gui.parts.layers import insert_above, looks_of, part_of_layer
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.preview import region_in_view
 from napari_restore.gui.restore.session import Session, world_in_view
@@ -205,12 +206,14 @@ def baseline_layers(
     raw: Any, image: Image, region: Region, centred: Mapping[str, bool], found: Mapping[str, NDArray[Any]]
 ) -> list[ImageLayer]:
     """A layer for each, over that part of the raw layer that it was made of, and looking like it."""
-    place = Placement.of(raw, image).part(region, image)
+    place = part_of_layer(raw, region)
+    axes = image.axes[: place.ndim]
     layers = []
     for label, pixels in found.items():
         finer = zip(image.axes, pixels.shape, region.shape, strict=True)
         rate = {axis: fine // coarse for axis, fine, coarse in finer}
-        looks = {**looks_of(raw), **place.refined(rate, centred), "name": f"{raw.name} {label}"}
+        here = place.on_grid(*finer_grid(axes, rate, centred))
+        looks = {**looks_of(raw), **here.kwargs, "name": f"{raw.name} {label}"}
         shown = np.round(pixels).clip(0, 255).astype(np.uint8) if looks["rgb"] else pixels
         layers.append(ImageLayer(shown, multiscale=False, **looks))
     return layers
