@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Real = NDArray[np.float32] | NDArray[np.float64]
+
+
+def working_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """float32 where it holds every value of a type, else float64: whole numbers of 32 bits have more digits."""
+    exact = dtype.itemsize <= 2 or dtype == np.float32
+    return np.dtype(np.float32) if exact else np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,7 @@ class Normalisation:
     std: tuple[float, ...]
 
     @classmethod
-    def measure(cls, samples: Sequence[NDArray[np.float32]]) -> Normalisation:
+    def measure(cls, samples: Sequence[NDArray[Any]]) -> Normalisation:
         """Over the finite pixels of samples ``(N, C, *S)`` that together stand for the image."""
         channels = samples[0].shape[1]
         columns = [np.concatenate([s[:, c].ravel() for s in samples]) for c in range(channels)]
@@ -27,11 +36,34 @@ class Normalisation:
             std=tuple(float(f.std()) if f.size else 0.0 for f in finite),
         )
 
-    def apply(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Samples ``(N, C, *S)`` in units of the deviation; a constant channel becomes 0."""
-        mean, std = self._shaped(samples.ndim)
-        return ((samples - mean) / np.where(std > 0, std, 1)).astype(np.float32, copy=False)
+    def apply(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """Samples ``(N, C, *S)`` of any type in units of the deviation; a constant channel becomes 0."""
+        pixels = samples.astype(working_type(samples.dtype), copy=False)
+        mean, std = (self._shaped(values, pixels) for values in (self.mean, self.std))
+        units: NDArray[np.float32] = ((pixels - mean) / np.where(std > 0, std, 1)).astype(np.float32, copy=False)
+        return units
 
-    def _shaped(self, ndim: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        shape = (1, -1, *[1] * (ndim - 2))
-        return np.asarray(self.mean, np.float32).reshape(shape), np.asarray(self.std, np.float32).reshape(shape)
+    def centred(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """Samples ``(N, C, *S)`` of any type without the mean, which goes before digits are lost in float32.
+
+        Infinite where what is left is too large for it.
+        """
+        pixels = samples.astype(working_type(samples.dtype), copy=False)
+        with np.errstate(over="ignore"):
+            left: NDArray[np.float32] = (pixels - self._shaped(self.mean, pixels)).astype(np.float32, copy=False)
+        return left
+
+    def uncentred(self, samples: NDArray[np.float32], dtype: np.dtype[Any]) -> Real:
+        """The inverse of ``centred`` for pixels of ``dtype``, with all digits that these have."""
+        pixels = samples.astype(working_type(dtype), copy=False)
+        whole: Real = pixels + self._shaped(self.mean, pixels)
+        return whole
+
+    @property
+    def of_centred(self) -> Normalisation:
+        """What brings samples without the mean to unit deviation."""
+        return Normalisation((0.0,) * len(self.mean), self.std)
+
+    @staticmethod
+    def _shaped(values: Sequence[float], pixels: NDArray[Any]) -> Real:
+        return np.asarray(values, pixels.dtype).reshape(1, -1, *[1] * (pixels.ndim - 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.judging import words
 from napari_restore.judging.kinds import kept_by_kind, stays_noisy
@@ -19,7 +20,7 @@ from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import noise_levels
-from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
+from napari_restore.metrics.estimated_error import estimated_error
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.sources import Image, open_image
@@ -88,19 +89,27 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     """
     if model.method.undoes is not None or max(model.method.rate) > 1:
         return None
-    pixels = _part(image, model.method.spatial, size)
-    if pixels is None:
+    measured = _part(image, model.method.spatial, size)
+    if measured is None:
         return None
-    denoise = _denoiser(model, image.axes, device)
+    units = _Units.of(model.normalisation)
+    pixels = units.take(measured)
+    denoise = _denoiser(replace(model, normalisation=units.constants(model.normalisation)), image.axes, device)
     restored = denoise(_filled(pixels))
-    error = _error(denoise, pixels, restored, image, seed=seed)
+    variance = _variance(measured, image)
+    rng = np.random.default_rng(seed)
+    error = (
+        None
+        if variance is None
+        else estimated_error(denoise, pixels, variance=variance / units.scale**2, rng=rng, restored=restored)
+    )
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(structure_map(removed, restored.transpose(planes)))
     kinds = kept_by_kind(image, denoise, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
     noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
-        mse=error.mse if error is not None else None,
+        mse=error.mse * units.scale**2 if error is not None else None,
         psnr=error.psnr if error is not None else None,
         psnr_at_least=error.psnr_at_least if error is not None else None,
         psnr_before=error.psnr_before if error is not None else None,
@@ -111,12 +120,34 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     )
 
 
-def _part(image: Image, spatial: str, size: int) -> NDArray[np.float32] | None:
+@dataclass(frozen=True)
+class _Units:
+    """Small numbers about 0, in which nothing is lost in float32: pixels less ``offset``, over ``scale``."""
+
+    offset: float
+    scale: float
+
+    @classmethod
+    def of(cls, constants: Normalisation) -> _Units:
+        """Of a model; one for all channels, so that they stay as bright beside each other."""
+        return cls(float(np.mean(constants.mean)), max(constants.std) or 1.0)
+
+    def take(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels of an image."""
+        return ((pixels.astype(np.float64) - self.offset) / self.scale).astype(np.float32)
+
+    def constants(self, constants: Normalisation) -> Normalisation:
+        """Those of a model, for pixels that were taken."""
+        mean = tuple((m - self.offset) / self.scale for m in constants.mean)
+        return Normalisation(mean, tuple(s / self.scale for s in constants.std))
+
+
+def _part(image: Image, spatial: str, size: int) -> NDArray[Any] | None:
     """The middle of the image; None where it has too few finite pixels, or cannot be read."""
     depth = _DEPTH if "Z" in spatial else 1
     region = middle(image, {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size})
     try:
-        pixels = np.asarray(image.read(region), np.float32)
+        pixels = image.read(region)
     except ImageError:
         return None
     return pixels if np.isfinite(pixels).sum() >= LEAST_PIXELS else None
@@ -140,15 +171,8 @@ def _filled(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(finite, pixels, pixels[finite].mean(dtype=np.float64).astype(np.float32))
 
 
-def _error(
-    denoise: Callable[[NDArray[Any]], NDArray[np.float32]],
-    pixels: NDArray[np.float32],
-    restored: NDArray[np.float32],
-    image: Image,
-    *,
-    seed: int,
-) -> EstimatedError | None:
-    """SURE with the noise of each channel; None where that is not known or not white."""
+def _variance(pixels: NDArray[Any], image: Image) -> NDArray[np.float64] | None:
+    """That of the noise of each pixel, by its channel; None where it is not known or not white."""
     try:
         levels = noise_levels([image])
     except ImageError:  # no block of finite pixels
@@ -157,6 +181,4 @@ def _error(
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
     variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
-    variance = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
-    rng = np.random.default_rng(seed)
-    return estimated_error(denoise, pixels, variance=variance, rng=rng, restored=restored)
+    return np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]

@@ -76,10 +76,11 @@ def restore_region(
     normalisation: Normalisation,
     device: torch.device,
     precision: Precision = "float32",
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """One region of an image restored as it would be in the whole image, in the image's units.
 
-    ``region`` is in image pixels; the result has ``method.rate`` times as many along each spatial axis.
+    ``region`` is in image pixels; the result has ``method.rate`` times as many along each spatial axis, in float32, or
+    in float64 where the image's type has more digits.
     """
     grid = per_axis(image.axes, method.spatial, method.grid, default=1)
     radius = per_axis(image.axes, method.spatial, method.radius, default=0)
@@ -88,8 +89,9 @@ def restore_region(
     span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
     plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate)
     read = plan.read(0).shift(start)
-    pixels = read_reflected(image, read).astype(np.float32, copy=False)
-    samples = to_samples(pixels, image.axes, method.spatial)
-    restored = restore_samples(method, samples, normalisation=normalisation, device=device, precision=precision)
-    whole = from_samples(restored, plan.restored_shape, image.axes, method.spatial)
+    samples = normalisation.centred(to_samples(read_reflected(image, read), image.axes, method.spatial))
+    within = normalisation.of_centred
+    restored = restore_samples(method, samples, normalisation=within, device=device, precision=precision)
+    values = normalisation.uncentred(restored, image.dtype)
+    whole = from_samples(values, plan.restored_shape, image.axes, method.spatial)
     return whole[region.relative_to(read.start).scale(rate).slices]

@@ -75,7 +75,7 @@ def measure(
     ImageError
         If no pixel looked at is finite.
     """
-    planes = [[p.astype(np.float32) for p in each] for each in planes_of_channels(images)]
+    planes = planes_of_channels(images)
     channels = len(planes)
     normalisation = constants(planes, images[0].name)
     planes = [[without_filling(p) for p in each] for each in planes]
@@ -126,10 +126,11 @@ def choose_psf(images: Sequence[Image], texts: Sequence[str], *, sigma: float) -
     sigma
         Noise in units of the images.
     """
-    plane = max(planes_of_all(images, most=1), key=lambda p: p.size).astype(np.float32)
-    if not np.isfinite(plane).all():
-        plane = np.where(np.isfinite(plane), plane, np.nanmean(plane)).astype(np.float32)
-    y = torch.from_numpy(plane - plane.mean())[None, None]
+    plane = max(planes_of_all(images, most=1), key=lambda p: p.size).astype(np.float64)
+    plane -= np.nanmean(np.where(np.isfinite(plane), plane, np.nan))
+    scale = float(np.std(plane[np.isfinite(plane)])) or 1.0  # squares of small numbers are 0 in float32
+    y = torch.from_numpy(np.where(np.isfinite(plane), plane / scale, 0).astype(np.float32))[None, None]
+    sigma = sigma / scale
     left, size = [], []
     for text in texts:
         kernel = psfs.parse(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,21 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
     ImageError
         If no plane has a block of 8 x 8 finite pixels.
     """
+    scale = _scale(planes)
+    level = _estimate([np.asarray(p, np.float64) / scale for p in planes], smallest)
+    units = {name: scale * getattr(level, name) for name in ("sigma", "gain", "offset", "read")}
+    return replace(level, **units)
+
+
+def _scale(planes: Sequence[NDArray[Any]]) -> float:
+    """A power of two near the deviation of some planes: squares of squares of 1e-30 would round to 0."""
+    finite = [p[np.isfinite(p)].astype(np.float64) for p in planes]
+    spread = max((float(np.abs(f - f.mean()).max()) for f in finite if f.size), default=0.0)
+    return 2.0 ** math.frexp(spread)[1] if spread > 0 else 1.0
+
+
+def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float) -> NoiseLevel:
+    """``estimate`` for numbers of any size but the smallest and the largest."""
     blocks = _blocks(planes)
     found = _found(blocks, smallest)
     if found.variance <= (_NOTHING * np.abs(blocks.mean).max()) ** 2:

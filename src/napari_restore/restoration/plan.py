@@ -12,6 +12,7 @@ import torch
 
 from napari_restore.core.errors import ModelError, RestoreError
 from napari_restore.core.geometry import Geometry, canonical_order
+from napari_restore.core.normalisation import Normalisation, working_type
 from napari_restore.core.options import Restoring
 from napari_restore.core.plan import TilePlan, plan_tiles
 from napari_restore.core.region import Region
@@ -36,6 +37,8 @@ _ROUNDING = 1 / math.sqrt(12)
 """Standard deviation that rounding to integers adds."""
 _ROUNDING_SHARE = 0.05
 """Of the noise: so much of rounding is lost in it."""
+_WITHOUT_NOISE = 0.01
+"""Of the deviation of an image: what counts for its noise where it has none."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,7 +100,7 @@ def plan_restoration(
     facts
         Of the image, from ``facts_of``.
     """
-    dtype, why = choose_dtype(image.dtype, facts.noise)
+    dtype, why = choose_dtype(image.dtype, facts.noise, model.normalisation)
     batch = together or usual_batch(place.device)
     return RestorationPlan(
         tiles=tiles,
@@ -205,20 +208,43 @@ def name_suffix(method: Method) -> str:
     return "superresolved" if max(method.rate) > 1 else method.suffix
 
 
-def choose_dtype(source: np.dtype[Any], noise: float | None) -> tuple[np.dtype[Any], str]:
+def choose_dtype(
+    source: np.dtype[Any], noise: float | None, constants: Normalisation | None = None
+) -> tuple[np.dtype[Any], str]:
     """The dtype of the result and why: the source's integers where rounding is lost in what noise there was.
 
-    ``noise`` is its standard deviation in the image's units; not looked at for floating point.
+    Parameters
+    ----------
+    source
+        Of the image.
+    noise
+        Its standard deviation in the image's units; not looked at for float32.
+    constants
+        Of the image: where its values lie so far from 0 that float32 would round away what it holds, a result that is
+        not whole numbers is float64.
     """
     if source.kind == "f" or noise is None:
-        return np.dtype(np.float32), "the result is float32, as the source is floating point"
+        real, because = _digits(source, noise or 0.0, constants)
+        return real, f"the result is {real}, as the source is floating point{because}"
     share = _ROUNDING / noise if noise > 0 else math.inf
     said = f"rounding to {source} costs {share:.1%} of the noise (estimated at {noise:.3g})"
     if share < _ROUNDING_SHARE:
         return source, f"the result is {source}, as the source: {said}"
     if math.isinf(share):
         said = f"no noise was found that would hide rounding to {source}"
-    return np.dtype(np.float32), f"the result is float32: {said}"
+    real, because = _digits(source, noise, constants)
+    return real, f"the result is {real}: {said}{because}"
+
+
+def _digits(source: np.dtype[Any], noise: float, constants: Normalisation | None) -> tuple[np.dtype[Any], str]:
+    """float32, or float64 with a reason where values far from 0 need its digits."""
+    if constants is None or working_type(source) == np.float32:
+        return np.dtype(np.float32), ""
+    largest = max(map(abs, constants.mean))
+    fine = noise or _WITHOUT_NOISE * min((s for s in constants.std if s > 0), default=0.0)
+    if float(np.spacing(np.float32(largest))) * _ROUNDING <= _ROUNDING_SHARE * fine:
+        return np.dtype(np.float32), ""
+    return np.dtype(np.float64), f", and float32 would round values about {largest:.3g}"
 
 
 def fingerprint(

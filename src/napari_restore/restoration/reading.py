@@ -102,7 +102,7 @@ class ImageFacts:
     Attributes
     ----------
     noise
-        Its standard deviation in the image's units, for integers; None for floating point, of which it is not asked.
+        Its standard deviation in the image's units; None for float32, of which it is not asked.
     pixels
         A checksum over some of them.
     files
@@ -116,7 +116,7 @@ class ImageFacts:
 
 def facts_of(image: Image) -> ImageFacts:
     """Look at an image: a few planes for its noise, three small boxes and its files."""
-    noise = image_noise(image) if image.dtype.kind != "f" else None
+    noise = image_noise(image) if image.dtype != np.float32 else None
     return ImageFacts(noise, probe(image), files_state(image))
 
 

@@ -49,8 +49,9 @@ class TileJob:
 
     @property
     def through(self) -> Callable[[Tensor], Tensor]:
-        """Takes samples ``(N, C, *S)`` on the device through the network, in units of the image."""
-        return partial(restore_tensor, self.method, normalisation=self.normalisation, precision=self.precision)
+        """Takes samples ``(N, C, *S)`` on the device through the network, in units of the image without the mean."""
+        within = self.normalisation.of_centred
+        return partial(restore_tensor, self.method, normalisation=within, precision=self.precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +64,15 @@ class Tile:
 
 
 def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
-    """A tile with its halo, as samples ``(N, C, *S)`` in the image's units.
+    """A tile with its halo, as samples ``(N, C, *S)`` in the image's units without the mean.
 
     Raises
     ------
     ImageError
         If a value is too large for float32, in which all is computed.
     """
-    pixels = read_reflected(job.image, job.plan.read(index))
-    with np.errstate(over="ignore"):  # which is said below
-        narrow = pixels.astype(np.float32, copy=False)
+    pixels = to_samples(read_reflected(job.image, job.plan.read(index)), job.image.axes, job.method.spatial)
+    narrow = job.normalisation.centred(pixels)
     if pixels.dtype.itemsize > narrow.itemsize and pixels.dtype.kind == "f":
         over = np.isfinite(pixels) & ~np.isfinite(narrow)
         if over.any():
@@ -80,7 +80,7 @@ def read_tile(job: TileJob, index: int) -> NDArray[np.float32]:
                 f"{job.image.name} holds {pixels[over].flat[0]:g}, and values are computed in float32, up to 3.4e38: "
                 "divide the image by a constant."
             )
-    return to_samples(narrow, job.image.axes, job.method.spatial)
+    return narrow
 
 
 def run_batch(
@@ -152,12 +152,10 @@ def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArr
         return from_samples(samples, job.plan.restored_shape, axes, job.method.spatial)[crop]
 
     known = _known(read, rate=job.method.rate)
-    if known is None:
-        values = cropped(restored)
-        _check_finite(values, None, index)
-    else:
-        values = cropped(np.where(known, restored, _finer(read, job.method.rate)))
-        _check_finite(values, cropped(known), index)
+    if known is not None:
+        restored = np.where(known, restored, _finer(read, job.method.rate))
+    values = cropped(job.normalisation.uncentred(restored, job.image.dtype))
+    _check_finite(values, None if known is None else cropped(known), index)
     pixels = _cast(values, job.dtype)
     order = canonical_order(axes)
     write = job.plan.write(index)
@@ -180,7 +178,7 @@ def _finer(samples: NDArray[Any], rate: Sequence[int]) -> NDArray[Any]:
     return samples
 
 
-def _check_finite(pixels: NDArray[np.float32], known: NDArray[np.bool_] | None, index: int) -> None:
+def _check_finite(pixels: NDArray[Any], known: NDArray[np.bool_] | None, index: int) -> None:
     """Refuse what a broken network, or one whose numbers overflow, makes of pixels that have a value.
 
     Raises
@@ -198,7 +196,7 @@ def _check_finite(pixels: NDArray[np.float32], known: NDArray[np.bool_] | None, 
         )
 
 
-def _cast(pixels: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _cast(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind == "f":
         return pixels.astype(dtype, copy=False)
     limits = np.iinfo(dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_restore.core.normalisation import working_type
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
 
@@ -43,18 +44,18 @@ def middle_planes(
     return planes
 
 
-def without_filling(plane: NDArray[Any]) -> NDArray[np.float32]:
+def without_filling(plane: NDArray[Any]) -> NDArray[Any]:
     """A plane whose filled-in parts are NaN: values of a floating-point image that are exactly alike in many pixels.
 
     Reconstructions are 0 outside their circle and stitched images between their parts; neither has noise.
     """
-    pixels = plane.astype(np.float32)
+    pixels = plane.astype(working_type(plane.dtype))
     if plane.dtype.kind != "f":
         return pixels
     values, counts = np.unique(pixels[::3, ::3], return_counts=True)
     filling = values[counts > max(4, _FILLING * counts.sum())]
     # Whole numbers stored as floating point repeat without being filled in.
-    return np.where(np.isin(pixels, filling), np.float32(np.nan), pixels) if len(filling) <= 2 else pixels
+    return np.where(np.isin(pixels, filling), pixels.dtype.type(np.nan), pixels) if len(filling) <= 2 else pixels
 
 
 def planes_of_all(

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from math import prod
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ LEARN, HELD_OUT, NEVER = 0, 1, 2
 HELD_OUT_FRACTION = 0.01
 _BLOCK_BYTES = 64 * 2**20
 _FIRST_BYTES = 64 * 2**20
+_FLOAT = 4  # bytes
 _STEPS_A_BLOCK = 8
 _AHEAD = 2
 
@@ -51,11 +52,11 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A block and its pixels ``(1, C, *S)``, in the image's units; its partner's ``(1, C, *(S * rate))``."""
+    """A block and its pixels ``(1, C, *S)``, in the image's units and type; its partner's ``(1, C, *(S * rate))``."""
 
     block: Block
-    pixels: NDArray[np.float32]
-    partner: NDArray[np.float32] | None = None
+    pixels: NDArray[Any]
+    partner: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,9 +183,9 @@ class PatchPool:
         self._order = self._endless(rng)
         start = self._read(next(self._order))
         first = start.pixels
-        partner = start.partner.nbytes if start.partner is not None else 0
-        self.capacity = int(min(len(blocks), max(1, memory // (first.nbytes + first.size + partner))))
-        count = int(min(self.capacity, max(1, _FIRST_BYTES // (first.nbytes + partner))))
+        partner = _FLOAT * start.partner.size if start.partner is not None else 0
+        self.capacity = int(min(len(blocks), max(1, memory // ((_FLOAT + 1) * first.size + partner))))
+        count = int(min(self.capacity, max(1, _FIRST_BYTES // (_FLOAT * first.size + partner))))
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="napari-restore read")
         samples = [start, *self._reader.map(self._read, islice(self._order, count - 1))]
         self.normalisation = normalisation or Normalisation.measure([s.pixels for s in samples])
@@ -321,13 +322,12 @@ class PatchPool:
         return block, self._reader.submit(self._read, block)
 
     def _read(self, block: Block) -> Sample:
-        pixels = read_again(block.image, block.region).astype(np.float32, copy=False)
-        samples = to_samples(pixels, block.image.axes, self._spatial)
+        samples = to_samples(read_again(block.image, block.region), block.image.axes, self._spatial)
         if block.partner is None:
             return Sample(block, samples)
         rates = dict(zip(self._spatial, self._rate, strict=True))
         region = block.region.scale([rates.get(a, 1) for a in block.image.axes])
-        partner = read_again(block.partner, region).astype(np.float32, copy=False)
+        partner = read_again(block.partner, region)
         return Sample(block, samples, to_samples(partner, block.partner.axes, self._spatial))
 
     def _store(self, read: Sample) -> None:

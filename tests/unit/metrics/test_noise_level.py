@@ -194,3 +194,13 @@ def test_a_level_is_said_in_a_sentence():
     assert describe(level(correlation=0.4)) == "noise estimated at 5 ± 0.2 (neighbouring pixels correlated by 0.40)"
     grows = describe(level(gain=2.0, read=1.5))
     assert grows == "noise estimated at 5 ± 0.2 (growing with the signal, 1.5 without any)"
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e-20, 3.0, 1e30])
+@pytest.mark.parametrize("photons", [False, True])
+def test_the_units_of_an_image_do_not_matter(scale, photons):
+    planes = np.random.default_rng(3).poisson(np.linspace(1, 100, 200), (160, 200)) if photons else noise((160, 200))
+    here, there = estimate([planes]), estimate([scale * planes.astype(np.float64)])
+    assert there.reliable == here.reliable
+    for name in ("sigma", "gain", "read", "offset"):
+        assert getattr(there, name) == pytest.approx(scale * getattr(here, name), rel=1e-6, abs=0)

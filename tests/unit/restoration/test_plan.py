@@ -76,9 +76,26 @@ def test_integers_are_kept_where_rounding_is_lost_in_the_noise(sigma: float, exp
 
 
 def test_floating_point_stays_float32() -> None:
-    image = open_image(np.zeros((20, 20), np.float64))
+    image = open_image(np.zeros((20, 20), np.float32))
     assert facts_of(image).noise is None
     assert choose_dtype(image.dtype, None)[0] == np.float32
+    assert choose_dtype(np.dtype(np.float64), 0.1, Normalisation((3.0,), (1.0,)))[0] == np.float32
+
+
+@pytest.mark.parametrize(
+    ("source", "noise", "middle", "expected"),
+    [
+        (np.float64, 0.05, 1e9, np.float64),
+        (np.float64, 0.0, 1e9, np.float64),
+        (np.float64, 50.0, 1e6, np.float32),
+        (np.float32, None, 1e9, np.float32),
+        (np.uint32, 10.0, 2.0**31, np.uint32),
+        (np.uint32, 1.0, 2.0**31, np.float64),
+        (np.uint32, 1.0, 100.0, np.float32),
+    ],
+)
+def test_a_result_has_the_digits_that_its_image_needs(source, noise, middle, expected) -> None:
+    assert choose_dtype(np.dtype(source), noise, Normalisation((middle,), (3.0,)))[0] == expected
 
 
 FACTS = ImageFacts(noise=None, pixels="0123456789abcdef", files=None)
