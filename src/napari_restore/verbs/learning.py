@@ -25,6 +25,7 @@ from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.deblurring import psf_notes
+from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
 
 _LOOKED_AT = 8
@@ -112,6 +113,8 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
         normalisation=fit.normalisation,
         noise=_known_noise(images) if course.kind.noisy_targets else None,
     )
+    if given and partners == given and set(lesson.rate(partners)) == {1}:
+        lesson = yield from paired(lesson, "second" if several(training.second) else "target")
     return Prepared(course, lesson)
 
 
