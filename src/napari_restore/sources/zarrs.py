@@ -40,15 +40,17 @@ def open_zarr(path: Path, wanted: Wanted) -> Described:
         from napari_restore.sources.zarr_bounds import BoundedStore, local_size
 
         store = BoundedStore(LocalStore(path, read_only=True), local_size(path))
-        return replace(_open_store(store, "", wanted, name, str(path)), read_optics=partial(_optics_beside, path))
+        described = _open_store(store, "", wanted, name, str(path))
+        number = next((i for i, held in enumerate(described.series) if held.opened), 0)
+        return replace(described, read_optics=partial(_optics_beside, path, number))
 
 
-def _optics_beside(path: Path) -> Optics | None:
-    """From the OME-XML that bioformats2raw writes beside its images 0, 1 ..., of which the first is read."""
+def _optics_beside(path: Path, number: int) -> Optics | None:
+    """From the OME-XML that bioformats2raw writes beside its images 0, 1 ..."""
     if (path / _OME_XML).is_file():
-        return from_file(path / _OME_XML)
-    number = int(path.name) if re.fullmatch(r"[0-9]{1,6}", path.name) else None
-    return from_file(path.parent / _OME_XML, image=number) if number is not None else None
+        return from_file(path / _OME_XML, image=number)
+    alone = int(path.name) if re.fullmatch(r"[0-9]{1,6}", path.name) else None
+    return from_file(path.parent / _OME_XML, image=alone) if alone is not None else None
 
 
 def open_zipped_zarr(path: Path, wanted: Wanted) -> Described:

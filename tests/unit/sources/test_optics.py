@@ -125,14 +125,19 @@ def test_of_several_images_each_has_its_own(tmp_path: Path) -> None:
 def test_a_zarr_of_bioformats2raw_has_them_beside_it(tmp_path: Path) -> None:
     root = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     root.attrs["bioformats2raw.layout"] = 3
-    image = root.create_group("0")
-    image.create_array("0", data=np.zeros((2, 3, 17, 23), np.uint16))
     axes = [{"name": name} for name in "czyx"]
-    image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    for number in "01":
+        image = root.create_group(number)
+        image.create_array("0", data=np.zeros((2, 3, 17, 23), np.uint16))
+        image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
     assert open_image(tmp_path / "a.zarr").optics is None
     (tmp_path / "a.zarr/OME").mkdir()
-    (tmp_path / "a.zarr/OME/METADATA.ome.xml").write_text(ome_xml(), encoding="utf-8")
+    xml = ome_xml()
+    second = xml[xml.index("<Image ") : xml.index("</OME>")].replace("4880", "5140")
+    (tmp_path / "a.zarr/OME/METADATA.ome.xml").write_text(xml.replace("</OME>", second + "</OME>"), encoding="utf-8")
     assert open_image(tmp_path / "a.zarr").optics == open_image(tmp_path / "a.zarr/0").optics == KNOWN
+    for other in (open_image(tmp_path / "a.zarr", series=1), open_image(tmp_path / "a.zarr/1")):
+        assert other.optics is not None and other.optics.channels[1].excitation == 0.514
 
 
 def test_a_layer_has_those_of_its_metadata_or_of_its_file_where_the_shapes_agree(tmp_path: Path) -> None:
