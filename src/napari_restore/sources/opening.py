@@ -20,7 +20,6 @@ from napari_restore.sources.described import Described, Reader, one_line
 from napari_restore.sources.image import Image
 from napari_restore.sources.naming import name_unknown
 
-
 _MOST_PIXELS = 2**60
 """Of an image: places in it can still be counted."""
 
