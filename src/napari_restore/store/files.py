@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ def atomic_write(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def torn_writes(path: Path) -> list[Path]:
+    """What ``atomic_write`` left of a file when its process was killed within it; for who alone writes that file."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.tmp")
+    return [
+        Path(each)
+        for each in os.scandir(path.parent)
+        if name.fullmatch(each.name) and each.is_file(follow_symlinks=False)
+    ]
 
 
 def free_space(folder: Path) -> int:

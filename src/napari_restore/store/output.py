@@ -38,7 +38,7 @@ from napari_restore.store.beside import (
     temporary_path,
     training_path,
 )
-from napari_restore.store.files import atomic_write, disk_errors, free_space, occupied, remove, sync_folder
+from napari_restore.store.files import atomic_write, disk_errors, free_space, occupied, remove, sync_folder, torn_writes
 from napari_restore.store.inputs import check_apart
 from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
@@ -591,6 +591,7 @@ class OutputWriter:
                 f"{self.path} has appeared meanwhile: move it away and give `resume` to finish. The result is "
                 f"kept in {partial_path(self.path).name}."
             )
+        _check_replaceable(self.path)  # once more: it may have appeared meanwhile
         if finished.is_dir():
             with _moved_aside(self.path):
                 finished.rename(self.path)
@@ -651,6 +652,8 @@ def _clear(path: Path) -> None:
     if occupied(old) and not occupied(path):  # the old result, laid aside by a run that was killed there
         old.rename(path)
     remove(old)
+    for torn in (*torn_writes(journal_path(path)), *torn_writes(model_path(path))):
+        remove(torn)
     remove(temporary_path(path))
     remove(journal_path(path))  # before the pixels: no journal ever speaks of some that are gone
     sync_folder(path.parent)

@@ -250,6 +250,26 @@ class TestResume:
                 output.remove(path)
         assert moments == (2 if name.endswith("zarr") else 5)
 
+    @pytest.mark.parametrize("name", ["out.zarr", "out.tif"])
+    def test_a_folder_that_appears_meanwhile_is_not_replaced(self, tmp_path, name):
+        """Not with `overwrite` either: it was not there when that was asked for."""
+        path = tmp_path / name
+        with begin(path, overwrite=True) as writer:
+            fill(writer)
+            path.mkdir()
+            (path / "mine").write_text("mine")
+            with pytest.raises(OutputError, match="holds no OME-Zarr image"):
+                writer.finish()
+        assert (path / "mine").read_text() == "mine" and output.resumable(path)
+
+    def test_what_a_crash_left_of_a_file_in_writing_goes_with_the_next_run(self, path):
+        torn = [path.with_name(f".{path.name}{end}.0a1b2c3d.tmp") for end in (".journal", ".model.safetensors")]
+        others = [path.with_name(f".{path.name}{end}.tmp") for end in (".journal", ".journal.0a1b2c3d4", ".txt")]
+        for file in (*torn, *others):
+            file.write_text("{")
+        begin(path).close()
+        assert not any(file.exists() for file in torn) and all(file.exists() for file in others)
+
     def test_another_file_of_that_name_is_not_taken_for_the_result(self, tmp_path, monkeypatch):
         path = tmp_path / "out.tif"
         with begin(path) as writer, monkeypatch.context() as patch:
