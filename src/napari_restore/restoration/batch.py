@@ -34,6 +34,7 @@ from napari_restore.store.files import disk_errors, occupied
 from napari_restore.store.finished import Entry, Finished, Stamp, is_unchanged, size_of, stamp_of
 from napari_restore.store.inputs import Inputs
 from napari_restore.store.model import Model, load_model
+from napari_restore.store.names import fitting
 from napari_restore.store.weights import checksum
 
 _log = logging.getLogger(__name__)
@@ -415,10 +416,10 @@ def _make(folder: Path) -> None:
 def _result_name(source: Path, suffix: str, format: OutputFormat, *, whole: bool = False) -> str:
     """The name of a result; ``whole`` keeps the ending of the image's name in it."""
     stem, ending = _split(source.name)
-    first = f"{source.name if whole else stem}_{suffix}"
+    first = source.name if whole else stem
     if format == "zarr" or (format == "auto" and not _is_tiff(source)):
-        return f"{first}.ome.zarr"
-    return f"{first}{ending if ending.lower() in _TIFF_ENDINGS else '.ome.tif'}"
+        return fitting(first, f"_{suffix}.ome.zarr")
+    return fitting(first, f"_{suffix}{ending if ending.lower() in _TIFF_ENDINGS else '.ome.tif'}")
 
 
 def _split(name: str) -> tuple[str, str]:

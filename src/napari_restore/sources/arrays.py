@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def describe_array(array: Any, level: int, *, name: str = "image", location: str
     return Described(
         name=name,
         axes=None,
-        shape=tuple(int(n) for n in array.shape),
+        shape=_shape_of(array, name),
         dtype=_dtype_of(array),
         chunks=block_of(array),
         reader=reader_of(array, name),
@@ -97,6 +98,29 @@ def reader_of(array: Any, name: str) -> Reader:
     return read
 
 
+def _shape_of(array: Any, name: str) -> tuple[int, ...]:
+    """Its lengths, which a lazy array may not know.
+
+    Raises
+    ------
+    ImageError
+        If some of them are no whole numbers.
+    """
+    shape = array.shape
+    if not isinstance(shape, Sequence) or not all(_is_whole(n) for n in shape):
+        next_step = (
+            "Call compute_chunk_sizes() on it first"
+            if hasattr(array, "compute_chunk_sizes")
+            else "Give one with whole numbers of pixels"
+        )
+        raise ImageError(f"{name}: an array of shape {str(shape)[:60]} does not know its lengths. {next_step}.")
+    return tuple(int(n) for n in shape)
+
+
+def _is_whole(length: Any) -> bool:
+    return isinstance(length, Integral | np.integer) and int(length) >= 0
+
+
 def _dtype_of(array: Any) -> np.dtype[Any]:
     return with_nan(np.dtype(array.dtype)) if is_masked(array) else np.dtype(array.dtype)
 
@@ -145,7 +169,7 @@ def _describe_xarray(array: Any, name: str) -> Described:
     return Described(
         name=str(array.name or name),
         axes=axes,
-        shape=tuple(int(n) for n in data.shape),
+        shape=_shape_of(data, name),
         dtype=_dtype_of(data),
         chunks=block_of(data),
         reader=reader_of(data, name),

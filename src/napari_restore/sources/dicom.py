@@ -17,7 +17,9 @@ from napari_restore.sources.caching import RecentBlocks
 from napari_restore.sources.described import MIB, Described, Wanted, explaining, most_from, only_level
 from napari_restore.sources.dicom_headers import Plane, read_planes
 from napari_restore.sources.dicom_pixels import decode_frame
+from napari_restore.sources.dicom_tiles import Mosaic, Tiling
 from napari_restore.sources.series import Held, index_of
+from napari_restore.sources.views import fixed
 
 _CACHE_BYTES = 64 * MIB
 _SURE_PLANE = 128 * MIB
@@ -64,7 +66,9 @@ def open_series(folder: Path, wanted: Wanted) -> Described:
 
 def _held(index: int, planes: Sequence[Plane]) -> Held:
     files = dict.fromkeys(str(plane.path) for plane in planes)
-    return Held(index, planes[0].title, None, (len(planes), *planes[0].shape), tuple(files))
+    tiling = planes[0].tiling
+    shape = (len(planes), *planes[0].shape) if tiling is None else tiling.total
+    return Held(index, planes[0].title, None, shape, tuple(files))
 
 
 def _left_out(
@@ -85,12 +89,15 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
     """Planes of one series as one image."""
     first = planes[0]
     _refuse_unlike(planes)
+    if first.tiling is not None:
+        return _put_together(planes, first.tiling, name, location)
+    planes, located = _located(planes)
     ordered, shape, letters, notes = _arrange(planes)
     dtype = _rescaled_dtype(planes)
     stack = _Stack(ordered, shape, dtype)
     size, origin, more = _spacing(ordered, shape, letters)
     axes = letters + ("YXC" if first.samples > 1 else "YX")
-    notes = (*notes, *more)
+    notes = (*notes, *located, *more)
     if first.photometric == "MONOCHROME1":
         notes = (*notes, "small values mean white in this image (MONOCHROME1); they are kept as they are stored")
     return Described(
@@ -106,6 +113,50 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
         location=str(location),
         notes=notes,
     )
+
+
+def _put_together(planes: Sequence[Plane], tiling: Tiling, name: str, location: Path) -> Described:
+    """Tiles as the planes that they are of, one for each optical path and focal plane."""
+    first, dtype = planes[0], _rescaled_dtype(planes[:1])
+    if first.samples > 1 and tiling.counts[0] > 1:
+        raise ImageError(f"{name}: {tiling.counts[0]} optical paths in colour are not read. Export one of them.")
+    stack = _Stack(planes, (len(planes),), dtype)
+    mosaic = Mosaic(tiling, stack.plane, first.samples, dtype)
+    notes = [f"its {len(planes)} tiles are put together into planes of {tiling.total[0]} x {tiling.total[1]} pixels"]
+    if tiling.absent:
+        notes.append(f"{tiling.absent} tiles were not taken; their pixels read as {mosaic.fill}")
+    size = {} if first.spacing is None else dict(zip("YX", first.spacing, strict=True))
+    if tiling.counts[1] > 1 and first.slice_distance is not None:
+        size["Z"] = first.slice_distance
+    described = Described(
+        name=name,
+        axes="CZYX" if first.samples == 1 else "?ZYXC",
+        shape=mosaic.shape,
+        dtype=dtype,
+        chunks=(1, 1, *first.shape),
+        reader=mosaic.read,
+        pixel_size=size,
+        units=dict.fromkeys(size, "millimeter"),
+        location=str(location),
+        notes=(*notes, *_spaced_note(first)),
+    )
+    return fixed(described, {axis: 0 for axis in range(2) if tiling.counts[axis] == 1})
+
+
+def _spaced_note(plane: Plane) -> tuple[str, ...]:
+    if plane.spacing is None:
+        return ("its pixel spacing is missing or damaged",)
+    return (f"its pixel size is that of {plane.spaced_by}: at the detector",) if plane.spaced_by else ()
+
+
+def _located(planes: Sequence[Plane]) -> tuple[Sequence[Plane], tuple[str, ...]]:
+    """Planes without positions, or all with the same one, at what the header calls their location, if these differ."""
+    heights, locations = {plane.height for plane in planes}, {plane.location for plane in planes}
+    told = None not in heights and len(heights) > 1
+    if told or len(planes) < 2 or None in locations or len(locations) < 2 or planes[0].frame_time is not None:
+        return planes, ()
+    note = "its slices have no positions of their own; they are at their SliceLocation"
+    return [replace(plane, height=plane.location) for plane in planes], (note,)
 
 
 def _refuse_unlike(planes: Sequence[Plane]) -> None:
@@ -163,11 +214,9 @@ def _spacing(
     first = ordered[0]
     size: dict[str, float] = {}
     origin: dict[str, float] = {}
-    notes: tuple[str, ...] = ()
+    notes = _spaced_note(first)
     if first.spacing is not None:
         size["Y"], size["X"] = first.spacing
-    else:
-        notes = ("its pixel spacing is missing or damaged",)
     if first.corner is not None and size:
         origin["Y"], origin["X"] = first.corner
     if "T" in letters and first.frame_time is not None:
@@ -226,10 +275,11 @@ class _Stack:
         for corner in np.ndindex(region.shape[:count]):
             place = tuple(c + s for c, s in zip(corner, region.start, strict=False))
             index = int(np.ravel_multi_index(place, self._outer)) if place else 0
-            result[corner] = self._plane(index)[inner]
+            result[corner] = self.plane(index)[inner]
         return result
 
-    def _plane(self, index: int) -> NDArray[Any]:
+    def plane(self, index: int) -> NDArray[Any]:
+        """One of the planes, whole."""
         return self._recent.get(index, lambda: self._decode(self._planes[index]))
 
     def _decode(self, plane: Plane) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import io
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import MIB, explaining, most_from, one_line
+from napari_restore.sources.dicom_tiles import Tiling, tiling_of
 
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -77,10 +78,14 @@ class Plane:
         Pixel type before the rescale; ``bits`` of it are used.
     slope, intercept
         Of the rescale to the values that the image stands for (Hounsfield units in CT).
-    spacing
-        Millimeters between rows and between columns.
+    spacing, spaced_by
+        Millimeters between rows and between columns, and the element that says so where it is not the usual one.
     height, corner
         Position of the first pixel along the normal of the slice, and along its columns and rows, in millimeters.
+    location
+        What the header calls the position of the slice, in millimeters along no axis that is said.
+    tiling
+        How the frames lie in larger planes, where they are tiles of them.
     series
         Equal for the planes that belong together.
     """
@@ -96,13 +101,16 @@ class Plane:
     slope: float
     intercept: float
     spacing: tuple[float, float] | None
+    spaced_by: str
     slice_distance: float | None
     height: float | None
+    location: float | None
     corner: tuple[float, float] | None
     instance: int
     frame_time: float | None
     series: tuple[Any, ...]
     title: str
+    tiling: Tiling | None = field(default=None, repr=False)
 
     @property
     def value_range(self) -> tuple[int, int]:
@@ -125,6 +133,10 @@ def read_planes(path: Path) -> list[Plane]:
         _refuse_items(header, path)
         first = _plane(header, path, 0, frames)
         _refuse_frames(first, frames)
+        tiling = tiling_of(header, path, frames)
+        if tiling is not None:  # each of them is a plane by itself, whatever else has its series
+            tiled = replace(first, tiling=tiling, series=(*first.series, str(path)))
+            return [replace(tiled, frame=frame) for frame in range(frames)]
         own = len(header.get("PerFrameFunctionalGroupsSequence") or ())
         return [
             first if frame == 0 else _plane(header, path, frame, frames) if frame < own else replace(first, frame=frame)
@@ -235,7 +247,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     position = _numbers(_find("ImagePositionPatient", groups), 3)
     orientation = _numbers(_find("ImageOrientationPatient", groups), 6) or ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     height, corner = _placed(position, orientation)
-    spacing = _numbers(_find("PixelSpacing", groups), 2)
+    spacing, spaced_by = _spacing(groups)
     between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or _numbers([_find("SliceThickness", groups)], 1)
     time = _numbers([header.get("FrameTime")], 1) if frames > 1 else None
     return Plane(
@@ -249,9 +261,11 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
         bits=int(header.get("BitsStored") or header.BitsAllocated),
         slope=_number(_find("RescaleSlope", groups), 1.0),
         intercept=_number(_find("RescaleIntercept", groups), 0.0),
-        spacing=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
+        spacing=spacing,
+        spaced_by=spaced_by,
         slice_distance=abs(between[0]) if between and between[0] else None,
         height=height,
+        location=(_numbers([_find("SliceLocation", groups)], 1) or (None,))[0],
         corner=corner,
         instance=int(_number(header.get("InstanceNumber"), 0.0)),
         frame_time=time[0] / 1000 if time and time[0] > 0 else None,
@@ -264,6 +278,15 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
         ),
         title=one_line(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
     )
+
+
+def _spacing(groups: Sequence[Any]) -> tuple[tuple[float, float] | None, str]:
+    """Of rows and columns; at the detector of a radiograph or scanner, which is said, where nothing better is there."""
+    for word in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        found = _numbers(_find(word, groups), 2)
+        if found and min(found) > 0:
+            return (found[0], found[1]), "" if word == "PixelSpacing" else word
+    return None, ""
 
 
 def _transfer_syntax(header: Any) -> str:

@@ -13,6 +13,7 @@ from napari_restore.core.errors import ModelError, OutputError
 from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.store.files import occupied
 from napari_restore.store.header import card_in, read_header
+from napari_restore.store.names import beside
 from napari_restore.store.ome_zarr import NAMESPACE
 
 _JOURNAL = b'{"journal"'
@@ -21,37 +22,37 @@ _OF_A_RUN = re.compile(r"\.?(run\.json|events\.jsonl|(checkpoint-\d+|model)\.saf
 
 def partial_path(path: Path) -> Path:
     """The folder that holds the pixels of an unfinished output."""
-    return path.with_name(f"{path.name}.partial")
+    return beside(path, ".partial")
 
 
 def journal_path(path: Path) -> Path:
     """The file that says which tiles of an unfinished output are done."""
-    return path.with_name(f"{path.name}.journal")
+    return beside(path, ".journal")
 
 
 def model_path(path: Path) -> Path:
     """The model an unfinished output is being made with, so that the same one can finish it."""
-    return path.with_name(f"{path.name}.model.safetensors")
+    return beside(path, ".model.safetensors")
 
 
 def training_path(path: Path) -> Path:
     """The run folder of the training for an output, until it is done."""
-    return path.with_name(f"{path.name}.training")
+    return beside(path, ".training")
 
 
 def lock_path(path: Path) -> Path:
     """The file that says who writes an output."""
-    return path.with_name(f"{path.name}.lock")
+    return beside(path, ".lock")
 
 
 def replaced_path(path: Path) -> Path:
     """Where an old result waits while the new one takes its name."""
-    return path.with_name(f"{path.name}.replaced")
+    return beside(path, ".replaced")
 
 
 def temporary_path(path: Path) -> Path:
     """The file of an output that is one, while it is being written."""
-    return path.with_name(f"{path.name}.writing")
+    return beside(path, ".writing")
 
 
 def names_beside(path: Path) -> tuple[Path, ...]:

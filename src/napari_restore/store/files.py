@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from napari_restore.core.errors import OutputError
+from napari_restore.store.names import beside
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Put a whole file in its place: a temporary file beside it, flushed to disk, renamed over the old one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = beside(path.with_name(f".{path.name}"), f".{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)

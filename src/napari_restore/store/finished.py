@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_restore.store.beside import names_beside
 from napari_restore.store.files import disk_errors
 
 FORMAT = 1
@@ -99,12 +100,9 @@ class Finished:
     def without_results(self, paths: Sequence[Path]) -> list[Path]:
         """The paths that are no results of this folder, whole or unfinished: the same folder may hold the inputs."""
         folder = self.path.parent.resolve()
-        return [path for path in paths if path.parent.resolve() != folder or not self._is_result(path.name)]
-
-    def _is_result(self, name: str) -> bool:
-        """A result, or what lies beside one while it is made: ``x.zarr.partial``."""
-        known = [name[: i + 1] for i in range(len(name)) if i + 1 == len(name) or name[i + 1] == "."]
-        return name == NAME or any(part in self.entries for part in known)
+        results = {Path(name) for name in self.entries if name and Path(name).name == name}
+        ours = {NAME, *(path.name for result in results for path in (result, *names_beside(result)))}
+        return [path for path in paths if path.parent.resolve() != folder or path.name not in ours]
 
 
 def stamp_of(path: Path, stop: threading.Event | None = None) -> Stamp | None:

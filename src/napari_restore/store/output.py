@@ -42,6 +42,7 @@ from napari_restore.store.files import atomic_write, disk_errors, free_space, oc
 from napari_restore.store.inputs import check_apart
 from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
+from napari_restore.store.names import check_length
 from napari_restore.store.ome_zarr import Version
 
 __all__ = [
@@ -618,6 +619,7 @@ def _moved_aside(path: Path) -> Iterator[None]:
 
 def _kind(path: Path) -> Literal["zarr", "tiff"]:
     suffix = path.suffix.lower()
+    check_length(path)
     if suffix == ".zarr":
         return "zarr"
     if suffix in (".tif", ".tiff"):

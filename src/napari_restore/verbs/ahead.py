@@ -24,6 +24,7 @@ from napari_restore.store import output as outputs
 from napari_restore.store.files import disk_errors, free_space
 from napari_restore.store.inputs import check_not_file
 from napari_restore.store.model import Model
+from napari_restore.store.names import check_length
 from napari_restore.verbs.learning import opened, several
 from napari_restore.verbs.request import Request
 
@@ -153,6 +154,7 @@ def _check_model_place(path: Path) -> None:
     """Refuse at once what could not be saved after hours of training."""
     if path.suffix != ".safetensors":
         raise OutputError(f"{path.name!r} ends in {path.suffix or 'nothing'!r}: name the model M.safetensors.")
+    check_length(path)
     outputs.check_folder(path.parent)
     if path.is_dir():
         raise OutputError(f"{path} is a folder: choose another name for the model.")

@@ -10,6 +10,7 @@ from napari_restore.restoration.result import Restored
 from napari_restore.restoration.temporary import TemporaryFolder
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
+from napari_restore.store.names import fitting, plain
 from napari_restore.verbs.ahead import place_of
 
 
@@ -48,7 +49,7 @@ class Destination:
         if self.asked is not None:
             return self._claim or self.asked
         self._folder = TemporaryFolder()
-        return self._folder.path / f"{_file_name(image.name)}_{suffix}.ome.zarr"
+        return self._folder.path / fitting(plain(image.name), f"_{suffix}.ome.zarr")
 
     def holding(self, result: Restored) -> Restored:
         """The result, which holds the folder that it lies in."""
@@ -61,7 +62,3 @@ class Destination:
         self._held.close()
         if kind is not None and self._folder is not None:
             self._folder.remove()
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "image"

@@ -255,3 +255,132 @@ def test_a_dicom_whose_preamble_is_that_of_a_tiff_is_a_dicom(tmp_path):
     path.write_bytes(b"II*\0" + path.read_bytes()[4:])
     assert recognises(path) == "DICOM"
     open_image(path).read()
+
+
+SLIDE = {"Modality": "SM", "RescaleIntercept": 0, "BitsStored": 16, "HighBit": 15, "SliceThickness": 0.001}
+
+
+def slide(path, whole, tile, *, positions=None, **elements):
+    """Planes ``(paths, focal planes, Y, X)`` or, in colour, ``(Y, X, 3)`` as tiles; given positions, in that order."""
+    colour = whole.shape[-1] == 3
+    planes = whole[None, None] if colour else whole
+    rows, columns = (-(-n // t) for n, t in zip(planes.shape[2:4], tile, strict=True))
+    padding = [(0, 0), (0, 0), (0, rows * tile[0] - planes.shape[2]), (0, columns * tile[1] - planes.shape[3])]
+    padded = np.pad(planes, padding + [(0, 0)] * colour, constant_values=7)
+    places = list(np.ndindex(*planes.shape[:2], rows, columns)) if positions is None else positions
+    frames = [padded[p][f][r * tile[0] : (r + 1) * tile[0], c * tile[1] : (c + 1) * tile[1]] for p, f, r, c in places]
+    said = {
+        **SLIDE, "NumberOfFrames": len(frames), "Rows": tile[0], "Columns": tile[1],
+        "TotalPixelMatrixRows": planes.shape[2], "TotalPixelMatrixColumns": planes.shape[3],
+        "NumberOfOpticalPaths": planes.shape[0], "TotalPixelMatrixFocalPlanes": planes.shape[1],
+        "DimensionOrganizationType": "TILED_FULL" if positions is None else "TILED_SPARSE",
+    }  # fmt: skip
+    if colour:
+        said |= {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+        said |= {"BitsStored": 8, "HighBit": 7}
+    if positions is not None:
+        said["PerFrameFunctionalGroupsSequence"] = Sequence([placed(place, tile) for place in places])
+    return written(path, np.stack(frames), **said | elements)
+
+
+def placed(place, tile):
+    path, focal, row, column = place
+    at, light, group = Dataset(), Dataset(), Dataset()
+    at.RowPositionInTotalImagePixelMatrix, at.ColumnPositionInTotalImagePixelMatrix = (
+        row * tile[0] + 1,
+        column * tile[1] + 1,
+    )
+    at.ZOffsetInSlideCoordinateSystem, light.OpticalPathIdentifier = 0.002 * focal, f"light {path}"
+    group.PlanePositionSlideSequence, group.OpticalPathIdentificationSequence = Sequence([at]), Sequence([light])
+    return group
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 61, 83), (3, 1, 61, 83), (1, 2, 61, 83), (2, 3, 16, 99)])
+def test_tiles_of_a_slide_are_put_together(tmp_path, shape):
+    whole = np.random.default_rng(0).integers(0, 60_000, shape).astype(np.uint16)
+    image = open_image(slide(tmp_path / "a.dcm", whole, (16, 24)))
+    kept = tuple(n for n in shape[:2] if n > 1)
+    assert (image.axes, image.shape) == ("C" * (shape[0] > 1) + "Z" * (shape[1] > 1) + "YX", kept + shape[2:])
+    expected = whole.reshape(image.shape)
+    assert np.array_equal(image.read(), expected)
+    part = Region((0,) * len(kept) + (11, 20), (*kept, 16, 50))
+    assert np.array_equal(image.read(part), expected[part.slices])
+    assert image.geometry.size_of("Y") == 0.5
+
+
+def test_a_slide_in_colour_is_one_plane_and_a_region_reads_its_tiles_alone(tmp_path, monkeypatch):
+    from napari_restore.sources import dicom
+
+    whole = np.random.default_rng(0).integers(0, 255, (61, 83, 3)).astype(np.uint8)
+    image = open_image(slide(tmp_path / "a.dcm", whole, (16, 24)))
+    read = []
+    monkeypatch.setattr(
+        dicom, "decode_frame", lambda plane, real=dicom.decode_frame: (read.append(plane.frame), real(plane))[1]
+    )
+    region = Region((15, 25, 1), (17, 40, 3))
+    assert np.array_equal(image.read(region), whole[region.slices])
+    assert read == [1, 5]
+    assert (image.axes, image.shape) == ("YXC", whole.shape)
+    assert np.array_equal(image.read(), whole)
+
+
+def test_sparse_tiles_lie_where_they_say_and_the_glass_is_white(tmp_path):
+    whole = np.random.default_rng(0).integers(0, 255, (32, 72, 3)).astype(np.uint8)
+    places = [(0, 0, 1, 2), (0, 0, 0, 1), (0, 0, 1, 0)]
+    image = open_image(slide(tmp_path / "a.dcm", whole, (16, 24), positions=places))
+    expected = np.full_like(whole, 255)
+    for _, _, row, column in places:
+        box = slice(16 * row, 16 * row + 16), slice(24 * column, 24 * column + 24)
+        expected[box] = whole[box]
+    assert np.array_equal(image.read(), expected)
+    assert "3 tiles were not taken; their pixels read as 255" in image.notes
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ({"TotalPixelMatrixRows": 200}, "take 52 tiles of 16 x 24, and it has 16 frames"),
+        ({"NumberOfOpticalPaths": 10**6}, "take 16000000 tiles"),
+        ({"ConcatenationUID": "1.2.3"}, "one part of a slide"),
+        ({"NumberOfOpticalPaths": 2, "NumberOfFrames": 16, "TotalPixelMatrixRows": 32}, "2 optical paths in colour"),
+    ],
+)
+def test_tiles_that_do_not_fit_are_refused_in_one_line(tmp_path, elements, words):
+    whole = np.zeros((61, 83, 3), np.uint8)
+    with pytest.raises(ImageError, match=words) as caught:
+        open_image(slide(tmp_path / "a.dcm", whole, (16, 24), **elements))
+    assert "\n" not in str(caught.value)
+
+
+def test_sparse_tiles_that_overlap_or_lie_outside_are_refused(tmp_path):
+    whole = np.zeros((1, 1, 32, 72), np.uint16)
+    with pytest.raises(ImageError, match="in a place of its own"):
+        open_image(slide(tmp_path / "a.dcm", whole, (16, 24), positions=[(0, 0, 0, 0)] * 2))
+    file = slide(tmp_path / "b.dcm", whole, (16, 24), positions=[(0, 0, 0, 0), (0, 0, 1, 1)], TotalPixelMatrixRows=16)
+    with pytest.raises(ImageError, match="in a place of its own"):
+        open_image(file)
+
+
+def test_each_level_of_a_slide_in_a_folder_is_an_image_of_its_own(tmp_path):
+    slide(tmp_path / "large.dcm", np.full((1, 1, 61, 83), 2, np.uint16), (16, 24), SeriesDescription="x4")
+    slide(tmp_path / "small.dcm", np.full((1, 1, 30, 40), 1, np.uint16), (16, 24), SeriesDescription="x2")
+    assert open_image(tmp_path).shape == (61, 83)
+    assert open_image(tmp_path, series="x2").shape == (30, 40)
+
+
+def test_a_location_is_used_where_no_position_tells_slices_apart(tmp_path):
+    for i, location in enumerate([4.0, 0.0, 2.0]):
+        written(tmp_path / f"{i}", plane(i), ImagePositionPatient=[0, 0, 0], SliceLocation=location, InstanceNumber=i)
+    image = open_image(tmp_path)
+    assert (image.axes, image.geometry.size_of("Z")) == ("ZYX", 2.0)
+    assert np.array_equal(image.read()[:, 3, 4], [int(plane(i)[3, 4]) - 1024 for i in (1, 2, 0)])
+    assert any("SliceLocation" in note for note in image.notes)
+
+
+def test_the_spacing_at_the_detector_is_used_where_there_is_no_other_and_said(tmp_path):
+    path = written(tmp_path / "a.dcm", plane(0), PixelSpacing=None, ImagerPixelSpacing=[0.139, 0.14])
+    image = open_image(path)
+    assert image.geometry.pixel_size == (0.139, 0.14)
+    assert any("ImagerPixelSpacing" in note for note in image.notes)
+    other = open_image(written(tmp_path / "b.dcm", plane(0), ImagerPixelSpacing=[0.139, 0.14]))
+    assert other.geometry.pixel_size == (0.5, 0.7)

@@ -22,6 +22,7 @@ from napari_restore.core.watch import Watch
 from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.point_spread import PsfRequest, read
 from napari_restore.sources.image import Image
+from napari_restore.store.names import fitting
 from napari_restore.verbs.request import Request, ask
 
 
@@ -200,7 +201,7 @@ def names(folder: Path, request: Request, *, suffix: str) -> Iterator[Path]:
     name = request.image.name
     safe = "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(" .") or "image"
     for number in count(1):
-        path = folder / f"{safe}_{suffix}{f'_{number}' if number > 1 else ''}.ome.zarr"
+        path = folder / fitting(safe, f"_{suffix}{f'_{number}' if number > 1 else ''}.ome.zarr")
         if path not in _HELD and (_unfinished(path, trains=Training in request.row.groups) or not _taken(path)):
             yield path
 
