@@ -51,17 +51,26 @@ class Denoiser(Method):
     """Base of the denoisers. Each channel has a network of its own.
 
     Subclasses say what is minimised, in ``forward``; this is for those whose network sees every pixel.
+
+    Attributes
+    ----------
+    line
+        Gain and offset ``(2, channels)`` of what is restored, in units of the image's deviation: measured after
+        training, so that its mean is that of the image. What is learned is learned without.
     """
 
     Config: ClassVar[type] = DenoiserConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 3e-3
     clip: ClassVar[float | None] = 1.0
+    keeps_mean: ClassVar[bool] = True
     config: Any
+    line: Tensor
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
         self.networks = nn.ModuleList(self.build() for _ in range(channels))
+        self.register_buffer("line", torch.tensor([[1.0] * channels, [0.0] * channels]))
 
     def build(self) -> nn.Module:
         """A new network for one channel."""
@@ -138,7 +147,13 @@ class Denoiser(Method):
         return tuple(self._first.grid)
 
     def restore(self, pixels: Tensor) -> Tensor:
-        """Each channel through its own network."""
+        """What was learned, by the line that keeps the image's mean."""
+        gain, offset = self.line.view(2, 1, -1, *[1] * len(self.spatial))
+        levelled: Tensor = gain * self.learned(pixels).float() + offset
+        return levelled
+
+    def learned(self, pixels: Tensor) -> Tensor:
+        """Each channel ``(B, C, *S)`` through its own network."""
         pieces = [self.through(network, pixels[:, c : c + 1]) for c, network in enumerate(self.networks)]
         return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
 

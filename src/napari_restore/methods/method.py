@@ -115,6 +115,8 @@ class Method(nn.Module):
         Of the weights at each step, times the learning rate (AdamW).
     noisy_targets
         Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
+    keeps_mean
+        Whether a result is to have the mean of its image: training ends with measuring ``line`` for that.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     """
@@ -126,6 +128,7 @@ class Method(nn.Module):
     clip: ClassVar[float | None] = None
     weight_decay: ClassVar[float] = 1e-4
     noisy_targets: ClassVar[bool] = False
+    keeps_mean: ClassVar[bool] = False
 
     config: Any
     spatial: str

@@ -86,4 +86,4 @@ class Noise2Noise(Denoiser):
             swap = torch.rand([len(pixels)] + [1] * (pixels.ndim - 1), generator=rng) < 0.5
             swap = swap.to(pixels.device, non_blocking=True)
             pixels, partner = torch.where(swap, partner, pixels), torch.where(swap, pixels, partner)
-        return supervised(self.restore, pixels, partner, weight=batch.target)[0]
+        return supervised(self.learned, pixels, partner, weight=batch.target)[0]

@@ -94,7 +94,7 @@ class Noise2Void(Denoiser):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at hidden pixels, which the network is not shown (eq. 5)."""
         hidden = self.hide(batch, rng)
-        predicted = self.restore(self.shown(batch.pixels, hidden, rng)).flatten(2)
+        predicted = self.learned(self.shown(batch.pixels, hidden, rng)).flatten(2)
         hidden = hidden.to(batch.pixels.device, non_blocking=True)
         every = hidden[:, None].expand(-1, self.channels, -1)
         predicted = predicted.gather(2, every)

@@ -189,7 +189,7 @@ class Posterior(Denoiser):
             found.append(_least_line(signal.cpu().double().numpy(), total.cpu().double().numpy()))
         self.config = replace(self.config, unexplained=tuple(found))
 
-    def restore(self, pixels: Tensor) -> Tensor:
+    def learned(self, pixels: Tensor) -> Tensor:
         """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
         restored = torch.empty_like(pixels, dtype=torch.float32)
         for c in range(self.channels):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -20,8 +22,9 @@ class SupervisedDenoising(Denoiser):
     """
 
     listed = METHODS["supervised_denoising"]
+    keeps_mean: ClassVar[bool] = False  # that of the clean image is what is wanted
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at targets; the network sees every pixel."""
         assert batch.partner is not None
-        return supervised(self.restore, batch.pixels, batch.partner, weight=batch.target)[0]
+        return supervised(self.learned, batch.pixels, batch.partner, weight=batch.target)[0]

@@ -102,7 +102,7 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             session.state.method.eval()
         if ranks.first:
             yield from _conclude(session, first=first, floor=floor, stopped=stopped)
-        precision = session.finish()
+        precision = session.finish(lesson.images)
         return Model(
             lesson.name,
             session.state.average,

@@ -18,6 +18,7 @@ from napari_restore.core.job import PreviewRequest
 from napari_restore.methods.apply import Precision, autocast, restore_region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
+from napari_restore.training.levelling import line_to_measured
 from napari_restore.training.pool import PatchPool
 from napari_restore.training.ranks import ALONE, Ranks
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
@@ -204,10 +205,15 @@ class Session:
         )
         return Preview(self.state.step, region, pixels)
 
-    def finish(self) -> Precision:
+    def finish(self, images: Sequence[Image]) -> Precision:
         """Let the method settle what only its predictions tell; gives the precision to restore with.
 
         Held-out patches differ between ranks: what rank 0 finds is what all end with.
+
+        Parameters
+        ----------
+        images
+            That it was trained on: results are to have their mean.
         """
         average = self.state.average
         with torch.inference_mode():
@@ -215,7 +221,21 @@ class Session:
         self.terms.ranks.align(average.buffers())
         found = average.config, self.validation, self._restoring_precision()
         average.config, self.validation, precision = self.terms.ranks.broadcast(found)
+        if average.keeps_mean:
+            self._keep_mean(images, precision)
         return precision
+
+    def _keep_mean(self, images: Sequence[Image], precision: Precision) -> None:
+        """As it will be restored, in that precision: bfloat16 rounds some tenths of a percent of few photons away."""
+        average, constants = self.state.average, self.pool.normalisation
+        line = average.get_buffer("line")
+        line[0], line[1] = 1, 0  # a model that training goes on from had one
+        device = self.terms.device
+        found = line_to_measured(
+            average.for_restoring(), images, normalisation=constants, device=device, precision=precision
+        )
+        line.copy_(torch.from_numpy(found))
+        self.terms.ranks.align([line])
 
     def thumbnail(self, precision: Precision) -> bytes:
         """What the model does, as a small PNG of a held-out patch: no pixel is read for it."""

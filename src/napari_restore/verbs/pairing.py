@@ -92,7 +92,9 @@ def _matched(pair: _Pair) -> Events[_Pair]:
 
 
 def _seen(plane: np.ndarray) -> Plane:
-    return without_filling(plane).astype(np.float64)
+    """Without what is filled in; photons that are counted in floating point are no filling, however often 0 and 1."""
+    whole = np.array_equal(plane, np.rint(plane), equal_nan=True)
+    return (plane if whole else without_filling(plane)).astype(np.float64)
 
 
 def _check_shows(pair: _Pair, planes: Sequence[tuple[Plane, Plane]]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_restore.core.events import Note
+from napari_restore.gui.restore.point_spread import PsfRequest, describe_psf, read
 from napari_restore.operators import psf as psfs
 from napari_restore.sources import open_image
 from napari_restore.verbs.learning import prepare
@@ -29,4 +30,5 @@ def test_a_psf_off_its_middle_is_told_of_and_one_in_it_is_not(tmp_path: Path, sc
     np.save(tmp_path / "off.npy", off)
     for psf in (off, str(tmp_path / "off.npy"), tmp_path / "off.npy"):
         assert [text for text in said(psf) if "+2.0 px off the middle" in text]
+    assert "+2.0 px off the middle" in describe_psf(read(PsfRequest(tmp_path / "off.npy"))), "the window says it, too"
     assert not said(scale * GOOD) and not said("gaussian:1")

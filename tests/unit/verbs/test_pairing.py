@@ -58,6 +58,12 @@ def test_a_second_of_another_brightness_is_brought_to_the_first_and_it_is_said(g
     assert "brought to the brightness" in note.text and note.level == "info"
 
 
+def test_few_photons_counted_in_floating_point_are_matched_too():
+    dim = 0.3 * CLEAN / CLEAN.mean()
+    lesson, said = prepared(seen(dim).astype(np.float32), seen(5 * dim, 2).astype(np.float32))
+    assert len(said) == 1 and lesson.partners[0].read().mean() == pytest.approx(seen(dim).mean(), rel=0.02)
+
+
 def test_channels_are_matched_each_by_its_own_line():
     first = np.stack([seen(CLEAN), seen(CLEAN, 3)])
     second = np.stack([seen(CLEAN, 2), seen(0.5 * CLEAN, 4) + 7])
