@@ -10,7 +10,7 @@ from typing import Any
 from napari_restore import methods
 from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
 from napari_restore.core.events import Note
-from napari_restore.core.job import Events
+from napari_restore.core.job import Events, drain
 from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
@@ -21,7 +21,7 @@ from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
-from napari_restore.verbs.deblurring import psf_notes
+from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.request import Request
 
 
@@ -138,8 +138,8 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     """Choose the method and its settings for images, and say which was chosen."""
     training = request.training
-    method, asked = request.own.lesson()
-    yield from psf_notes(getattr(request.own, "psf", None))
+    own = yield from with_psf(request.own, images[0])
+    method, asked = own.lesson()
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
     begun = model_of(start, option="start") if start is not None else None
@@ -161,7 +161,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     )
 
 
-def check_begun(path: Path, model: Model, request: Request) -> None:
+def check_begun(path: Path, model: Model, request: Request, image: Image) -> None:
     """Refuse to go on with a model that was trained for an unfinished output with other settings than those asked now.
 
     Raises
@@ -169,7 +169,7 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
     OtherRunError
         With the setting that differs.
     """
-    method, asked = request.own.lesson()
+    method, asked = drain(with_psf(request.own, image)).lesson()
     method = model.name if method == "auto" else method  # what it chose then, it would choose now
     by_effort = methods.find(method).efforts[request.training.effort]
     wanted = {"method": method, "seed": request.computing.seed, **by_effort, **asked, **request.config}

@@ -126,7 +126,7 @@ def _model_for(request: Request, image: Image, place: Destination, watch: Watch)
         return (yield from _trained_for(request, image, output, watch))
     check_names(output)
     model = load_model(outputs.model_path(output))
-    check_begun(output, model, request)
+    check_begun(output, model, request, image)
     outputs.forget_training(output)
     if (save := place_of(writing.save_model)) is not None:
         yield Saved(str(model.save(save)), "model")
