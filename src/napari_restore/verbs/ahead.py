@@ -25,6 +25,7 @@ from napari_restore.store.files import disk_errors, free_space
 from napari_restore.store.inputs import check_not_file
 from napari_restore.store.model import Model
 from napari_restore.store.names import check_length
+from napari_restore.verbs.blurring import beads_of
 from napari_restore.verbs.learning import opened, several
 from napari_restore.verbs.request import Request
 
@@ -173,7 +174,8 @@ def _files(request: Request) -> Iterator[Path]:
     given = [getattr(own, name, None) for name in ("model", "start", "psf", "mask")]
     for each in (*given, request.restoring.model):
         if isinstance(each, str | os.PathLike):
-            path = Path(each).expanduser()
+            beads = beads_of(each)
+            path = beads[0] if beads is not None else Path(each).expanduser()
             try:
                 there = path.exists()
             except (OSError, ValueError):  # a PSF in words, longer than any name

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from napari_restore.core.checked import check
 from napari_restore.core.errors import RestoreError
-from napari_restore.core.events import Note
-
-if TYPE_CHECKING:
-    from napari_restore.operators.psf import Taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +16,10 @@ class Deblur:
     Attributes
     ----------
     psf
-        ``gaussian:STD``, ``box:RADIUS``, ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, an image
-        file, or an array. One number may be a range such as ``gaussian:1.5..2.5``: three are tried, and the one that
-        leaves the whitest residual is taken, the narrower in doubt.
+        ``gaussian:STD``, ``box:RADIUS``, ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, ``theory``
+        alone where the image's metadata say the rest, an image file, ``beads:FILE``, or an array. One number may be a
+        range such as ``gaussian:1.5..2.5``: three are tried, and the one that leaves the whitest residual is taken, the
+        narrower in doubt.
     noise
         Standard deviation of the noise in units of the image, or ``auto`` to estimate it.
     method
@@ -45,9 +40,8 @@ class Deblur:
         return self.method if self.method != "auto" else "scale_equivariant"
 
     def lesson(self) -> tuple[str, dict[str, Any]]:
-        """The method, and what this verb asks of it; a PSF's file is read."""
-        config = {"noise": noise_level(self.noise), "psf": psf_text(self.psf)}
-        return self.settled_method, config
+        """The method, and what this verb asks of it; the PSF is settled (``blurring.with_psf``)."""
+        return self.settled_method, {"noise": noise_level(self.noise), "psf": self.psf}
 
 
 def noise_level(given: float | str) -> float | Literal["auto"]:
@@ -64,37 +58,3 @@ def noise_level(given: float | str) -> float | Literal["auto"]:
         return float(given)
     except ValueError:
         raise RestoreError(f"noise {given!r}: give a number in units of the image, or auto.") from None
-
-
-def psf_text(psf: Any) -> str:
-    """A PSF as a text that a model's file can hold: pixels from a file or an array go into it.
-
-    Raises
-    ------
-    RestoreError
-        If it is no PSF.
-    """
-    from napari_restore.operators import psf as psfs
-
-    if isinstance(psf, str) and _in_words(psf):
-        narrowest = psfs.sweep(psf)[0]
-        psfs.parse(narrowest, ndim=psfs.axes_of(narrowest))
-        return psf
-    return psfs.inline(_taken(psf).kernel)
-
-
-def psf_notes(psf: Any) -> Iterator[Note]:
-    """What was done to the pixels of a PSF before they were used."""
-    if not _in_words(psf) and (said := _taken(psf).said):
-        yield Note(said)
-
-
-def _in_words(psf: Any) -> bool:
-    return psf is None or (isinstance(psf, str) and (psf.startswith("inline:") or not Path(psf).exists()))
-
-
-def _taken(psf: Any) -> Taken:
-    from napari_restore.operators import psf as psfs
-    from napari_restore.sources import open_image
-
-    return psfs.take(open_image(psf).read().squeeze())

@@ -11,7 +11,7 @@ from typing import Any
 from napari_restore import methods
 from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
 from napari_restore.core.events import Note
-from napari_restore.core.job import Events
+from napari_restore.core.job import Events, drain
 from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
@@ -24,7 +24,7 @@ from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
-from napari_restore.verbs.deblurring import psf_notes
+from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
 
@@ -147,8 +147,8 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     """Choose the method and its settings for images, and say which was chosen."""
     training = request.training
-    method, asked = request.own.lesson()
-    yield from psf_notes(getattr(request.own, "psf", None))
+    own = yield from with_psf(request.own, images[0])
+    method, asked = own.lesson()
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
     begun = model_of(start, option="start") if start is not None else None
@@ -170,7 +170,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     )
 
 
-def check_begun(path: Path, model: Model, request: Request) -> None:
+def check_begun(path: Path, model: Model, request: Request, image: Image) -> None:
     """Refuse to go on with a model that was trained for an unfinished output with other settings than those asked now.
 
     Raises
@@ -178,14 +178,14 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
     OtherRunError
         With the setting that differs.
     """
-    for name, had, value in _differing(model.card(), request):
+    for name, had, value in _differing(model.card(), request, image):
         raise OtherRunError(
             f"the unfinished {path.name} was begun with {name} {had}, this run has {value}: use the same again, or "
             "`overwrite` it."
         )
 
 
-def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request) -> None:
+def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request, image: Image) -> None:
     """Refuse to take a whole result for that of a request which asks for another training.
 
     Parameters
@@ -198,16 +198,16 @@ def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request) -
     OtherRunError
         With the setting that differs.
     """
-    for name, had, value in _differing(card, request):
+    for name, had, value in _differing(card, request, image):
         outputs.check_made(path, {name: had}, {name: value})
     steps = request.training.steps
     if steps is not None and request.training.seconds is None:
         outputs.check_made(path, {"steps": card["provenance"].get("steps")}, {"steps": steps})
 
 
-def _differing(card: Mapping[str, Any], request: Request) -> Iterator[tuple[str, Any, Any]]:
+def _differing(card: Mapping[str, Any], request: Request, image: Image) -> Iterator[tuple[str, Any, Any]]:
     """Settings of which a model has others than a request asks for: name, what it has, what is asked."""
-    method, asked = request.own.lesson()
+    method, asked = drain(with_psf(request.own, image)).lesson()
     method = card["method"] if method == "auto" else method  # what it chose then, it would choose now
     given = {**methods.find(method).efforts[request.training.effort], **asked, **request.config}
     typed = asdict(methods.configure(method, given))

@@ -132,7 +132,7 @@ def _model_for(request: Request, image: Image, place: Destination, watch: Watch)
         return (yield from _trained_for(request, image, output, watch))
     check_names(output)
     model = load_model(outputs.model_path(output))
-    check_begun(output, model, request)
+    check_begun(output, model, request, image)
     outputs.forget_training(output)
     if (save := place_of(writing.save_model)) is not None:
         yield Saved(str(model.save(save)), "model")
@@ -156,7 +156,7 @@ def _model_that_made(output: Path, made: outputs.Made, image: Image, request: Re
     )
     then = {name: value for name, value in made.fingerprint.items() if name in ("image", "region")}
     outputs.check_made(output, then, now)
-    check_trained_alike(output, made.card, request)
+    check_trained_alike(output, made.card, request, image)
     save = place_of(request.writing.save_model)
     if save is None:
         return None

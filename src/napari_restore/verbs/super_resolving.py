@@ -10,7 +10,7 @@ from annotated_types import Interval
 
 from napari_restore.core.checked import check
 from napari_restore.methods import MOST_FINER
-from napari_restore.verbs.deblurring import noise_level, psf_text
+from napari_restore.verbs.deblurring import noise_level
 
 Factor = Annotated[int, Interval(ge=1, le=MOST_FINER)]
 
@@ -25,8 +25,8 @@ class SuperResolve:
         Fine pixels to one of the image along Y and X, or by axis: ``{"Z": 4}`` makes planes finer.
     psf
         What blurs the image before it is sampled, on the fine grid: ``gaussian:STD``, ``box:RADIUS``,
-        ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, an image file, or an array; none for plain
-        sampling.
+        ``motion:LENGTH,ANGLE``, ``theory:NA=..,wavelength=..,pixel=..``, ``theory`` alone where the image's metadata
+        say the rest, an image file, ``beads:FILE``, or an array; none for plain sampling.
     noise
         Standard deviation of the noise in units of the image, or ``auto`` to estimate it.
     method
@@ -56,8 +56,8 @@ class SuperResolve:
         return "finer_planes" if finer == {"Z"} and self.psf is None else "scale_equivariant"
 
     def lesson(self) -> tuple[str, dict[str, Any]]:
-        """The method, and what this verb asks of it; a PSF's file is read."""
+        """The method, and what this verb asks of it; the PSF is settled (``blurring.with_psf``)."""
         config: dict[str, Any] = {"factor": self.by_axis, "noise": noise_level(self.noise)}
         if self.psf is not None:
-            config["psf"] = psf_text(self.psf)
+            config["psf"] = self.psf
         return self.settled_method, config

@@ -405,6 +405,59 @@ def test_beads_in_a_stack_have_a_reach_along_each_axis():
     assert_allclose(moments(psf.from_beads(image, radius=(10, 6, 6)))[1], (3, 1.5, 1.5), rtol=0.08)
 
 
+def between_pixels(fine, factor, offset):
+    """A finer kernel, off the middle of a pixel by some fine ones, as pixels see it: the planes are samples."""
+    half = [-(-n // 2 // factor) + 1 for n in fine.shape]
+    canvas = np.zeros([factor * (2 * h + 1) for h in half])
+    first = [factor * h + int(o) - n // 2 for h, o, n in zip(half, offset, fine.shape, strict=True)]
+    canvas[tuple(slice(f, f + n) for f, n in zip(first, fine.shape, strict=True))] = fine
+    _, y, x = (2 * h + 1 for h in half)
+    return canvas[::factor].reshape(-1, y, factor, x, factor).sum((2, 4))
+
+
+def test_beads_in_3d_give_the_psf_of_the_microscope_with_clusters_and_dust_among_them():
+    optics = {"na": 1.2, "mode": "confocal", "excitation": 0.49, "emission": 0.52, "pinhole": 1, "ndim": 3}
+    factor, z_step, pixel = 3, 0.2, 0.08
+    true = psf.theory(**optics, pixel=pixel, z_step=z_step)
+    fine = psf.theory(**optics, pixel=pixel / factor, z_step=z_step / factor)  # beads lie between pixels
+    rng = np.random.default_rng(3)
+    where = [(9, 24, 24), (20, 24, 60), (12, 24, 95), (24, 60, 26), (16, 60, 60), (9, 95, 60), (18, 95, 95)]
+    cluster, dust = [(14, 60, 93), (14, 63, 95)], (22, 95, 22)
+    image = np.zeros((36, 120, 120))
+    for at in [*where, *cluster]:
+        light = between_pixels(fine, factor, rng.integers(factor, size=3))
+        image[tuple(slice(a - n // 2, a + n // 2 + 1) for a, n in zip(at, light.shape, strict=True))] += light
+    image += image.max() * blob(image.shape, dust, (5, 5, 5))
+    noisy = rng.poisson(1e5 * image / image.max() + 1000).astype(np.float32)
+    noisy[30, 40, 40] += 1e5
+    found = psf.average_beads(noisy)
+    assert found.used >= 4 and found.left_out >= 4, "two that touch, dust, a hot pixel"
+    is_kernel(found.kernel)
+    apart = [(m - n) // 2 for n, m in zip(found.kernel.shape, true.shape, strict=True)]
+    same = found.kernel[
+        tuple(slice(max(-d, 0), n - max(-d, 0)) for d, n in zip(apart, found.kernel.shape, strict=True))
+    ]
+    expected = true[tuple(slice(max(d, 0), n - max(d, 0)) for d, n in zip(apart, true.shape, strict=True))]
+    assert np.abs(same - expected / expected.sum()).sum() < 0.06
+    assert_allclose(moments(same)[1], moments(expected)[1], rtol=0.06)
+
+
+def test_pixels_of_another_size_hold_the_same_light():
+    fine = psf.theory(na=0.8, wavelength=0.5, pixel=0.04)
+    for size in (0.08, 0.1, 0.06):
+        found, expected = psf.resampled(fine, [0.04 / size] * 2), psf.theory(na=0.8, wavelength=0.5, pixel=size)
+        is_kernel(found)
+        apart = (len(expected) - len(found)) // 2
+        expected = expected[apart : len(expected) - apart, apart : len(expected) - apart] if apart > 0 else expected
+        found = found[-apart : len(found) + apart, -apart : len(found) + apart] if apart < 0 else found
+        assert_allclose(found, expected, atol=0.01 * expected.max())
+    assert_allclose(
+        moments(psf.resampled(psf.gaussian((2, 2)), [1, 1.5]))[1], moments(psf.gaussian((2, 3)))[1], rtol=0.02
+    )
+    with pytest.raises(RestoreError, match="units"):
+        psf.resampled(fine, [1, 1000])
+
+
 def test_touching_beads_hot_pixels_and_cut_beads_are_left_out():
     image = np.full((120, 120), 10.0)
     for centre in [(20.3, 20), (20, 70.4), (70, 20), (95.5, 95.5), (0, 110)]:

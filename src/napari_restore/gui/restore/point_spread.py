@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
+from napari_restore.verbs.blurring import on_grid, settle_psf, small_pixels
 
 Values = Mapping[str, Any]
-
-_LARGEST = 2**24
-"""Pixels of a file or layer that is read for a PSF: a measured PSF is small, and beads fit in a few planes."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,16 @@ class PsfRequest:
         A text as for ``operators.psf.parse``, the path of an image, or beads.
     axes
         Of the image it is for: 2, or 3 where that is a stack.
+    image
+        That it is for, whose metadata and pixel size count.
+    finer
+        So many times finer along Y and X are the pixels that it has.
     """
 
     source: str | Path | Beads
     axes: int = 2
+    image: Image | None = None
+    finer: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +100,28 @@ def read(request: PsfRequest) -> PsfSeen:
     """
     from napari_restore.operators import psf
 
-    source, count, said = request.source, 1, ""
-    if isinstance(source, str):
-        each = psf.sweep(source)
-        kernel, count = psf.parse(each[len(each) // 2], ndim=axes_of(source, request.axes)), len(each)
-    elif isinstance(source, Beads) and source.radius:
-        kernel = psf.from_beads(_pixels(source.image), radius=source.radius)
+    finer, count = {"Y": request.finer, "X": request.finer}, 1
+    if isinstance(request.source, Beads):
+        kernel, notes = _of_beads(request.source, request.image, finer)
     else:
-        taken = psf.take(_pixels(open_image(source) if isinstance(source, Path) else source.image))
-        kernel, said = taken.kernel, taken.said
+        settled = settle_psf(request.source, request.image, finer=finer)
+        each, notes = psf.sweep(settled.text), settled.notes
+        kernel, count = psf.parse(each[len(each) // 2], ndim=axes_of(settled.text, request.axes)), len(each)
     if kernel.ndim == 3 and len(kernel) > 1 and request.axes == 2:
         raise RestoreError(f"the PSF has {len(kernel)} planes and the image only one: choose a PSF of one plane.")
-    return PsfSeen(kernel, count, said)
+    return PsfSeen(kernel, count, "\n".join(notes))
+
+
+def _of_beads(
+    beads: Beads, image: Image | None, finer: Mapping[str, int]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The PSF of a layer's beads, with pixels as large as the image's, and what was done for it."""
+    from napari_restore.operators import psf
+
+    pixels = small_pixels(beads.image)
+    found = psf.average_beads(pixels, radius=beads.radius) if beads.radius else psf.take(pixels)
+    kernel, notes = on_grid(found.kernel, beads.image, image, finer=finer)
+    return kernel, tuple(filter(None, [found.said, *notes]))
 
 
 def axes_of(text: str, most: int) -> int:
@@ -139,18 +152,6 @@ def describe_psf(seen: PsfSeen, *, finer: bool = False) -> str:
     said = said.replace(" × ", "\u00a0×\u00a0").replace(" px", "\u00a0px")
     said += f"\nthe middle one of {seen.count} that are tried" if seen.count > 1 else ""
     return said + (f"\n{seen.said}" if seen.said else "")
-
-
-def _pixels(image: Image) -> NDArray[Any]:
-    """All of a small image, without axes of one pixel."""
-    if several := [a for a in "TC" if a in image.axes and image.geometry.length(a) > 1]:
-        raise RestoreError(f"{image.name} has axes {image.axes}: a PSF needs one without {' and '.join(several)}.")
-    if image.nbytes // image.dtype.itemsize > _LARGEST:
-        raise RestoreError(
-            f"{image.name} has {' × '.join(str(n) for n in image.shape)} px, too many for a picture of a PSF: cut out "
-            "the part with the beads."
-        )
-    return np.squeeze(image.read())
 
 
 def _write_gaussian(values: Values) -> str:

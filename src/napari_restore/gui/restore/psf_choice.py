@@ -73,7 +73,8 @@ class PsfChoice(Editor):
         super().__init__(parent)
         self.error = ""
         self.seen: PsfSeen | None = None
-        self._axes, self._finer, self._stale = 2, False, False
+        self._axes, self._finer, self._stale = 2, 1, False
+        self._image: Image | None = None
         self.kind = QComboBox()
         self.forms = {name: FormulaForm(formula) for name, formula in FORMULAS.items()}
         self.text = QLineEdit()
@@ -101,7 +102,7 @@ class PsfChoice(Editor):
             If something is left out.
         """
         source = self._source(str(self.kind.currentData()))
-        return PsfRequest(source, self._axes) if source is not None else None
+        return PsfRequest(source, self._axes, self._image, self._finer) if source is not None else None
 
     @property
     def value(self) -> str | Path | PsfRequest | None:
@@ -140,8 +141,8 @@ class PsfChoice(Editor):
             self.forms["theory"].suggest("pixel", pixel / finer)
         for form in self.forms.values():
             form.show_stack(axes == 3)
-        if (axes, finer > 1) != (self._axes, self._finer):
-            self._axes, self._finer = axes, finer > 1
+        if (axes, finer, image) != (self._axes, self._finer, self._image):
+            self._axes, self._finer, self._image = axes, finer, image
             self._look()
 
     def set_colours(self, *, error: str) -> None:
@@ -216,7 +217,7 @@ class PsfChoice(Editor):
 
     def _tell(self) -> None:
         self.caption.setStyleSheet(f"color: {self._colour};" if self.error and self._colour else "")
-        known = describe_psf(self.seen, finer=self._finer) if self.seen is not None else ""
+        known = describe_psf(self.seen, finer=self._finer > 1) if self.seen is not None else ""
         said = self.error[:1].upper() + self.error[1:] or known
         self.caption.setText(said.replace(",", ",\u200b"))  # a long formula may break after a comma
 

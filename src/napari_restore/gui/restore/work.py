@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_restore.core.cost import Cost
 from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.events import Event, Note, Preview
-from napari_restore.core.job import Events, PreviewRequest
+from napari_restore.core.job import Events, PreviewRequest, drain
 from napari_restore.core.options import Computing, Restoring, Training
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
@@ -23,6 +23,7 @@ from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.point_spread import PsfRequest, read
 from napari_restore.sources.image import Image
 from napari_restore.store.names import fitting
+from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.request import Request, ask
 
 
@@ -142,7 +143,10 @@ def resolved(request: Request) -> Request:
 
 def to_train(request: Request) -> Request:
     """To train what a request trains on its way to an image; reads the PSF."""
-    method, asked = request.own.lesson()
+    from napari_restore.verbs.learning import opened
+
+    own = drain(with_psf(request.own, opened(request.image, request)))
+    method, asked = own.lesson()
     return replace(
         ask("train", request.image, method=method),
         config={**asked, **request.config},

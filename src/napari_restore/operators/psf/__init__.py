@@ -5,15 +5,25 @@ Each is a NumPy array in axis order (Z,) Y, X: float64, odd along every axis, ce
 
 from napari_restore.operators.psf.formulas import box, gaussian, motion
 from napari_restore.operators.psf.kernel import Kernel, middle, symmetric
-from napari_restore.operators.psf.measured import Taken, from_beads, from_pixels, take
+from napari_restore.operators.psf.measured import (
+    AveragedBeads,
+    Taken,
+    average_beads,
+    from_beads,
+    from_pixels,
+    resampled,
+    take,
+)
 from napari_restore.operators.psf.microscope import IMMERSIONS, Mode, theory
 from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep, theory_keys
 
 __all__ = [
     "IMMERSIONS",
+    "AveragedBeads",
     "Kernel",
     "Mode",
     "Taken",
+    "average_beads",
     "axes_of",
     "box",
     "from_beads",
@@ -23,6 +33,7 @@ __all__ = [
     "middle",
     "motion",
     "parse",
+    "resampled",
     "sweep",
     "symmetric",
     "take",

@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import center_of_mass, gaussian_filter, shift
 from scipy.spatial import cKDTree
 from skimage.feature import peak_local_max
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.operators.psf.kernel import RIM, Kernel, trimmed
+from napari_restore.operators.psf.kernel import RIM, Kernel, check_size, trimmed
 
 _NORMAL_MAD = 0.6744897501960817
 _BRIGHT = 0.3  # share of the peak: what is brighter tells where a point lies
 _OFF = 0.05  # px: below that the interpolation costs more than it mends
 _TOLD = 0.1  # px
 _NARROWER = 0.8
+_SMOOTH = 1.0  # px: standard deviation of the Gaussian through which beads are looked for
+_REACHES = (5, 4, 3, 2)  # full widths at half maximum
+_MOST_BEADS = 200  # that are measured before their reach is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,86 @@ def take(pixels: NDArray[Any]) -> Taken:
     return Taken(trimmed(_centred(light, centre), rim=RIM), off, bool(wrapped))
 
 
-def from_beads(image: NDArray[Any], *, radius: int | Sequence[int]) -> Kernel:
+def resampled(kernel: Kernel, ratio: Sequence[float]) -> Kernel:
+    """The same PSF on pixels of another size.
+
+    Along Y and X a pixel is the light that falls into it: along each the light up to a place is a curve through that
+    up to the kernel's pixel borders. A plane of a stack is what is in focus there: along Z the curve goes through the
+    planes. Both are monotone as Fritsch and Butland have it (1984, doi:10.1137/0905021): nothing becomes negative.
+
+    Parameters
+    ----------
+    ratio
+        Size of the kernel's pixels in new ones, by axis: 0.5 where the new ones are twice as large.
+
+    Raises
+    ------
+    RestoreError
+        If a ratio is below 1/50 or above 4: then the pixels say nothing, or the units are wrong.
+    """
+    for axis, (r, n) in enumerate(zip(ratio, kernel.shape, strict=True)):
+        if r == 1 or n == 1:
+            continue
+        letter = "ZYX"[axis - kernel.ndim]
+        if not 1 / 50 <= r <= 4:
+            raise RestoreError(
+                f"a PSF whose pixels are {r:.3g} times as large as the image's along {letter}: from 1/50 to 4 times "
+                "can be brought to them. Check both pixel sizes and their units."
+            )
+        check_size([math.ceil(n * r)], "the PSF in pixels of the image")
+        kernel = _planes_at(kernel, r) if letter == "Z" else _light_within(kernel, r, axis)
+    return trimmed(np.clip(kernel, 0, None), rim=RIM)
+
+
+def _planes_at(kernel: Kernel, ratio: float) -> Kernel:
+    far = len(kernel) // 2 * ratio
+    count = math.floor(far)
+    planes = np.arange(-(len(kernel) // 2), len(kernel) // 2 + 1) * ratio
+    between: Kernel = PchipInterpolator(planes, kernel, axis=0)(np.arange(-count, count + 1))
+    return between
+
+
+def _light_within(kernel: Kernel, ratio: float, axis: int) -> Kernel:
+    n = kernel.shape[axis]
+    borders = (np.arange(n + 1) - n / 2) * ratio
+    radius = math.ceil(borders[-1] - 0.5)
+    light = np.concatenate([np.zeros_like(np.take(kernel, [0], axis)), np.cumsum(kernel, axis)], axis)
+    places = np.clip(np.arange(-radius, radius + 2) - 0.5, borders[0], borders[-1])
+    return np.diff(PchipInterpolator(borders, light, axis=axis)(places), axis=axis)
+
+
+@dataclass(frozen=True, eq=False)
+class AveragedBeads:
+    """The mean of some beads.
+
+    Attributes
+    ----------
+    kernel
+        Odd, centred, its sum 1.
+    radius
+        How far their light was taken to reach, in pixels by axis.
+    used, left_out
+        How many beads are in it, and how many are not, as they had neighbours, were cut, or looked different.
+    """
+
+    kernel: Kernel
+    radius: tuple[int, ...]
+    used: int
+    left_out: int
+
+    @property
+    def said(self) -> str:
+        """What the user should know of it."""
+        reach = " x ".join(str(r) for r in self.radius)
+        return f"the PSF is the mean of {self.used} beads within {reach} px; {self.left_out} others were left out"
+
+
+def from_beads(image: NDArray[Any], *, radius: int | Sequence[int] | None = None) -> Kernel:
+    """The mean PSF of the isolated beads in a picture of many: the kernel of ``average_beads``."""
+    return average_beads(image, radius=radius).kernel
+
+
+def average_beads(image: NDArray[Any], *, radius: int | Sequence[int] | None = None) -> AveragedBeads:
     """The mean PSF of the isolated beads in a picture of many; it includes the size of the bead.
 
     Beads are moved onto each other by their centres of mass, to a part of a pixel. Left out: beads with a neighbour
@@ -110,7 +193,9 @@ def from_beads(image: NDArray[Any], *, radius: int | Sequence[int]) -> Kernel:
     image
         2-D or 3-D, bright beads on darker ground.
     radius
-        In pixels, 1 or more: how far the light of a bead reaches; one for all axes or one each.
+        In pixels, 1 or more: how far the light of a bead reaches; one for all axes or one each. None measures it:
+        five times the full width at half maximum of the usual bead, down to twice where fewer than half of the beads
+        have so much room.
 
     Raises
     ------
@@ -120,19 +205,23 @@ def from_beads(image: NDArray[Any], *, radius: int | Sequence[int]) -> Kernel:
     y = np.asarray(image).astype(np.float64)
     if y.ndim not in (2, 3) or not np.isfinite(y).all():
         raise RestoreError(f"an image of beads of shape {y.shape}: it needs 2 or 3 axes, and finite numbers alone.")
+    if radius is None:
+        radius = _reach(y)
     each = tuple(int(r) for r in np.broadcast_to(np.asarray(radius), (y.ndim,)))
     if min(each) < 1 or any(2 * r + 1 > n for r, n in zip(each, y.shape, strict=True)):
         raise RestoreError(
             f"beads of radius {radius} px in an image of {y.shape} px: give at least 1, and a box that fits."
         )
-    beads = _isolated(y, each)
+    beads, seen = _isolated(y, each)
     if not len(beads):
         raise RestoreError(
             f"no isolated bead of radius {radius} px in an image of {y.shape} px: give a smaller radius, or cut one "
             "bead out and give its picture."
         )
     cuts = np.stack([_aligned(y[_around(bead, each)]) for bead in beads])
-    return from_pixels(cuts[_alike(cuts)].mean(0))
+    like = _alike(cuts)
+    used = int(np.count_nonzero(like))
+    return AveragedBeads(from_pixels(_standing_out(cuts[like].mean(0))), each, used, seen - used)
 
 
 def _picture(pixels: NDArray[Any]) -> Kernel:
@@ -226,6 +315,12 @@ def _above_background(y: Kernel) -> Kernel:
     return np.where(y - level > floor, y - level, 0.0)
 
 
+def _standing_out(y: Kernel) -> Kernel:
+    """A mean of beads without its background: faint light is told by its neighbours, or a tenth would be lost."""
+    level = float(np.median(_border(y)))
+    return np.where(_above_background(gaussian_filter(y - level, 1.0)) > 0, np.clip(y - level, 0, None), 0.0)
+
+
 def _centred(light: Kernel, centre: Kernel) -> Kernel:
     """On an odd grid that holds all of it, its ``centre`` on the middle pixel."""
     whole = np.rint(centre).astype(int)
@@ -237,14 +332,54 @@ def _centred(light: Kernel, centre: Kernel) -> Kernel:
     return np.clip(shift(grid, off, order=3, mode="constant"), 0, None) if rim else grid
 
 
-def _isolated(y: Kernel, radius: tuple[int, ...]) -> NDArray[np.intp]:
-    """Pixels ``(N, ndim)`` of the beads whose light meets no other's and no border."""
-    smooth = gaussian_filter(y, 1)
-    level = float(np.median(smooth))
-    noise = float(np.median(np.abs(smooth - level))) / _NORMAL_MAD
-    least = level + max(6 * noise, 0.01 * (float(smooth.max()) - level))
+def _peaks(y: Kernel) -> tuple[NDArray[np.intp], Kernel]:
+    """Pixels ``(N, ndim)`` of all bright points, the brightest first, and the smoothed image above its background."""
+    smooth = gaussian_filter(y, _SMOOTH)
+    smooth = smooth - float(np.median(smooth))
+    noise = float(np.median(np.abs(smooth))) / _NORMAL_MAD
+    least = max(6 * noise, 0.01 * float(smooth.max()))
     peaks: NDArray[np.intp] = peak_local_max(smooth, min_distance=1, threshold_abs=least, exclude_border=False)
-    height = smooth[tuple(peaks.T)] - level
+    return peaks, smooth
+
+
+def _reach(y: Kernel) -> tuple[int, ...]:
+    """How far the light of the usual bead reaches, in pixels by axis: at most half of the image."""
+    peaks, smooth = _peaks(y)
+    widths = np.array([_half_widths(smooth, peak) for peak in peaks[:_MOST_BEADS]])
+    if not len(widths):
+        return tuple(max(1, min(8, (n - 1) // 2)) for n in y.shape)
+    usual = np.median(widths, 0)
+    own = 2 * np.sqrt(np.maximum(usual**2 - 2 * math.log(2) * _SMOOTH**2, 0.25))
+    for times in _REACHES:
+        reach = tuple(max(1, min(math.ceil(times * w), (n - 1) // 2)) for w, n in zip(own, y.shape, strict=True))
+        beads, seen = _isolated(y, reach)
+        if 2 * len(beads) >= seen:
+            break
+    return reach
+
+
+def _half_widths(smooth: Kernel, peak: NDArray[np.intp]) -> list[float]:
+    """How far from a peak the light is half as bright, along each axis, on the nearer side."""
+    found = []
+    for axis in range(smooth.ndim):
+        line = smooth[tuple(slice(None) if a == axis else int(p) for a, p in enumerate(peak))]
+        at = int(peak[axis])
+        half = line[at] / 2
+        dark = np.flatnonzero(line < half)
+        if not len(dark):
+            found.append(len(line) / 2)
+            continue
+        outside = int(dark[np.argmin(np.abs(dark - at))])
+        inside = outside - int(np.sign(outside - at))
+        part = (line[inside] - half) / (line[inside] - line[outside])
+        found.append(abs(inside - at) + float(part))
+    return found
+
+
+def _isolated(y: Kernel, radius: tuple[int, ...]) -> tuple[NDArray[np.intp], int]:
+    """Pixels ``(N, ndim)`` of the beads whose light meets no other's and no border; and how many there are in all."""
+    peaks, smooth = _peaks(y)
+    height = smooth[tuple(peaks.T)]
     alone = np.ones(len(peaks), bool)
     near = (
         cKDTree(peaks / (2 * np.asarray(radius))).query_pairs(1, p=np.inf, output_type="ndarray") if len(peaks) else []
@@ -255,8 +390,9 @@ def _isolated(y: Kernel, radius: tuple[int, ...]) -> NDArray[np.intp]:
     whole = ((peaks >= radius) & (peaks < np.asarray(y.shape) - radius)).all(1)
     chosen = alone & whole
     if chosen.any():
-        chosen &= height > 0.2 * np.median(height[chosen])
-    return peaks[chosen]
+        bright = height > 0.2 * np.median(height[chosen])
+        return peaks[chosen & bright], int(np.count_nonzero(bright))
+    return peaks[chosen], len(peaks)
 
 
 def _around(centre: NDArray[np.intp], radius: tuple[int, ...]) -> tuple[slice, ...]:
