@@ -593,7 +593,7 @@ def main() -> None:
                 data = atheris.Mutate(data, most)
         return data[:most]
 
-    options = [f"-max_total_time={asked.seconds}", "-max_len=20000", "-timeout=60", "-rss_limit_mb=3000"]
+    options = [f"-max_total_time={asked.seconds}", "-max_len=20000", "-timeout=1200", "-rss_limit_mb=3000"]
     options += ["-print_final_stats=1", f"-artifact_prefix={folder}/"]
     atheris.Setup([sys.argv[0], str(corpus), *options], one, custom_mutator=change)
     atheris.Fuzz()

@@ -29,6 +29,7 @@ from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Opening
+from napari_restore.core.watch import Watch
 from napari_restore.restoration.cluster import source as sources
 from napari_restore.restoration.cluster import station, tasks
 from napari_restore.restoration.cluster.station import WorkerState
@@ -132,8 +133,38 @@ def test_a_killed_worker_is_replaced(
             os.kill(victim, signal.SIGKILL)
     assert killed_at is not None and killed_at < 0.5
     assert files(tmp_path / "o.zarr") == serial
-    two_workers.wait_for_workers(2, timeout=30)
+    two_workers.wait_for_workers(2, timeout=600)  # a new process loads its libraries: on a busy machine, for minutes
     assert victim not in two_workers.run(os.getpid).values()
+
+
+def test_a_result_that_dies_with_its_worker_is_waited_for() -> None:
+    """The scheduler has it computed elsewhere, and the client's future says ``lost`` until then."""
+
+    class Future:
+        key = "run-0"
+
+        def __init__(self) -> None:
+            self._states = iter(["lost", "lost", "finished"])
+
+        @property
+        def status(self) -> str:
+            return next(self._states)
+
+        def result(self) -> list[str]:
+            return ["tile"]
+
+        def add_done_callback(self, call: Any) -> None:
+            call(self)
+
+    class Scheduler:
+        status = "running"
+
+        def submit(self, *_: Any, **__: Any) -> Future:
+            return Future()
+
+    some = tasks.Tasks(Scheduler(), "run", None)
+    some.submit([0])
+    assert list(some.finished(Watch())) == ["tile"]
 
 
 @pytest.mark.parametrize("first", ["cluster", "here"])

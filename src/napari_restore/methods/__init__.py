@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -228,13 +229,12 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
     RestoreError
         On an unknown setting or a value outside its bounds, with the name, the value and the limit.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+    from pydantic import ValidationError
 
     row = listed(name)
     config = row.load().Config
-    checked = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(config)
     try:
-        return TypeAdapter(checked).validate_python(dict(settings))
+        return _checker_of(config).validate_python(dict(settings))
     except ValidationError as error:
         first = error.errors()[0]
         setting = ".".join(map(str, first["loc"]))
@@ -242,6 +242,14 @@ def configure(name: str, settings: Mapping[str, Any]) -> Any:
             there = ", ".join(field.name for field in fields(config))
             raise RestoreError(f"{row.label} has no setting {setting!r}; there are {there}.") from None
         raise RestoreError(f"{row.label}: {setting} = {repr(first['input'])[:60]}: {first['msg']}.") from None
+
+
+@cache
+def _checker_of(config: type) -> Any:
+    """What checks settings for a config; making one takes longer than using it a hundred times."""
+    from pydantic import ConfigDict, TypeAdapter, with_config
+
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(config))
 
 
 def _row_of(entry: EntryPoint) -> Listed:

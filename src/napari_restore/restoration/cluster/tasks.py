@@ -121,9 +121,14 @@ class Tasks:
             except queue.Empty:
                 check_there(self._client)
                 continue
+            status = future.status
+            if status == "lost":  # with the worker that had computed it: another one does it again
+                time.sleep(LOOK)
+                future.add_done_callback(self._ended.put)
+                continue
             del self._open[future.key]
-            if not (future.cancelled() and self.stopped):
-                yield _result(future)
+            if not (status == "cancelled" and self.stopped):
+                yield _result(future, status)
 
     def _stop(self) -> None:
         """Drop what no worker has begun; the others end at their next batch, and what they have done counts."""
@@ -168,11 +173,11 @@ def check_there(client: Any) -> None:
         raise RestoreError(_DROPPED)
 
 
-def _result(future: Any) -> Any:
+def _result(future: Any, status: str) -> Any:
     """What a task gave back, or why there is nothing."""
-    if future.status == "finished":
+    if status == "finished":
         return future.result()
-    if future.cancelled() or future.status == "lost":
+    if status == "cancelled":
         raise RestoreError(_DROPPED)
     error = future.exception()
     if isinstance(error, distributed.KilledWorker):
