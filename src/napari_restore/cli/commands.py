@@ -95,14 +95,20 @@ def info(
     from napari_restore.sources import open_image
 
     opened = open_image(path, axes=axes)
+    place = {key: value for key, value in asdict(opened.geometry).items() if key != "placement"}
+    channels = [
+        asdict(each) if as_json else f"{each.name or number} {each.colour}".strip()
+        for number, each in enumerate(opened.channels)
+    ]
     _tell(
         {
             "kind": "image",
             "name": opened.name,
-            **asdict(opened.geometry),
+            **place,
             "dtype": str(opened.dtype),
             "chunks": opened.chunks,
             "bytes": opened.nbytes,
+            "channels": channels,
             "notes": opened.notes,
         },
         as_json=as_json,

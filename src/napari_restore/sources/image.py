@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
@@ -40,6 +41,8 @@ class Image:
     files
         Local files and folders that its pixels come from besides ``location``: others of one image, or what an array in
         memory is a view of, as far as it tells.
+    channels
+        Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Image:
     notes: tuple[str, ...] = ()
     address: str | None = field(default=None, repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
+    channels: tuple[Channel, ...] = ()
 
     @property
     def axes(self) -> str:
