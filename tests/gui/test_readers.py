@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import npe2
 import numpy as np
 import pytest
@@ -7,9 +9,19 @@ import tifffile
 import zarr
 from napari.components import ViewerModel
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
-from napari_restore.gui.readers import as_dask, display_chunks, get_reader, is_colour, layer_of, sample_limits
+from napari_restore.gui.readers import (
+    as_dask,
+    display_chunks,
+    get_reader,
+    is_colour,
+    layer_of,
+    layers_of,
+    sample_limits,
+)
+from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
 
@@ -112,6 +124,33 @@ def test_a_photograph_opens_in_colour():
     data, kwargs, _ = layer_of(image_of(pixels, "YXC"))
     layer = ViewerModel().add_image(data, **kwargs)
     assert layer.rgb and layer.ndim == 2
+
+
+NAMED = (Channel("DAPI", "0000FF"), Channel("", "FFFFFF"))
+
+
+def test_named_channels_open_as_layers_in_their_colours():
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 2, 40, 50), dtype=np.uint8)
+    image = replace(image_of(pixels, "ZCYX"), channels=NAMED)
+    viewer = ViewerModel()
+    for data, kwargs, _ in layers_of(image):
+        viewer.add_image(data, **kwargs)
+    assert [layer.name for layer in viewer.layers] == ["made DAPI", "made 1"]
+    for number, layer in enumerate(viewer.layers):
+        np.testing.assert_array_equal(np.asarray(layer.data), pixels[:, number])
+        assert layer.axis_labels == ("z", "y", "x")
+    np.testing.assert_allclose(viewer.layers[0].colormap.colors[-1], (0, 0, 1, 1))
+    assert viewer.layers[1].colormap.name == "gray"
+    assert open_image(viewer.layers[0]).channels == NAMED[:1]
+
+
+def test_channels_of_which_nothing_is_known_and_a_spectrum_stay_one_layer():
+    assert len(layers_of(image_of(np.zeros((3, 40, 50), np.uint8), "CYX"))) == 1
+    many = replace(image_of(np.zeros((17, 40, 50), np.uint8), "CYX"), channels=(Channel("500 nm"),) * 17)
+    [(data, kwargs, _)] = layers_of(many)
+    assert data.shape == (17, 40, 50) and "colormap" not in kwargs
+    [(_, kwargs, _)] = layers_of(replace(image_of(np.zeros((40, 50), np.uint8), "YX"), channels=NAMED[:1]))
+    assert (kwargs["name"], kwargs["colormap"]) == ("made", "#0000ff")
 
 
 def test_limits_ignore_what_is_not_finite():

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QApplication
 
 from napari_restore.core.job import PreviewRequest
@@ -40,6 +41,19 @@ def test_where_a_layer_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert file_of(kept(source=str(tmp_path / "a.tif"))) == str(tmp_path / "a.tif")
     assert file_of(kept("https://host/x.zarr")) == "https://host/x.zarr"
     assert file_of(kept("gone.tif")) == Shown("n") == file_of(kept())
+
+
+def test_a_channel_of_a_file_is_taken_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "two.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 99, (3, 2, 20, 30)).astype(np.uint16)
+    tifffile.imwrite(path, pixels, metadata={"axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP"]}})
+    dapi, gfp = (ImageLayer(data, **arguments) for data, arguments, _ in read_layers(str(path)))
+    request = placed(ask("denoise", open_image(gfp)), Places.of(gfp, None, None))
+    assert (request.image, request.opening.channel, request.opening.axes) == (str(path), 1, "ZCYX")
+    again = open_image(request.image, axes=request.opening.axes, channel=request.opening.channel)
+    np.testing.assert_array_equal(again.read(), pixels[:, 1])
+    assert Places.of(gfp, gfp, None) == Places(str(path), str(path), None, (1, 1))
+    assert Places.of(gfp, dapi, None) == Places(Shown("two GFP"), Shown("two DAPI"))
 
 
 class NotingEngine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.events import RestorationStarted, Stopped, TileDone
 from napari_restore.core.job import Events, drain
 from napari_restore.core.layout import to_samples
@@ -302,8 +303,20 @@ def test_a_part_lies_exactly_over_its_place_in_the_image(name: str, tmp_path: Pa
     assert (result.scale, result.units) == (whole.scale, whole.units)
     opened = open_image(tmp_path / name)
     assert opened.axes == "ZYX" and opened.geometry.pixel_size == result.scale
-    if name.endswith("zarr"):
-        assert opened.geometry == result.geometry
+    assert opened.geometry == result.geometry
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.ome.tif"])
+def test_channels_keep_their_names_and_colours(name: str, tmp_path: Path) -> None:
+    named = (Channel("DAPI", "0000FF"), Channel("GFP", "FF8000"))
+    image = replace(open_image(noise((2, 3, 17, 23)), axes="CZYX"), channels=named)
+    model = finer("ZYX", (1, 2, 2), channels=2)
+    result = restored(image, model, tmp_path / name, region=Region((0, 1, 3, 5), (2, 3, 15, 21)))
+    assert result.channels == open_image(result.path).channels == named
+    assert "colormap" not in result.layer_kwargs
+    one = restored(open_image(image, channel="GFP"), finer("ZYX", (1, 2, 2)), tmp_path / f"one_{name}")
+    assert one.channels == open_image(one.path).channels == named[1:]
+    assert one.layer_kwargs["colormap"] == "#ff8000"
 
 
 def test_values_per_axis_may_be_truths() -> None:
@@ -333,8 +346,7 @@ def test_a_tiff_says_where_its_pixels_lie(size: float | None, unit: str, tmp_pat
     fine = (size or 1) / 2
     assert (header["PhysicalSizeX"], header["PhysicalSizeXUnit"]) == (fine, unit)
     assert (header["Plane"]["PositionX"], header["Plane"]["PositionXUnit"]) == (-fine / 2, unit)
-    back = open_image(tmp_path / "x.ome.tif").geometry
-    assert (back.pixel_size, back.units, back.shape) == (result.geometry.pixel_size, result.units, result.shape)
+    assert open_image(tmp_path / "x.ome.tif").geometry == result.geometry
 
 
 def test_the_layer_lies_exactly_over_the_raw_one(tmp_path: Path) -> None:

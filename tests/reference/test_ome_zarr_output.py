@@ -9,6 +9,7 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from ome_zarr_models import v04, v05
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.options import Writing
 from napari_restore.core.region import split
@@ -75,6 +76,31 @@ def test_ome_zarr_py_reads_it(tmp_path, geometry, version):
     low, high = node.metadata["contrast_limits"][0]
     assert 0 <= low < 100
     assert 900 < high <= 1000
+
+
+NAMED = (Channel("DAPI", "0000FF"), Channel("GFP", ""))
+
+
+@pytest.mark.parametrize(("version", "model"), [("0.5", v05.Image), ("0.4", v04.Image)])
+def test_others_read_the_channels(tmp_path, version, model):
+    save(tmp_path / "x.zarr", Geometry.of("CYX", (2, 20, 30)), channels=NAMED, version=version)
+    group = zarr.open_group(tmp_path / "x.zarr", mode="r")
+    image = model.from_zarr(group)
+    if version == "0.4":
+        assert [(each.color, each.model_extra["label"]) for each in image.attributes.omero.channels] == [
+            ("0000FF", "DAPI"),
+            ("00FF00", "GFP"),
+        ]
+    node = next(iter(Reader(parse_url(str(tmp_path / "x.zarr"), mode="r"))()))
+    assert node.metadata["channel_names"] == ["DAPI", "GFP"]
+    assert node.metadata["colormap"][0] == [[0, 0, 0], [0, 0, 1]]
+
+
+def test_tifffile_reads_the_channels(tmp_path):
+    save(tmp_path / "x.ome.tif", Geometry.of("CYX", (2, 20, 30)), channels=NAMED)
+    with tifffile.TiffFile(tmp_path / "x.ome.tif") as file:
+        channels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]["Channel"]
+    assert [(each["Name"], each.get("Color")) for each in channels] == [("DAPI", 0x0000FFFF), ("GFP", None)]
 
 
 def test_unknown_units_are_left_out(tmp_path):

@@ -100,15 +100,21 @@ def info(
 
     number = read_word("series", series) if series is not None else None
     opened = open_as(path, Opening(axes=axes, series=number, incomplete=incomplete))  # type: ignore[arg-type]
+    place = {key: value for key, value in asdict(opened.geometry).items() if key != "placement"}
+    channels = [
+        asdict(each) if as_json else f"{each.name or number} {each.colour}".strip()
+        for number, each in enumerate(opened.channels)
+    ]
     _tell(
         {
             "kind": "image",
             "name": opened.name,
-            **asdict(opened.geometry),
+            **place,
             "dtype": str(opened.dtype),
             "chunks": opened.chunks,
             "bytes": opened.nbytes,
             **_optics(opened, as_json=as_json),
+            "channels": channels,
             "notes": opened.notes,
             **({"series": [_held(each, as_json=as_json) for each in opened.series]} if opened.series else {}),
         },

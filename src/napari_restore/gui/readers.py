@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from math import ceil, prod
 from typing import Any
 
@@ -17,6 +18,9 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 _MOST_BLOCKS = 20_000
 """Blocks of a dask array at most: each costs some microseconds at every slice."""
+
+_MOST_CHANNELS = 16
+"""More are a spectrum, and stay one layer with a slider."""
 
 _SAMPLE_SIDE = 512
 """Pixels along Y and X of the places where contrast is measured."""
@@ -36,11 +40,20 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """The layers of a file or folder; no pixels are read but a few blocks for the contrast."""
     single = path if isinstance(path, str) else path[0]
-    return [layer_of(open_image(single))]
+    return layers_of(open_image(single))
 
 
-def layer_of(image: Image) -> LayerData:
-    """A lazy image layer that lies where the file says."""
+def layers_of(image: Image) -> list[LayerData]:
+    """A layer; or, of channels with names or colours, one for each, called and coloured so."""
+    count = image.geometry.length("C")
+    if is_colour(image) or count == 1 or not image.channels or count > _MOST_CHANNELS:
+        return [layer_of(image)]
+    return [layer_of(image, channel=number) for number in range(count)]
+
+
+def layer_of(image: Image, *, channel: int | None = None) -> LayerData:
+    """A lazy image layer that lies where the file says; of one channel where that is given."""
+    whole, image = image, image if channel is None else open_image(image, channel=channel)
     rgb = is_colour(image)
     axes = image.axes[:-1] if rgb else image.axes
     arguments: dict[str, Any] = {
@@ -48,11 +61,24 @@ def layer_of(image: Image) -> LayerData:
         "rgb": rgb,
         "axis_labels": tuple(axes.lower()),
         **image.geometry.placed(len(axes)).kwargs,
-        "metadata": {"napari_restore": {"location": image.location, "notes": list(image.notes)}},
+        "metadata": {"napari_restore": _origin_of(whole, image, channel)},
     }
+    if channel is not None:
+        label = image.channels[0].name if image.channels else ""
+        arguments |= {"name": f"{image.name} {label or channel}", "blending": "additive"}
     if not rgb:
         arguments["contrast_limits"] = sample_limits(image)
+    if not rgb and len(image.channels) == 1:
+        arguments["colormap"] = image.channels[0].colormap
     return as_dask(image), arguments, "image"
+
+
+def _origin_of(whole: Image, image: Image, channel: int | None) -> dict[str, Any]:
+    """What the layer remembers of its file: a script says it again, and a result has the same channels."""
+    said: dict[str, Any] = {"location": image.location, "notes": list(image.notes)}
+    if channel is not None:
+        said |= {"channel": channel, "axes": whole.axes}
+    return said | ({"channels": [asdict(each) for each in image.channels]} if image.channels else {})
 
 
 def is_colour(image: Image) -> bool:

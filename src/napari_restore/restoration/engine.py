@@ -112,7 +112,7 @@ def restore_events(
         planned = ready.plan(job, share=restoring.memory_share)
         if planned.memory is not None:
             yield Note(f"restoring takes {planned.memory}")
-        with _open_output(claim, plan, image.name, writing, going_on=going_on) as out:
+        with _open_output(claim, plan, image, writing, going_on=going_on) as out:
             yield _started(job, plan, out, planned.memory)
             progress = Progress(done=len(out.done), tiles=len(tiles))
             stopped = yield from planned.run(out, progress, watch)
@@ -186,7 +186,9 @@ def _space_looked_at(path: Path, plan: RestorationPlan) -> Events[None]:
         yield Note(warning, "warning")
 
 
-def _open_output(claim: Claim, plan: RestorationPlan, name: str, writing: Writing, *, going_on: bool) -> OutputWriter:
+def _open_output(
+    claim: Claim, plan: RestorationPlan, image: Image, writing: Writing, *, going_on: bool
+) -> OutputWriter:
     if going_on:
         return outputs.reopen(claim, fingerprint=plan.fingerprint)
     return outputs.create(
@@ -195,9 +197,10 @@ def _open_output(claim: Claim, plan: RestorationPlan, name: str, writing: Writin
         dtype=plan.dtype,
         chunks=plan.chunks,
         fingerprint=plan.fingerprint,
-        name=name,
+        name=image.name,
         provenance=plan.provenance,
         writing=writing,
+        channels=image.channels,
     )
 
 
@@ -262,6 +265,7 @@ def found(image: Image, model: Model | None, output: Path, *, restoring: Restori
         model=model,
         name=image.name,
         contrast_limits=_limits(image, box),
+        channels=image.channels,
         suffix=name_suffix(model.method) if model is not None else suffix,
     )
 
@@ -287,6 +291,7 @@ def _result(image: Image, model: Model, plan: RestorationPlan, path: Path, repor
         report=report,
         name=image.name,
         contrast_limits=_limits(image, plan.tiles.box),
+        channels=image.channels,
         suffix=plan.suffix,
     )
 

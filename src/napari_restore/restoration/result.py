@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.geometry import Geometry, canonical_order
 from napari_restore.core.region import Region
 from napari_restore.restoration.temporary import TemporaryFolder
@@ -39,6 +40,8 @@ class Restored:
         Of the image it was made from.
     contrast_limits
         For a viewer.
+    channels
+        Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
     suffix
         What a layer is called after ``name``.
     folder
@@ -53,6 +56,7 @@ class Restored:
     complete: bool = True
     name: str = "restored"
     contrast_limits: tuple[float, float] | None = None
+    channels: tuple[Channel, ...] = ()
     suffix: str = "denoised"
     folder: TemporaryFolder | None = field(repr=False, default=None)
 
@@ -130,6 +134,10 @@ class Restored:
         }
         if self.contrast_limits is not None and not rgb:
             kwargs["contrast_limits"] = self.contrast_limits
+        if len(self.channels) == 1 and self.channels[0].colour:
+            kwargs["colormap"] = self.channels[0].colormap
+        if self.channels:
+            kwargs["metadata"]["napari_restore"]["channels"] = [asdict(channel) for channel in self.channels]
         return kwargs
 
     def __repr__(self) -> str:

@@ -56,6 +56,8 @@ def describe_image(image: Image, level: int) -> Described:
         units=dict(zip(image.axes, geometry.units, strict=True)),
         origin=dict(zip(image.axes, geometry.origin, strict=True)),
         placement=geometry.placement,
+        channel_names=tuple(channel.name for channel in image.channels),
+        channel_colours=tuple(channel.colour for channel in image.channels),
         location=image.location,
         address=image.address,
         notes=image.notes,
@@ -178,16 +180,24 @@ def _describe_xarray(array: Any, name: str) -> Described:
         units=units,
         origin=origin,
         files=files_of(data),
+        channel_names=_coordinate_names(array, axes),
     )
 
 
+def _coordinate_names(array: Any, axes: str | None) -> tuple[str, ...]:
+    """What the coordinates of the channels call them."""
+    dim = array.dims[axes.index("C")] if axes is not None and "C" in axes else None
+    values = np.asarray(array.coords[dim].values) if dim is not None and dim in array.coords else np.empty(0)
+    return tuple(map(str, values)) if values.ndim == 1 and values.dtype.kind in "UO" else ()
+
+
 def _regular_step(values: NDArray[Any]) -> float | None:
-    """The distance between coordinates that are evenly spaced and rising."""
+    """The distance between coordinates that are evenly spaced; below 0 where they fall."""
     if values.ndim != 1 or values.size < 2 or values.dtype.kind not in "iuf":
         return None
     steps = np.diff(values.astype(float))
     step = float(steps.mean())
-    return step if step > 0 and np.allclose(steps, step, rtol=1e-3) else None
+    return step if step and math.isfinite(step) and np.allclose(steps, step, rtol=1e-3, atol=0) else None
 
 
 def _has_numpy_dtype(array: Any) -> bool:

@@ -101,8 +101,9 @@ class Described:
         What is known, by letter; a pixel size is negative where the axis runs the other way in the world.
     placement
         Of the viewer's layer that this is, whose axes are the first of the array.
-    channel_names
-        Names of the channels in order, or empty.
+    channel_names, channel_colours
+        Names and colours of the channels in order, or empty; of the one channel where there is no C. A text is empty
+        where nothing is said of a channel.
     location, address, files, read_optics, series
         As of an ``Image``.
     """
@@ -118,6 +119,7 @@ class Described:
     origin: Mapping[str, float] = field(default_factory=dict)
     placement: Placement | None = None
     channel_names: tuple[str, ...] = ()
+    channel_colours: tuple[str, ...] = ()
     location: str | None = None
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
@@ -47,6 +48,8 @@ class Image:
         Gives what the metadata say about the microscope; ``optics`` calls it when it is asked for.
     series
         The images that these files hold, this one among them, where there are several, or it lies in several.
+    channels
+        Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Image:
     files: tuple[str, ...] = field(default=(), repr=False)
     read_optics: ReadOptics = field(default=no_optics, repr=False)
     series: tuple[Held, ...] = field(default=(), repr=False)
+    channels: tuple[Channel, ...] = ()
 
     @cached_property
     def optics(self) -> Optics | None:

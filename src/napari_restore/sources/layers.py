@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import guess_axes
 from napari_restore.core.placement import Placement
@@ -39,9 +42,12 @@ def describe_layer(layer: Any, level: int) -> Described:
     placement = placement.on_grid([(f - 1) / 2 for f in factors[: placement.ndim]], factors[: placement.ndim])
     letters = axes.replace("C", "", 1) if rgb else axes
     facts = list(zip(letters, placement.scale, placement.translate, placement.units, strict=True))
+    channels = _channels_of(layer, count=shape[axes.index("C")] if "C" in axes else 1)
     return replace(
         described,
         axes=axes,
+        channel_names=tuple(channel.name for channel in channels),
+        channel_colours=tuple(channel.colour for channel in channels),
         pixel_size={letter: abs(scale) for letter, scale, _, _ in facts},
         origin={letter: place for letter, _, place, _ in facts},
         units={letter: unit_name(unit) for letter, _, _, unit in facts},
@@ -88,6 +94,27 @@ def placement_of(layer: Any, *, ndim: int | None = None) -> Placement:
     )
 
 
+def _channels_of(layer: Any, *, count: int) -> tuple[Channel, ...]:
+    """Names from where our reader and results leave them; the colour of a layer of one channel is what it has now."""
+    metadata = getattr(layer, "metadata", None)
+    ours = metadata.get("napari_restore") if isinstance(metadata, Mapping) else None
+    told = ours.get("channels") if isinstance(ours, Mapping) else None
+    known = [each if isinstance(each, Mapping) else {} for each in told] if isinstance(told, Sequence) else []
+    channels = [Channel.of(each.get("name"), each.get("colour")) for each in known]
+    if count == 1 and not getattr(layer, "rgb", False):
+        return (replace(channels[0] if len(channels) == 1 else Channel(), colour=_colour_of(layer)),)
+    return tuple(channels) if len(channels) == count else ()
+
+
+def _colour_of(layer: Any) -> str:
+    """The colour that a layer goes to from black, if it is any; gray is no colour, as it is every layer's."""
+    colours = getattr(getattr(layer, "colormap", None), "colors", None)
+    if colours is None or np.shape(colours) not in ((2, 3), (2, 4)) or np.any(np.asarray(colours)[0, :3]):
+        return ""
+    found = "".join(f"{round(float(value) * 255):02X}" for value in np.asarray(colours)[1, :3])
+    return "" if found in ("FFFFFF", "000000") else found
+
+
 def _are_numbers(labels: Sequence[str]) -> bool:
     """Whether nobody named these axes: napari counts them from the last, -1."""
     return all(label == f"{i - len(labels)}" for i, label in enumerate(labels))
@@ -98,10 +125,7 @@ def _askew_note(placement: Placement) -> tuple[str, ...]:
     flipped = min(placement.scale, default=1.0) < 0
     if not flipped and not {"rotate", "shear", "affine"} & placement.kwargs.keys():
         return ()
-    return (
-        "the layer is flipped, rotated, sheared or has an affine: a result lies over it as a layer; its file holds "
-        "pixel size and position alone",
-    )
+    return ("flipped, rotated, sheared or with an affine: the layer of a result is so too, its file is not",)
 
 
 _OTHER_LAYERS = frozenset({"labels", "points", "shapes", "surface", "tracks", "vectors", "graph"})

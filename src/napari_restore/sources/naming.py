@@ -43,6 +43,11 @@ def unit_name(text: object) -> str:
     return word if word in LENGTHS or word in TIMES else _UNIT.get(word, UNKNOWN_UNIT)
 
 
+def channel_label(image: str, number: int, count: int) -> str:
+    """What a channel is called that has no name."""
+    return image if count == 1 else f"{image} {number}"
+
+
 def letters_of(names: Sequence[object]) -> str | None:
     """One letter of TCZYX for each name of an axis, or None if any name is unknown, or one comes twice."""
     letters = [_LETTER.get(str(name).strip().lower(), "") for name in names]

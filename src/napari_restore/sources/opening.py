@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_restore.core.channel import channels_of
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.options import Opening
@@ -229,7 +230,7 @@ def _override(described: Described, wanted: str, incomplete: bool) -> Described:
 def _renamed(described: Described, axes: str) -> Described:
     """A layer with other names for its axes: they keep their sizes, and their units where these fit the new name."""
     assert described.axes is not None
-    fitting: dict[str, Mapping[str, float]] = {"T": TIMES, "C": {}}
+    fitting: dict[str, Mapping[str, object]] = {"T": TIMES, "C": {}}
     named = [(old, new) for old, new in zip(described.axes, axes, strict=True) if old in described.pixel_size]
     units = {new: described.units.get(old, "") for old, new in named}
     return replace(
@@ -256,14 +257,15 @@ def _one_channel(described: Described, channel: int | str) -> Described:
         )
     axis = described.axes.index("C")
     index = _channel_index(channel, described.shape[axis], described)
-    names = described.channel_names[index : index + 1]
+    names, colours = described.channel_names[index : index + 1], described.channel_colours[index : index + 1]
     return replace(
         fixed(described, {axis: index}),
         read_optics=_of_channel(described.read_optics, index),
-        channel_names=(),
+        channel_names=names,
+        channel_colours=colours,
         notes=(
             *described.notes,
-            f"channel {index}{''.join(f' ({one_line(name)})' for name in names)} of {described.shape[axis]}",
+            f"channel {index}{''.join(f' ({one_line(name)})' for name in names if name)} of {described.shape[axis]}",
         ),
     )
 
@@ -280,10 +282,10 @@ def _channel_index(channel: Any, count: int, described: Described) -> int:
     names = [name.lower() for name in described.channel_names]
     if isinstance(channel, bool) or not isinstance(channel, Integral | str):
         raise ImageError(f"`channel` = {channel!r}: give its name, or a number from 0 to {count - 1}.")
-    if isinstance(channel, str) and channel.lower() in names:
+    if isinstance(channel, str) and channel and channel.lower() in names:
         return names.index(channel.lower())
     if isinstance(channel, str) and not re.fullmatch(r"[0-9]{1,9}", channel.strip(" ")):
-        known = f"named {one_line(', '.join(described.channel_names), 400)}" if names else "without names"
+        known = f"named {one_line(', '.join(described.channel_names), 400)}" if any(names) else "without names"
         raise ImageError(
             f"{described.name}: no channel is called {channel[:40]!r}; the image has {count} channels {known}. "
             f"Give a number from 0 to {count - 1}."
@@ -321,6 +323,7 @@ def _image(described: Described) -> Image:
         files=described.files,
         read_optics=described.read_optics,
         series=described.series,
+        channels=channels_of(described.channel_names, described.channel_colours, geometry.length("C")),
     )
 
 

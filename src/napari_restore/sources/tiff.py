@@ -123,6 +123,7 @@ def _scales_as_fields(scales: Scales) -> dict[str, Any]:
         "units": scales.units,
         "origin": scales.origin,
         "channel_names": scales.channel_names,
+        "channel_colours": scales.channel_colours,
     }
 
 

@@ -1,4 +1,4 @@
-"""Pixel sizes, units and channel names of a TIFF, from the metadata that its writer left."""
+"""Pixel sizes, units, place and channels of a TIFF, from the metadata that its writer left."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from functools import partial
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_restore.core.geometry import MICROMETER
 from napari_restore.sources.naming import UNKNOWN_UNIT, unit_name
 from napari_restore.sources.optics import Optics, of_image
+from napari_restore.sources.units import OME_UNITS, times_larger
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _INCH, _CENTIMETER = 2, 3
@@ -28,6 +32,7 @@ class Scales:
     units: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    channel_colours: tuple[str, ...] = ()
 
     def at_level(self, full: Any, level: Any) -> Scales:
         """The pixels of a lower level are larger, and the centre of the first lies further in."""
@@ -60,7 +65,7 @@ def _believable(scales: Scales) -> Scales:
         scales,
         pixel_size=size,
         units={axis: unit for axis, unit in scales.units.items() if axis in size},
-        origin={axis: float(o) for axis, o in scales.origin.items() if axis in size and math.isfinite(float(o))},
+        origin={axis: float(o) for axis, o in scales.origin.items() if math.isfinite(float(o))},
     )
 
 
@@ -75,13 +80,59 @@ def _ome(tif: Any, series: Any, *, number: int) -> Scales | None:
     for axis in "XYZ":
         if f"PhysicalSize{axis}" in pixels.attrib:
             size[axis] = float(pixels.attrib[f"PhysicalSize{axis}"])
-            units[axis] = unit_name(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+            units[axis] = _ome_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
     if "TimeIncrement" in pixels.attrib:
         size["T"] = float(pixels.attrib["TimeIncrement"])
-        units["T"] = unit_name(pixels.get("TimeIncrementUnit", "s"))
+        units["T"] = _ome_unit(pixels.get("TimeIncrementUnit", "s"))
     channels = [element for element in pixels if element.tag.endswith("Channel")]
-    names = tuple(channel.get("Name") or f"{i}" for i, channel in enumerate(channels))
-    return Scales(size, units, {}, names)
+    names = tuple(channel.get("Name", "") for channel in channels)
+    colours = tuple(_ome_colour(channel.get("Color", "")) for channel in channels)
+    return Scales(size, units, _ome_origin(pixels, size, units), names, colours)
+
+
+def _ome_unit(text: str) -> str:
+    """A unit by its symbol, in which capitals count (mm, Mm), or by one of its many names."""
+    return OME_UNITS.get(text.strip(), unit_name(text))
+
+
+def _ome_colour(text: str) -> str:
+    """Red, green and blue of a colour, which is RGBA as a whole number of 32 bits with a sign; black shows nothing."""
+    try:
+        digits = f"{int(text) & 0xFFFFFFFF:08X}"[:6]
+    except ValueError:
+        return ""
+    return digits if digits != "000000" else ""
+
+
+def _ome_origin(pixels: ElementTree.Element, size: Mapping[str, float], units: Mapping[str, str]) -> dict[str, float]:
+    """Where the first plane lies: its place on the stage, and its time."""
+    planes = (element for element in pixels if element.tag.endswith("Plane"))
+    first = next((plane for plane in planes if all(plane.get(f"The{a}", "0") == "0" for a in "ZCT")), None)
+    told = {} if first is None else first.attrib
+    words = {**{axis: (f"Position{axis}", "µm") for axis in "XYZ"}, "T": ("DeltaT", "s")}
+    found: dict[str, float] = {}
+    for axis, (word, usual) in words.items():
+        if word in told:
+            # The frame of reference of a stage, which stands where no unit is given, is in micrometers.
+            said = told.get(f"{word}Unit", "reference frame").strip()
+            unit = _ome_unit(usual if said == "reference frame" else said)
+            times = _times_larger(unit, axis, size, units)
+            found |= {axis: _number(told[word]) * times} if times is not None else {}
+    return found
+
+
+def _number(text: str) -> float:
+    """A number, or none of which a file says that it is one: no reason to refuse its pixels."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _times_larger(unit: str, axis: str, size: Mapping[str, float], units: Mapping[str, str]) -> float | None:
+    """How many of the axis' own unit one unit is; a pixel is as long as it is."""
+    own = units.get(axis, UNKNOWN_UNIT)
+    return size[axis] if unit == UNKNOWN_UNIT and own != unit else times_larger(unit, own)
 
 
 def optics_of(tif: Any, series: Any, number: int) -> Optics | None:
@@ -138,16 +189,60 @@ def _imagej(tif: Any, series: Any) -> Scales | None:
     unit = unit_name(_unescaped(str(meta.get("unit", ""))))
     size: dict[str, float] = {}
     units: dict[str, str] = {}
-    if unit != UNKNOWN_UNIT and not _default_of_imagej(series.keyframe, unit):
-        resolution = zip("XY", (_X_RESOLUTION, _Y_RESOLUTION), strict=True)
-        size = {axis: 1 / value for axis, tag in resolution if (value := _ratio(series.keyframe, tag))}
+    if unit == UNKNOWN_UNIT and "spacing" in meta:
+        size = _in_pixels(series.keyframe, abs(float(meta["spacing"])))
+    elif unit != UNKNOWN_UNIT and not _default_of_imagej(series.keyframe, unit):
+        size = _by_resolution(series.keyframe)
         if "spacing" in meta:
             size["Z"] = abs(float(meta["spacing"]))
         units = dict.fromkeys(size, unit)
         units |= {a: u for a in "YZ" if (u := unit_name(_unescaped(str(meta.get(f"{a.lower()}unit", ""))))) != "pixel"}
     if float(meta.get("finterval", 0) or 0) > 0:
         size["T"], units["T"] = float(meta["finterval"]), _time_unit(meta)
-    return Scales(size, units, {}) if size else _tags(series.keyframe)
+    scales = Scales(size, units) if size else _tags(series.keyframe)
+    return replace(scales, channel_names=_imagej_labels(meta), channel_colours=_imagej_colours(meta))
+
+
+def _by_resolution(keyframe: Any) -> dict[str, float]:
+    """Lengths of a pixel in whatever unit the resolution tags are of."""
+    tags = zip("XY", (_X_RESOLUTION, _Y_RESOLUTION), strict=True)
+    return {axis: 1 / value for axis, tag in tags if (value := _ratio(keyframe, tag))}
+
+
+def _in_pixels(keyframe: Any, spacing: float) -> dict[str, float]:
+    """How far slices are apart beside how long their pixels are, where nobody knows in which unit.
+
+    Nothing where the tags are of a unit that the distance of the slices may or may not be of.
+    """
+    tag = keyframe.tags.get(_RESOLUTION_UNIT)
+    unit = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+    value = _ratio(keyframe, _X_RESOLUTION)
+    if unit in _MICROMETERS:
+        return {"Z": spacing} if value is None or _for_print(value * 25_400 / _MICROMETERS[unit]) else {}
+    return {"Z": spacing, **_by_resolution(keyframe)}
+
+
+def _imagej_labels(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the channels, where all planes of each have a label that is their own; channels vary fastest."""
+    count = int(meta.get("channels", 1))
+    labels = [str(label) for label in meta.get("Labels") or ()]
+    names = [set(labels[i::count]) for i in range(count)]
+    whole = len(labels) == int(meta.get("images", len(labels))) and all(len(name) == 1 for name in names)
+    found = tuple(name.pop() for name in names) if whole else ()
+    return found if count > 1 and len(set(found)) == count else ()
+
+
+def _imagej_colours(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Colours of the channels, where their tables go evenly from black to a colour."""
+    tables = [np.asarray(table, np.int64) for table in meta.get("LUTs") or ()]
+    return tuple(_colour_of_table(table) for table in tables)
+
+
+def _colour_of_table(table: NDArray[np.int64]) -> str:
+    if table.shape != (3, 256):
+        return ""
+    even = np.linspace(0, table[:, -1], 256).T
+    return "".join(f"{value:02X}" for value in table[:, -1]) if np.abs(table - even).max() <= 1 else ""
 
 
 def _default_of_imagej(keyframe: Any, unit: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 _PREFIXES = {
     "yotta": ("Y", 24), "zetta": ("Z", 21), "exa": ("E", 18), "peta": ("P", 15), "tera": ("T", 12), "giga": ("G", 9),
     "mega": ("M", 6), "kilo": ("k", 3), "hecto": ("h", 2), "": ("", 0), "deci": ("d", -1), "centi": ("c", -2),
@@ -9,20 +11,20 @@ _PREFIXES = {
     "atto": ("a", -18), "zepto": ("z", -21), "yocto": ("y", -24),
 }  # fmt: skip
 
-LENGTHS = {f"{prefix}meter": 10.0**power for prefix, (_, power) in _PREFIXES.items()} | {
-    "angstrom": 1e-10,
-    "inch": 0.0254,
-    "foot": 0.3048,
-    "yard": 0.9144,
-    "mile": 1609.344,
-    "parsec": 3.0856775814913673e16,
+LENGTHS = {f"{prefix}meter": Fraction(10) ** power for prefix, (_, power) in _PREFIXES.items()} | {
+    "angstrom": Fraction("1e-10"),
+    "inch": Fraction("0.0254"),
+    "foot": Fraction("0.3048"),
+    "yard": Fraction("0.9144"),
+    "mile": Fraction("1609.344"),
+    "parsec": Fraction("3.0856775814913673e16"),
 }
 """Meters of every unit of length that OME-NGFF names (https://ngff.openmicroscopy.org/0.5/#axes-md)."""
 
-TIMES = {f"{prefix}second": 10.0**power for prefix, (_, power) in _PREFIXES.items()} | {
-    "minute": 60.0,
-    "hour": 3600.0,
-    "day": 86400.0,
+TIMES = {f"{prefix}second": Fraction(10) ** power for prefix, (_, power) in _PREFIXES.items()} | {
+    "minute": Fraction(60),
+    "hour": Fraction(3600),
+    "day": Fraction(86400),
 }
 """Seconds of every unit of time that OME-NGFF names."""
 
@@ -45,4 +47,4 @@ def times_larger(unit: str, other: str) -> float | None:
     if unit == other:
         return 1.0
     table = next((table for table in (LENGTHS, TIMES) if unit in table and other in table), None)
-    return None if table is None else table[unit] / table[other]
+    return None if table is None else float(table[unit] / table[other])

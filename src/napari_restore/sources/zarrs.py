@@ -17,7 +17,7 @@ from napari_restore.sources.arrays import describe_array
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, only_level
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.marks import ZARR_MARKS
-from napari_restore.sources.naming import letters_of, unit_name
+from napari_restore.sources.naming import channel_label, letters_of, unit_name
 from napari_restore.sources.optics import Optics, from_file
 from napari_restore.sources.series import Held, index_of, only_series
 
@@ -234,7 +234,8 @@ def _describe_multiscale(group: Any, ome: Mapping[str, Any], level: int, name: s
     described = replace(_describe_zarr_array(array, name), axes=None)
     notes = (f"{name} holds {len(multiscales)} multiscale images; the first is read",) if len(multiscales) > 1 else ()
     placed = _placed(described, image, dataset)
-    return replace(placed, channel_names=_channel_names(ome), notes=placed.notes + notes)
+    names, colours = _channels(ome, str(image.get("name", "")))
+    return replace(placed, channel_names=names, channel_colours=colours, notes=placed.notes + notes)
 
 
 def _safe(path: object, name: str) -> str:
@@ -312,9 +313,17 @@ def _letters_of_types(entries: Sequence[Mapping[str, Any]]) -> str | None:
     return "".join(letters) if all(letters) else None
 
 
-def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...]:
+def _channels(ome: Mapping[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and colours; a label that is the image's name with the channel's number is no name of a channel."""
     omero = ome.get("omero")
     channels = omero.get("channels") if isinstance(omero, Mapping) else None
     if not isinstance(channels, Sequence):
-        return ()
-    return tuple(str(c.get("label", i)) if isinstance(c, Mapping) else str(i) for i, c in enumerate(channels))
+        return (), ()
+    told = [channel if isinstance(channel, Mapping) else {} for channel in channels]
+    labels = [str(channel.get("label") or "") for channel in told]
+    counted = [channel_label(name, i, len(told)) for i in range(len(told))]
+    names = tuple("" if label == count else label for label, count in zip(labels, counted, strict=True))
+    drawn = omero.get("rdefs") if isinstance(omero, Mapping) else None
+    if isinstance(drawn, Mapping) and drawn.get("model") == "greyscale":
+        return names, ()
+    return names, tuple(str(channel.get("color") or "") for channel in told)

@@ -17,9 +17,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region, split
 from napari_restore.sources.marks import ZARR_MARKS
+from napari_restore.sources.naming import channel_label
 from napari_restore.sources.units import LENGTHS, TIMES
 from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
 
@@ -177,16 +179,26 @@ def mean_pool(pixels: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
 
 
 def write_metadata(
-    folder: Path, pyramid: Sequence[Geometry], *, name: str, provenance: Mapping[str, Any], version: Version
+    folder: Path,
+    pyramid: Sequence[Geometry],
+    *,
+    name: str,
+    provenance: Mapping[str, Any],
+    version: Version,
+    channels: Sequence[Channel] = (),
 ) -> None:
-    """Make the group an OME-Zarr image: the last thing written into it."""
+    """Make the group an OME-Zarr image: the last thing written into it.
+
+    What nobody said of a channel is chosen, as the format wants a colour and viewers show a label.
+    """
     multiscales: dict[str, Any] = {
         "name": name,
         "axes": _axes(pyramid[0]),
         "datasets": _datasets(pyramid),
         "type": "mean",
     }
-    omero = {"omero": {"channels": channels}} if (channels := _channels(folder, pyramid, name=name)) else {}
+    shown = _channels(folder, pyramid, name=name, known=channels)
+    omero = {"omero": {"channels": shown}} if shown else {}
     if version == "0.5":
         image: dict[str, Any] = {"ome": {"version": version, "multiscales": [multiscales], **omero}}
     else:
@@ -269,7 +281,7 @@ def _corners(region: Region, block: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def _axes(geometry: Geometry) -> list[dict[str, str]]:
-    kinds: dict[str, tuple[str, Mapping[str, float]]] = {"T": ("time", TIMES), "C": ("channel", {})}
+    kinds: dict[str, tuple[str, Mapping[str, object]]] = {"T": ("time", TIMES), "C": ("channel", {})}
     axes = []
     for letter, unit in zip(geometry.axes, geometry.units, strict=True):
         kind, valid = kinds.get(letter, ("space", LENGTHS))
@@ -292,21 +304,23 @@ def _datasets(pyramid: Sequence[Geometry]) -> list[dict[str, Any]]:
     ]
 
 
-def _channels(folder: Path, pyramid: Sequence[Geometry], *, name: str) -> list[dict[str, Any]]:
+def _channels(
+    folder: Path, pyramid: Sequence[Geometry], *, name: str, known: Sequence[Channel]
+) -> list[dict[str, Any]]:
     """How to show each channel: without it a viewer stretches integers over their whole range and shows black."""
     geometry = pyramid[-1]
-    if geometry.length("C") > _MOST_CHANNELS:
+    if geometry.length("C") > _MOST_CHANNELS and not known:
         return []
     array = open_level(folder, len(pyramid) - 1, mode="r")
     count = geometry.length("C")
     return [
         {
-            "label": name if count == 1 else f"{name} {number}",
-            "color": _COLOURS[number % len(_COLOURS)],
+            "label": channel.name or channel_label(name, number, count),
+            "color": channel.colour or _COLOURS[number % len(_COLOURS)],
             "active": True,
             "window": _window(_sample(array, geometry, channel=number)),
         }
-        for number in range(count)
+        for number, channel in enumerate(known or [Channel()] * count)
     ]
 
 

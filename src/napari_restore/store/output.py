@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import OtherRunError, OutputError
 from napari_restore.core.geometry import Geometry, canonical
 from napari_restore.core.options import Writing
@@ -283,6 +284,8 @@ class OutputPlan:
         Of OME-Zarr.
     overwrite
         Whether an existing result may be replaced at the end.
+    channels
+        Name and colour of each, where they are known.
     """
 
     geometry: Geometry
@@ -293,6 +296,7 @@ class OutputPlan:
     provenance: dict[str, Any]
     version: Version = "0.5"
     overwrite: bool = False
+    channels: tuple[Channel, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.chunks) != len(self.geometry.shape) or min(self.chunks) < 1:
@@ -390,6 +394,7 @@ def create(
     name: str,
     provenance: Mapping[str, Any],
     writing: Writing = _USUALLY,
+    channels: Sequence[Channel] = (),
 ) -> OutputWriter:
     """Begin an output. What is unfinished there is thrown away only where it is to be written over.
 
@@ -408,6 +413,8 @@ def create(
     writing
         Version of OME-Zarr, and whether to replace what is there, once the new result is complete. Its output is not
         looked at.
+    channels
+        Name and colour of each channel, of the one where there is no C axis; none where nothing is known of them.
     """
     plan = OutputPlan(
         geometry=canonical(geometry),
@@ -418,6 +425,7 @@ def create(
         provenance=_through_json(provenance),
         version=writing.version,
         overwrite=writing.overwrite,
+        channels=tuple(channels),
     )
     path = _path(output)
     check_dtype(path, np.dtype(dtype))
@@ -570,7 +578,14 @@ class OutputWriter:
     def _finish_zarr(self) -> None:
         plan, folder = self.plan, partial_path(self.path)
         pyramid = ome_zarr.build_pyramid(folder, plan.geometry, dtype=np.dtype(plan.dtype), version=plan.version)
-        ome_zarr.write_metadata(folder, pyramid, name=plan.name, provenance=self._provenance, version=plan.version)
+        ome_zarr.write_metadata(
+            folder,
+            pyramid,
+            name=plan.name,
+            provenance=self._provenance,
+            version=plan.version,
+            channels=plan.channels,
+        )
         self._publish(folder)
         _remove_remains(self.path)
 
@@ -578,7 +593,14 @@ class OutputWriter:
         temporary = temporary_path(self.path)
         remove(temporary)  # of a run that was killed
         try:
-            tiff.write_tiff(temporary, self._array, self.geometry, name=self.plan.name, provenance=self._provenance)
+            tiff.write_tiff(
+                temporary,
+                self._array,
+                self.geometry,
+                name=self.plan.name,
+                provenance=self._provenance,
+                channels=self.plan.channels,
+            )
             _mark_file(temporary, partial_path(self.path))
             self._publish(temporary)
         finally:

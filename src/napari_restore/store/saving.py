@@ -42,6 +42,7 @@ def save_image(image: Image, path: Path, *, overwrite: bool = False) -> Path:
         name=image.name,
         provenance={"source": image.location},
         writing=Writing(overwrite=overwrite),
+        channels=image.channels,
     )
     with writer:
         corners = product(*(range(0, n, c) for n, c in zip(shape, chunks, strict=True)))

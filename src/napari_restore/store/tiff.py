@@ -6,7 +6,7 @@ Uncompressed, because that is what every other program reads; BigTIFF as soon as
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry
+from napari_restore.sources.units import OME_SYMBOLS, TIMES
 from napari_restore.store.files import sync_file
 
 DTYPES = frozenset({"bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"})
@@ -29,12 +31,6 @@ _LARGEST_PAGE = 64 << 20
 _LARGEST_SLAB = 64 << 20
 _CLASSIC_LIMIT = (1 << 32) - (1 << 25)
 _NAMESPACE = "napari_restore"
-_SYMBOLS = {
-    "angstrom": "Å", "nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m",
-    "kilometer": "km", "picometer": "pm", "inch": "in", "foot": "ft",
-    "nanosecond": "ns", "microsecond": "µs", "millisecond": "ms", "second": "s", "minute": "min", "hour": "h",
-    "day": "d", "pixel": "pixel",
-}  # fmt: skip
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
@@ -47,7 +43,13 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
 
 
 def write_tiff(
-    path: Path, array: zarr.Array[Any], geometry: Geometry, *, name: str, provenance: Mapping[str, Any]
+    path: Path,
+    array: zarr.Array[Any],
+    geometry: Geometry,
+    *,
+    name: str,
+    provenance: Mapping[str, Any],
+    channels: Sequence[Channel] = (),
 ) -> None:
     """Write a whole array as one OME-TIFF, in a new file, and wait until it is on the disk."""
     large = prod(array.shape[-2:]) * array.dtype.itemsize > _LARGEST_PAGE
@@ -61,7 +63,7 @@ def write_tiff(
             ome=True,
             bigtiff=prod(array.shape) * array.dtype.itemsize > _CLASSIC_LIMIT,
             photometric="minisblack",
-            metadata=_metadata(geometry, name=name, provenance=provenance),
+            metadata=_metadata(geometry, name=name, provenance=provenance, channels=channels),
         )
     sync_file(path)
 
@@ -104,30 +106,46 @@ def _tiles(array: zarr.Array[Any]) -> Iterator[NDArray[Any]]:
                 yield tile
 
 
-def _metadata(geometry: Geometry, *, name: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(
+    geometry: Geometry, *, name: str, provenance: Mapping[str, Any], channels: Sequence[Channel]
+) -> dict[str, Any]:
     content: dict[str, Any] = {"axes": geometry.axes, "Name": name}
     keys = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
     for letter, unit in zip(geometry.axes, geometry.units, strict=True):
         # Pixels of length 1 are as good as unknown; finer ones of an image of unknown size are parts of its pixels.
         known = unit != "pixel" or (letter != "T" and geometry.size_of(letter) != 1)
-        if letter in keys and unit in _SYMBOLS and known:
-            content |= {keys[letter]: geometry.size_of(letter), f"{keys[letter]}Unit": _SYMBOLS[unit]}
+        if letter in keys and unit in OME_SYMBOLS and known:
+            content |= {keys[letter]: geometry.size_of(letter), f"{keys[letter]}Unit": OME_SYMBOLS[unit]}
     content |= _positions(geometry)
+    if channels:
+        content["Channel"] = [_channel(channel) for channel in channels]
     content["MapAnnotation"] = {"Namespace": _NAMESPACE, "provenance": json.dumps(dict(provenance))}
     return content
 
 
+def _channel(channel: Channel) -> dict[str, Any]:
+    """What OME-XML says of a channel; a colour is RGBA in 32 bits with a sign."""
+    said: dict[str, Any] = {"Name": channel.name} if channel.name else {}
+    if channel.colour:
+        number = int(f"{channel.colour}FF", 16)
+        said["Color"] = number - (1 << 32) if number >= 1 << 31 else number
+    return said
+
+
 def _positions(geometry: Geometry) -> dict[str, Any]:
-    """Where the first pixel lies, said of every plane, for an image that does not begin at zero."""
+    """Where and when the first pixel lies, said of every plane, for an image that does not begin at zero."""
     if not any(geometry.origin):
         return {}
-    outer = geometry.shape[:-2]
-    depth = geometry.axes.find("Z")
-    planes = list(np.ndindex(*outer))
+    outer = geometry.axes[:-2]
+    planes = list(np.ndindex(*geometry.shape[:-2]))
     content: dict[str, Any] = {}
-    for letter in geometry.spatial:
-        first, step = geometry.origin[geometry.index(letter)], geometry.size_of(letter)
-        unit = _SYMBOLS.get(geometry.units[geometry.index(letter)], "pixel")
-        content[f"Position{letter}"] = [first + step * plane[depth] if letter == "Z" else first for plane in planes]
-        content[f"Position{letter}Unit"] = [unit] * len(planes)
-    return {"Plane": content}
+    for letter in geometry.axes:
+        first, unit = geometry.origin[geometry.index(letter)], geometry.units[geometry.index(letter)]
+        word = "DeltaT" if letter == "T" else f"Position{letter}"
+        if letter == "C" or (letter == "T" and (unit not in TIMES or not first)):
+            continue
+        step = geometry.size_of(letter) if letter in outer else 0.0
+        numbers = [plane[outer.index(letter)] if letter in outer else 0 for plane in planes]
+        content[word] = [first + step * number for number in numbers]
+        content[f"{word}Unit"] = [OME_SYMBOLS.get(unit, "pixel")] * len(planes)
+    return {"Plane": content} if content else {}

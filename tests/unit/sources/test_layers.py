@@ -5,6 +5,7 @@ import pytest
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Points
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.sources import open_image
 
@@ -19,6 +20,22 @@ def test_scale_translate_units_and_name_arrive():
     assert image.geometry.origin == (1.0, 2.0, 3.0)
     assert image.geometry.units == ("micrometer", "micrometer", "nanometer")
     assert np.array_equal(image.read(), STACK)
+
+
+def test_a_layer_of_one_channel_has_the_colour_that_it_is_shown_in():
+    assert open_image(ImageLayer(STACK, colormap="green")).channels == (Channel("", "00FF00"),)
+    assert open_image(ImageLayer(STACK)).channels == open_image(ImageLayer(STACK, colormap="viridis")).channels == ()
+    kept = {"napari_restore": {"channels": [{"name": "GFP", "colour": "00FF00"}]}}
+    assert open_image(ImageLayer(STACK, colormap="red", metadata=kept)).channels == (Channel("GFP", "FF0000"),)
+
+
+def test_channels_in_one_layer_have_the_names_that_their_file_gave():
+    two = {"channels": [{"name": "DAPI", "colour": "0000FF"}, {"name": "GFP", "colour": ""}]}
+    layer = ImageLayer(STACK[:2], axis_labels=("c", "y", "x"), colormap="red", metadata={"napari_restore": two})
+    assert open_image(layer).channels == (Channel("DAPI", "0000FF"), Channel("GFP"))
+    for odd in (None, 3, {"channels": 3}, {"channels": [3, "x"]}, {"channels": [{"name": "one"}]}):
+        layer.metadata = {"napari_restore": odd}
+        assert open_image(layer).channels == ()
 
 
 def test_axis_labels_that_name_axes_are_used():

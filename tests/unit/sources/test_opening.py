@@ -176,7 +176,7 @@ def test_dask_computes_in_the_thread_that_asks():
 
 
 class Coordinate:
-    def __init__(self, values, units):
+    def __init__(self, values, units=None):
         self.values, self.attrs = np.asarray(values), {"units": units}
 
 
@@ -197,6 +197,18 @@ def test_xarray_names_its_axes_and_evenly_spaced_coordinates_are_pixel_sizes():
     assert image.geometry.pixel_size == (1.0, 0.5, 1.0)
     assert image.geometry.units == ("pixel", "micrometer", "pixel")
     assert image.geometry.origin[1] == 2.0
+
+
+def test_xarray_names_its_channels_and_shows_falling_coordinates_flipped():
+    array = LikeXarray()
+    array.dims = ("channel", "y", "x")
+    array.coords = {"channel": Coordinate(["DAPI", "GFP", "RFP"]), "y": Coordinate(8 - np.arange(17) * 0.5, "um")}
+    image = open_image(array)
+    assert [channel.name for channel in image.channels] == ["DAPI", "GFP", "RFP"]
+    assert image.geometry.pixel_size == (1.0, 0.5, 1.0)
+    assert image.geometry.placed(3).scale == (1.0, -0.5, 1.0)
+    assert image.geometry.placed(3).translate == (0.0, 8.0, 0.0)
+    assert open_image(array, channel="gfp").geometry.placed(2).scale == (-0.5, 1.0)
 
 
 @pytest.mark.parametrize("axes", ["TYX", "tyx", ["T", "Y", "X"], ("t", "y", "x")])

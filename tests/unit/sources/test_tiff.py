@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import open_image
@@ -136,6 +137,82 @@ def test_ome_sizes_units_and_channel_names(tmp_path):
     green = open_image(path, channel="gfp")
     assert green.axes == "ZYX"
     assert np.array_equal(green.read(), array[1])
+
+
+def staged(path, planes, channel=None, **said):
+    """An OME-TIFF with pixels of 0.5, 0.2 and 0.1 µm, and what its planes say."""
+    sizes = {"PhysicalSizeX": 100.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.2, "PhysicalSizeZ": 0.5}
+    each = {key: value if isinstance(value, list) else [value] * len(STACK) for key, value in planes.items()}
+    metadata = {"axes": "ZYX", **sizes, "Plane": each, **({"Channel": channel} if channel else {}), **said}
+    return open_image(written(path / "stage.ome.tif", metadata=metadata))
+
+
+def test_the_place_on_the_stage_is_read_in_the_units_of_the_pixels(tmp_path):
+    words = {"PositionX": 5.12, "PositionXUnit": "mm", "PositionY": -300.0, "PositionYUnit": "µm"}
+    image = staged(tmp_path, {**words, "PositionZ": [10.0 + z / 2 for z in range(len(STACK))], "PositionZUnit": "µm"})
+    assert image.geometry.origin == (10.0, -300.0, 5.12e6)
+    assert image.geometry.units == ("micrometer", "micrometer", "nanometer")
+
+
+def test_a_frame_of_reference_is_in_micrometers_and_a_pixel_is_as_long_as_it_is(tmp_path):
+    words = {"PositionX": 2.0, "PositionY": 50.0, "PositionYUnit": "pixel"}
+    assert staged(tmp_path, words).geometry.origin == pytest.approx((0, 10.0, 2000.0))
+    odd = {"PositionX": 7.0, "PositionXUnit": "furlong", "PositionZ": float("nan"), "PositionY": "3,5"}
+    assert staged(tmp_path, odd).geometry.origin == (0, 0, pytest.approx(700))
+
+
+def test_the_place_is_that_of_the_first_plane(tmp_path):
+    array = np.zeros((2, 3, 17, 23), np.uint16)
+    times, depths = [30.0] * 3 + [31.5] * 3, [4.0, 5.0, 6.0] * 2
+    planes = {"DeltaT": times, "DeltaTUnit": ["ms"] * 6, "PositionZ": depths, "PositionZUnit": ["µm"] * 6}
+    sizes = {"TimeIncrement": 1.5, "TimeIncrementUnit": "s", "PhysicalSizeZ": 1.0}
+    image = open_image(written(tmp_path / "a.ome.tif", array, metadata={"axes": "TZYX", **sizes, "Plane": planes}))
+    assert image.geometry.origin[:2] == pytest.approx((0.03, 4.0))
+    assert (image.geometry.units[0], image.geometry.size_of("T")) == ("second", 1.5)
+
+
+@pytest.mark.parametrize(("number", "colour"), [(16711935, "00FF00"), (-1, "FFFFFF"), (-16776961, "FF0000"), (255, "")])
+def test_colours_of_ome_channels(tmp_path, number, colour):
+    image = staged(tmp_path, {"PositionX": 0.0}, {"Name": ["GFP"], "Color": [number]})
+    assert image.channels == (Channel("GFP", colour),)
+
+
+def test_capitals_count_in_units(tmp_path):
+    sizes = {"PhysicalSizeX": 2.0, "PhysicalSizeXUnit": "Mm", "PhysicalSizeY": 2.0, "PhysicalSizeYUnit": "mm"}
+    image = open_image(written(tmp_path / "a.ome.tif", metadata={"axes": "ZYX", **sizes}))
+    assert image.geometry.units == ("pixel", "millimeter", "megameter")
+
+
+@pytest.mark.parametrize("unit", [None, "pixel", "pixels", "", "cubits"])
+@pytest.mark.parametrize(("resolution", "sizes"), [((1, 1), (4, 1, 1)), ((2, 4), (4, 0.25, 0.5)), (None, (4, 1, 1))])
+def test_imagej_slices_keep_their_distance_in_pixels(tmp_path, unit, resolution, sizes):
+    metadata = {"axes": "ZYX", "spacing": 4.0} | ({"unit": unit} if unit is not None else {})
+    told = {"resolution": resolution} if resolution else {}
+    geometry = open_image(written(tmp_path / "a.tif", imagej=True, metadata=metadata, **told)).geometry
+    assert (geometry.pixel_size, geometry.units) == (sizes, ("pixel",) * 3)
+
+
+def test_imagej_slices_of_a_picture_for_print_keep_their_distance_and_those_of_centimeters_have_none(tmp_path):
+    for dots, unit, sizes in ((72, "INCH", (4, 1, 1)), (5000, "CENTIMETER", (1, 2, 2))):
+        told = {"resolution": (dots, dots), "resolutionunit": unit}
+        image = open_image(written(tmp_path / "a.tif", imagej=True, metadata={"axes": "ZYX", "spacing": 4.0}, **told))
+        assert image.geometry.pixel_size == pytest.approx(sizes)
+
+
+def test_imagej_tables_and_labels_are_colours_and_names(tmp_path):
+    array = np.zeros((3, 2, 17, 23), np.uint16)
+    ramp = np.arange(256)
+    tables = [np.stack([ramp * part for part in parts]).astype(np.uint8) for parts in ((0, 1, 0), (1, 0, 1))]
+    labels = ["GFP", "mCherry"] * 3
+    metadata = {"axes": "ZCYX", "LUTs": tables, "Labels": labels, "mode": "composite"}
+    image = open_image(written(tmp_path / "a.tif", array, imagej=True, metadata=metadata))
+    assert image.axes == "ZCYX"
+    assert image.channels == (Channel("GFP", "00FF00"), Channel("mCherry", "FF00FF"))
+    assert open_image(tmp_path / "a.tif", channel="mcherry").channels == image.channels[1:]
+    tables[0][1, 40] = 200  # no even ramp
+    metadata |= {"Labels": [f"{label} {i}" for i, label in enumerate(labels)]}
+    other = open_image(written(tmp_path / "b.tif", array, imagej=True, metadata=metadata))
+    assert other.channels == (Channel(), Channel("", "FF00FF"))
 
 
 @pytest.mark.parametrize("dpi", [72, 96, 150, 300])

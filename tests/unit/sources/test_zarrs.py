@@ -11,6 +11,7 @@ import pytest
 import zarr
 from zarr.storage import MemoryStore, WrapperStore
 
+from napari_restore.core.channel import Channel
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
 from napari_restore.sources import open_image, recognises
@@ -54,6 +55,18 @@ def test_ome_zarr_says_axes_sizes_units_origin_and_names(tmp_path, version):
     assert image.geometry.origin == (0, 1, 50, 3)
     assert np.array_equal(image.read(), PIXELS)
     assert np.array_equal(open_image(folder, channel="GFP").read(), PIXELS[1])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr_says_colours_and_a_number_is_no_name(tmp_path, version):
+    told = [{"label": "DAPI", "color": "0000ff"}, {"label": "cells 1", "color": "nonsense"}]
+    named = multiscale(name="cells")
+    folder = ome_zarr(tmp_path / "a", version, image=named, omero={"channels": told})
+    assert open_image(folder).channels == (Channel("DAPI", "0000FF"), Channel())
+    gray = {"channels": told, "rdefs": {"model": "greyscale"}}
+    assert open_image(ome_zarr(tmp_path / "b", version, image=named, omero=gray)).channels[0] == Channel("DAPI")
+    for odd in (None, [], 3, {"channels": 3}, {"channels": told[:1]}, {"channels": ["x", 3]}):
+        assert open_image(ome_zarr(tmp_path / "c", version, omero=odd)).channels == ()
 
 
 def test_transformations_of_the_whole_come_after_those_of_the_level(tmp_path):

@@ -18,7 +18,7 @@ from napari_restore.gui.restore.cost import CostLine
 from napari_restore.gui.restore.editors import EDITORS, Around, Editors
 from napari_restore.gui.restore.extent import ExtentChoice
 from napari_restore.gui.restore.offered import OF_RESTORING
-from napari_restore.gui.restore.reproduce import Places, file_of
+from napari_restore.gui.restore.reproduce import Places
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
 from napari_restore.sources.image import Image
@@ -71,7 +71,7 @@ class Form(QWidget):  # type: ignore[misc]
     def places(self) -> Places:
         """Where the images of a request come from, and where its result goes."""
         other = self.editors["method"].partner if "method" in self.editors.shown else None
-        return Places(file_of(self.subject.layer), None if other is None else file_of(other), self.place.folder)
+        return Places.of(self.subject.layer, other, self.place.folder)
 
     @property
     def wrong(self) -> str:

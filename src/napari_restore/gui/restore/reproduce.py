@@ -32,16 +32,27 @@ class Places:
         A file, or a layer that is in none; ``other`` is what the method learns from besides the image, or None.
     folder
         Of the result; None for a temporary one.
+    channel
+        Of the file, where the layer is one of its channels; and where among the axes of the file they are.
     """
 
     image: str | Shown
     other: str | Shown | None = None
     folder: Path | None = None
+    channel: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, layer: Any, other: Any, folder: Path | None) -> Places:
+        """Of layers; those of different channels are not files that one call opens alike."""
+        channel = channel_of(layer)
+        if other is not None and channel_of(other) != channel:
+            return cls(Shown(str(layer.name)), Shown(str(other.name)), folder)
+        return cls(file_of(layer), None if other is None else file_of(other), folder, channel)
 
 
 def file_of(layer: Any) -> str | Shown:
     """Where a layer was read from, or the layer itself where that is nowhere."""
-    ours = layer.metadata.get("napari_restore", {}) if isinstance(layer.metadata, dict) else {}
+    ours = _ours(layer)
     source = getattr(getattr(layer, "source", None), "path", None)
     for place in (ours.get("location"), ours.get("path"), source):
         if place and "://" in str(place):
@@ -49,6 +60,19 @@ def file_of(layer: Any) -> str | Shown:
         if place and Path(place).exists():
             return str(Path(place).absolute())
     return Shown(str(layer.name))
+
+
+def channel_of(layer: Any) -> tuple[int, int] | None:
+    """Which channel of its file a layer is, and where in the axes of the file the channels are; None for all."""
+    ours = _ours(layer)
+    number, axes = ours.get("channel"), str(ours.get("axes", ""))
+    return (number, axes.index("C")) if isinstance(number, int) and "C" in axes else None
+
+
+def _ours(layer: Any) -> dict[str, Any]:
+    """What our reader, or a result, leaves with a layer."""
+    ours = layer.metadata.get("napari_restore") if isinstance(layer.metadata, dict) else None
+    return ours if isinstance(ours, dict) else {}
 
 
 def copying(words: Words, request: Request, places: Places) -> Start:
@@ -80,7 +104,9 @@ def placed(request: Request, places: Places) -> Request:
         writing = replace(writing, output=next(names(places.folder, request, suffix=suffix)))
     if region is not None:
         request = replace(request, restoring=replace(request.restoring, region=spans(region, image)))
-    opening = Opening(axes=image.axes, pixel_size=sizes or None)
+    number, at = places.channel if places.channel is not None else (None, None)
+    axes = image.axes if at is None else f"{image.axes[:at]}C{image.axes[at:]}"
+    opening = Opening(axes=axes, pixel_size=sizes or None, channel=number)
     return replace(request, image=places.image, opening=opening, training=training, writing=writing)
 
 
