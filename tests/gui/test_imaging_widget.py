@@ -164,6 +164,12 @@ def test_only_stacks_can_be_finer_along_z(viewer, widget, engine, stack):
         ("motion", {"length": 5, "angle": -45}, "motion:5,-45"),
         ("theory", {"NA": 0.8, "wavelength": 0.6}, "theory:NA=0.8,wavelength=0.6,pixel=0.1,n=1.515"),
         ("theory", {"z": 0.5}, "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515,z=0.5"),
+        (
+            "theory",
+            {"mode": "confocal", "z": 0.5, "depth": 2},
+            "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515,mode=confocal,pinhole=1,z=0.5,depth=2,ns=1.33",
+        ),
+        ("theory", {"mode": "lightsheet", "NA": 1}, "theory:NA=1,wavelength=0.52,pixel=0.1,n=1.515,mode=lightsheet"),
     ],
 )
 def test_the_picture_follows_the_numbers(qtbot, widget, kind, changes, text):
@@ -171,7 +177,8 @@ def test_the_picture_follows_the_numbers(qtbot, widget, kind, changes, text):
     form = choose_psf(widget, kind)
     before = seen(qtbot, widget)
     for name, value in changes.items():
-        form.boxes[name].setValue(value)
+        box = form.boxes[name]
+        box.setCurrentIndex(box.findData(value)) if name == "mode" else box.setValue(value)
     assert editor(widget, "psf").request.source == text
     expected = psfs.parse(text, ndim=3 if "z" in changes else 2)
     qtbot.waitUntil(lambda: editor(widget, "psf").seen.kernel is not before, timeout=5000)
@@ -190,6 +197,27 @@ def test_the_pixel_of_the_theory_is_that_of_the_result(viewer, widget):
     form.boxes["pixel"].setValue(0.07)
     editor(widget, "factor").box.setCurrentIndex(0)
     assert form.boxes["pixel"].value() == pytest.approx(0.07), "what the user has set stays"
+
+
+OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
+<Instrument ID="I"><Objective ID="O" LensNA="1.2" Immersion="Water"/></Instrument>
+<Image><InstrumentRef ID="I"/><ObjectiveSettings ID="O"/><Pixels><Channel EmissionWavelength="525"
+ExcitationWavelength="488" AcquisitionMode="LaserScanningConfocalMicroscopy"/></Pixels></Image></OME>"""
+
+
+def test_what_the_metadata_know_of_the_microscope_is_filled_in(qtbot, viewer, widget):
+    stack = viewer.add_image(
+        np.zeros((9, 64, 64), np.uint16), scale=(0.3, 0.08, 0.08), units="um", metadata={"ome": OME}
+    )
+    widget.form.verb.choose("deblur")
+    form = choose_psf(widget, "theory")
+    widget.form.subject.layers.choose(stack)
+    known = "theory:NA=1.2,wavelength=0.488,pixel=0.08,n=1.33,mode=confocal,emission=0.525,pinhole=1,z=0.3"
+    qtbot.waitUntil(lambda: editor(widget, "psf").request.source == known, timeout=5000)
+    assert seen(qtbot, widget).ndim == 3 and not editor(widget, "psf").side_view.empty
+    form.boxes["NA"].setValue(1.1)
+    widget.form.subject.layers.choose(viewer.layers[0])
+    assert form.boxes["NA"].value() == pytest.approx(1.1), "what the user has set stays"
 
 
 def test_a_bad_psf_is_said_and_nothing_can_be_run(qtbot, widget, engine):

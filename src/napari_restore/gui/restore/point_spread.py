@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.sources.image import Image
+from napari_restore.sources.optics import ChannelOptics, alike
 from napari_restore.verbs.blurring import on_grid, settle_psf, small_pixels
+from napari_restore.verbs.optics import index_of
 
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number the user sets. ``special`` are the words for its least value; ``stack`` shows it for stacks alone."""
+    """A number the user sets.
+
+    ``special`` are the words for its least value; ``stack`` shows it for stacks alone, ``modes`` for these alone.
+    """
 
     label: str
     value: float
@@ -31,15 +36,18 @@ class Number:
     tip: str = ""
     special: str = ""
     stack: bool = False
+    modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Options:
-    """One of several values, by their labels."""
+    """One of several values, by their labels; ``stack`` and ``modes`` as of a ``Number``."""
 
     label: str
     choices: Mapping[str, Any]
     tip: str = ""
+    stack: bool = False
+    modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,9 +169,39 @@ def _write_gaussian(values: Values) -> str:
 
 def _write_theory(values: Values) -> str:
     text = "theory:" + ",".join(f"{key}={values[key]:g}" for key in ("NA", "wavelength", "pixel", "n"))
-    text += ",mode=confocal" if values["mode"] == "confocal" else ""
-    return text + (f",z={values['z']:g}" if values.get("z") else "")
+    text += f",mode={values['mode']}" if values["mode"] != "widefield" else ""
+    keys = ["emission", "pinhole", "z"]
+    if values.get("z"):
+        keys += ["sheet", "depth", *(["ns"] if values.get("depth") else [])]
+    return text + "".join(f",{key}={values[key]:g}" for key in keys if values.get(key))
 
+
+def known_of(image: Image, *, finer: int) -> dict[str, Any]:
+    """What an image says of the numbers of ``theory``, by their names here."""
+    known: dict[str, Any] = {}
+    if (pixel := image.geometry.micrometres("X")) is not None:
+        known["pixel"] = pixel / finer
+    if (optics := image.optics) is None:
+        return known
+    light = optics.channels[0] if optics.channels and alike(optics.channels) else ChannelOptics()
+    main = light.excitation if light.mode in ("confocal", "twophoton") else light.emission
+    known |= {"NA": optics.na, "n": _nearest_index(index_of(optics)), "mode": light.mode, "wavelength": main}
+    known |= {
+        "emission": light.emission,
+        "z": image.geometry.micrometres("Z") if image.geometry.length("Z") > 1 else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _nearest_index(index: float | None) -> float | None:
+    """The immersion that is offered with about this refractive index."""
+    offered = IMMERSIONS.values()
+    return min(offered, key=lambda each: abs(each - index)) if index is not None else None
+
+
+IMMERSIONS = {"oil": 1.515, "glycerol": 1.47, "water": 1.33, "air": 1.0}
+SAMPLES = {"water": 1.33, "cells": 1.37, "tissue": 1.4, "glycerol": 1.47, "hard mounting medium": 1.515}
+MODES = {"widefield": "widefield", "confocal": "confocal", "light sheet": "lightsheet", "two-photon": "twophoton"}
 
 FORMULAS: Mapping[str, Formula] = {
     "gaussian": Formula(
@@ -194,22 +232,37 @@ FORMULAS: Mapping[str, Formula] = {
         "Microscope",
         {
             "NA": Number("NA", 1.4, 0.01, 2, unit="", tip="Numerical aperture of the objective."),
-            "n": Options(
-                "Immersion", {"oil": 1.515, "glycerol": 1.47, "water": 1.33, "air": 1.0}, "Gives the refractive index."
-            ),
+            "n": Options("Immersion", IMMERSIONS, "Gives the refractive index."),
             "wavelength": Number(
                 "Light", 0.52, 0.05, 50, digits=3, unit=" µm",
-                tip="Wavelength in vacuum of the light detected; for confocal that of the excitation.",
+                tip="Wavelength in vacuum of the light detected; for confocal and two-photon that of the excitation.",
+            ),
+            "emission": Number(
+                "Detected", 0, 0, 50, digits=3, unit=" µm", special="the same", modes=("confocal",),
+                tip="Wavelength in vacuum of the light detected.",
             ),
             "pixel": Number(
                 "Pixel", 0.1, 0.0005, 1000, digits=4, unit=" µm",
                 tip="Of the result: to super-resolve, the image's pixel divided by the factor.",
             ),
-            "mode": Options("Mode", {"widefield": "widefield", "confocal": "confocal"}, "Confocal: a small pinhole."),
+            "mode": Options("Mode", MODES, "The kind of microscope."),
+            "pinhole": Number(
+                "Pinhole", 1, 0, 10, unit=" AU", special="tiny", modes=("confocal",),
+                tip="Its diameter in Airy units (1.22 wavelengths / NA of the light detected).",
+            ),
             "z": Number(
                 "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True,
                 tip="From plane to plane. With it the blur along Z counts too, which takes longer.",
             ),
+            "sheet": Number(
+                "Sheet", 4, 0.05, 1000, unit=" µm", stack=True, modes=("lightsheet",),
+                tip="Thickness of the light sheet: the full width at half its maximum.",
+            ),
+            "depth": Number(
+                "Depth", 0, 0, 1000, digits=1, unit=" µm", special="at the glass", stack=True,
+                tip="How far below the cover glass the middle of the stack is; counts with the sample's index.",
+            ),
+            "ns": Options("Sample", SAMPLES, "Gives the refractive index where depth counts.", stack=True),
         },
         _write_theory,
     ),

@@ -41,6 +41,7 @@ from napari_restore.gui.restore.point_spread import (
     PsfRequest,
     PsfSeen,
     describe_psf,
+    known_of,
     read,
 )
 from napari_restore.gui.restore.preview import Picture
@@ -137,8 +138,9 @@ class PsfChoice(Editor):
     def show_image(self, image: Image | None, *, finer: int) -> None:
         """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
-        if image is not None and (pixel := image.geometry.micrometres("X")) is not None:
-            self.forms["theory"].suggest("pixel", pixel / finer)
+        if image is not None:
+            for name, value in known_of(image, finer=finer).items():
+                self.forms["theory"].suggest(name, value)
         for form in self.forms.values():
             form.show_stack(axes == 3)
         if (axes, finer, image) != (self._axes, self._finer, self._image):
@@ -270,7 +272,7 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         self._formula = formula
         self.boxes = {name: _box(field) for name, field in formula.fields.items()}
         self._labels = {name: QLabel(field.label) for name, field in formula.fields.items()}
-        self._suggested = {name: field.value for name, field in formula.fields.items() if isinstance(field, Number)}
+        self._suggested = {name: _value(box) for name, box in self.boxes.items()}
         self._stack = False
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -279,32 +281,42 @@ class FormulaForm(QWidget):  # type: ignore[misc]
             grid.addWidget(self._labels[name], row, 0)
             grid.addWidget(box, row, 1)
             signal = box.valueChanged if isinstance(box, QDoubleSpinBox) else box.currentIndexChanged
-            signal.connect(lambda _: self.changed.emit())
+            signal.connect(lambda _: self._take())
         grid.setColumnStretch(1, 1)
         self.show_stack(False)
 
     @property
     def text(self) -> str:
         """The PSF as a text."""
-        shown = {n: b for n, b in self.boxes.items() if self._stack or not _for_stacks(self._formula.fields[n])}
-        return self._formula.write(
-            {name: box.value() if isinstance(box, QDoubleSpinBox) else box.currentData() for name, box in shown.items()}
-        )
+        return self._formula.write({name: _value(box) for name, box in self.boxes.items() if self._concerns(name)})
 
-    def suggest(self, name: str, value: float) -> None:
-        """Set a number, unless the user has."""
+    def suggest(self, name: str, value: Any) -> None:
+        """Set a number or one of several values, unless the user has."""
         box = self.boxes[name]
-        if abs(box.value() - self._suggested[name]) < 10.0 ** -box.decimals():
+        if _value(box) != self._suggested[name]:
+            return
+        if isinstance(box, QDoubleSpinBox):
             box.setValue(value)
-            self._suggested[name] = box.value()
+        else:
+            box.setCurrentIndex(max(0, box.findData(value)))
+        self._suggested[name] = _value(box)
 
     def show_stack(self, stack: bool) -> None:
         """Show what is for stacks alone, or hide it."""
         self._stack = stack
-        for name, field in self._formula.fields.items():
-            if _for_stacks(field):
-                self.boxes[name].setVisible(stack)
-                self._labels[name].setVisible(stack)
+        for name in self.boxes:
+            self.boxes[name].setVisible(self._concerns(name))
+            self._labels[name].setVisible(self._concerns(name))
+
+    def _take(self) -> None:
+        self.show_stack(self._stack)
+        self.changed.emit()
+
+    def _concerns(self, name: str) -> bool:
+        """Whether a field says something about such an image and such a microscope."""
+        field = self._formula.fields[name]
+        mode = _value(self.boxes["mode"]) if "mode" in self.boxes else ""
+        return (self._stack or not field.stack) and (not field.modes or mode in field.modes)
 
 
 class PathForm(QWidget):  # type: ignore[misc]
@@ -397,8 +409,8 @@ def _box(field: Number | Options) -> Any:
     return box
 
 
-def _for_stacks(field: Number | Options) -> bool:
-    return isinstance(field, Number) and field.stack
+def _value(box: Any) -> Any:
+    return box.value() if isinstance(box, QDoubleSpinBox) else box.currentData()
 
 
 def _reading(request: PsfRequest) -> Start:
