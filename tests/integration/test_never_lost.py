@@ -594,6 +594,9 @@ class TestResumingWhatIsWhole:
         ):
             code, said = shell(*words, "--resume", *more)
             assert code == 2 and "exists already" in said and field in said and said.count("\n") == 1, said
+        for longer in ({"seconds": 600.0}, {"effort": "thorough"}):
+            with pytest.raises(OutputError, match=r"made with (seconds|width|depth)"):
+                denoise(place / "raw.tif", output=out, **{**TINY, "steps": None, **longer})
         assert state(place) == before
         code, said = shell(*words)
         assert code == 2 and "exists already: choose another name" in said, said

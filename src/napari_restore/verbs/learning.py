@@ -200,9 +200,22 @@ def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request, i
     """
     for name, had, value in _differing(card, request, image):
         outputs.check_made(path, {name: had}, {name: value})
-    steps = request.training.steps
-    if steps is not None and request.training.seconds is None:
-        outputs.check_made(path, {"steps": card["provenance"].get("steps")}, {"steps": steps})
+    _check_budget(path, card, request)
+
+
+def _check_budget(path: Path, card: Mapping[str, Any], request: Request) -> None:
+    """Steps are the same or not; seconds are the budget's but for the last step, which may be a long one."""
+    steps, seconds = request.training.steps, request.training.seconds
+    if steps is None and seconds is None:
+        seconds = methods.listed(card["method"]).seconds[request.training.effort]
+    had_steps, had_seconds = (card["provenance"].get(name) for name in ("steps", "seconds"))
+    if steps is not None and had_steps == steps:
+        return
+    if seconds is not None and isinstance(had_seconds, int | float):
+        if 0.9 * seconds <= had_seconds <= 1.5 * seconds + 10:
+            return
+        outputs.check_made(path, {"seconds": had_seconds}, {"seconds": seconds})
+    outputs.check_made(path, {"steps": had_steps}, {"steps": steps})
 
 
 def _differing(card: Mapping[str, Any], request: Request, image: Image) -> Iterator[tuple[str, Any, Any]]:
