@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_restore import methods
 from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
-from napari_restore.core.events import Note
+from napari_restore.core.events import Note, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
-from napari_restore.methods.method import Fit, Method
+from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.unchanged import files_state
-from napari_restore.store.model import Model, build_method, load_model
+from napari_restore.store.model import Model, build_method, load_model, provenance
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
@@ -117,6 +120,8 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
         A folder for events and checkpoints, and whether to go on from its newest checkpoint.
     """
     course = prepared.course
+    if not methods.listed(course.name).learns:
+        return (yield from _settled(prepared, request, watch))
     settings = TrainingSettings.settled(
         request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
     )
@@ -134,10 +139,24 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
     return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
 
+def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model]:
+    """The model of a method that does not learn: its settings, chosen for the images."""
+    course, lesson, seed = prepared.course, prepared.lesson, request.computing.seed
+    assert lesson.normalisation is not None
+    method, began = lesson.method, time.perf_counter()
+    try:
+        method, notes = method.chosen(lesson.images, rng=np.random.default_rng(seed), stopping=lambda: watch.stopping)
+        yield from notes
+    except Interrupted:
+        yield Stopped("training", 0, None)
+    facts = {"seconds": round(time.perf_counter() - began, 1), "seed": seed}
+    return Model(course.name, method.eval(), lesson.normalisation, "float32", provenance(list(lesson.images), **facts))
+
+
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     """Choose the method and its settings for images, and say which was chosen."""
     training = request.training
-    method, asked = request.own.lesson()
+    method, asked = request.lesson()
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
     begun = model_of(start, option="start") if start is not None else None
@@ -148,13 +167,13 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
         method, config = choice.method, {**choice.config, **config}
         yield Note(f"method {method} was chosen: {choice.reason}")
     kind = methods.find(method)
-    by_effort = {} if begun is not None else kind.efforts[training.effort]
+    by_effort = {} if begun is not None else kind.efforts.get(training.effort, {})
     return Course(
         name=method,
         kind=kind,
         images=images,
         begun=begun,
-        seconds=methods.listed(method).seconds[training.effort],
+        seconds=methods.listed(method).seconds.get(training.effort, 0.0),
         config=methods.configure(method, {**by_effort, **config}),
     )
 
@@ -167,9 +186,9 @@ def check_begun(path: Path, model: Model, request: Request) -> None:
     OtherRunError
         With the setting that differs.
     """
-    method, asked = request.own.lesson()
+    method, asked = request.lesson()
     method = model.name if method == "auto" else method  # what it chose then, it would choose now
-    by_effort = methods.find(method).efforts[request.training.effort]
+    by_effort = methods.find(method).efforts.get(request.training.effort, {})
     wanted = {"method": method, "seed": request.computing.seed, **by_effort, **asked, **request.config}
     had = {"method": model.name, "seed": model.provenance.get("seed"), **asdict(model.method.config)}
     for name, value in wanted.items():

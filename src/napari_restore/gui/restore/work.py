@@ -141,7 +141,7 @@ def resolved(request: Request) -> Request:
 
 def to_train(request: Request) -> Request:
     """To train what a request trains on its way to an image; reads the PSF."""
-    method, asked = request.own.lesson()
+    method, asked = request.lesson()
     return replace(
         ask("train", request.image, method=method),
         config={**asked, **request.config},
