@@ -35,7 +35,7 @@ from napari_restore.sources.planes import planes_of_channels
 _TYPICAL_UPDATES, _TYPICAL_WEIGHT = 15, 0.002
 """Before they are chosen."""
 
-_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 112, "X": 112}}
+_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 96, "X": 96}}
 """Pixels of the part that settings are chosen on, at most, by the number of axes."""
 
 _DRAWS = {2: 3, 3: 1}
@@ -50,7 +50,7 @@ _LEAST_NOISE = 1e-3
 """Of the image's deviation: with less, photons would be countless."""
 
 _SHARPENED = 6.0
-"""Times the noise, that the filter is made for by which settings are chosen: with less, it is chance that chooses."""
+"""Times the noise, that the filter is made for by which settings are chosen: with less, chance would choose."""
 
 _MARGINS, _WIDTHS = 1.0, 4.6
 """How far an update changes anything, in margins of the PSF and, times the root of the updates, in its widths."""
@@ -127,7 +127,7 @@ class RichardsonLucy(Classical):
         updates = thinning.usual_updates() if config.iterations == "auto" else (min(config.iterations, most),)
         weights = thinning.WEIGHTS if config.weight == "auto" else (config.weight,)
         if len(updates) * len(weights) == 1:
-            found = [thinning.Tried(updates[0], weights[0], 0.0)] * self.channels
+            found = [thinning.Tried(updates[0], weights[0])] * self.channels
         else:
             found = [self._best(images[0], c, updates, weights, rng, stopping) for c in range(self.channels)]
         settled = replace(config, updates=tuple(t.updates for t in found), price=tuple(t.weight for t in found))
