@@ -71,7 +71,7 @@ def test_each_task_shows_its_settings(widget):
     assert widget.buttons.run_button.text() == "Super-resolve" and editor(widget, "psf").kind.currentData() == "none"
     widget.form.verb.buttons["deblur"].click()
     assert in_sight(widget) == {"psf", "noise", "effort"} and editor(widget, "psf").kind.findData("none") < 0
-    assert "15 min" in widget.form.effort.itemText(2) and widget.form.effort.effort == "normal"
+    assert "15 min" in widget.form.effort.itemText(3) and widget.form.effort.effort == "normal"
     widget.form.verb.choose("denoise")
     assert in_sight(widget) == {"effort"} and "10 min" in widget.form.effort.itemText(2)
     assert {name: button.text() for name, button in widget.form.verb.buttons.items()} == {

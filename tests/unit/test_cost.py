@@ -19,6 +19,8 @@ SMALL = {"width": 4}
 def settings(name: str) -> dict[str, object]:
     if name == "finer_planes":
         return {"factor": {"Z": 2}}
+    if not methods.listed(name).learns:
+        return {"psf": "gaussian:1", "noise": 10.0}
     fields = methods.find(name).Config.__dataclass_fields__
     return ({"factor": 2, "noise": 10.0} if "factor" in fields else {}) | (SMALL if "width" in fields else {})
 
@@ -53,5 +55,5 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_effort_that_is_none_is_refused() -> None:
-    with pytest.raises(RestoreError, match="`effort` = 'heroic': give quick, normal or thorough"):
+    with pytest.raises(RestoreError, match="`effort` = 'heroic': give instant, quick, normal or thorough"):
         estimate_cost(STACK, "noise2void", axes="ZYX", effort="heroic")  # type: ignore[arg-type]

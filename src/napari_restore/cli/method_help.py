@@ -28,6 +28,7 @@ def method_facts(name: str) -> dict[str, Any]:
         "needs": list(row.needs),
         "takes": list(row.takes),
         "seconds": dict(row.seconds),
+        "learns": row.learns,
         "citation": row.citation,
         "settings": [_facts_of(setting) for setting in settings_of(name)],
     }
@@ -44,7 +45,11 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"needs: {_options(facts['needs']) or 'nothing but the noisy image'}"
     if facts["takes"]:
         yield f"can use: {_options(facts['takes'])}"
-    yield f"trains for: {', '.join(f'{effort} {n:g} s' for effort, n in facts['seconds'].items())}"
+    seconds = facts["seconds"]
+    if facts["learns"]:
+        yield f"trains for: {', '.join(f'{effort} {n:g} s' for effort, n in seconds.items())}"
+    else:
+        yield f"does not train: its settings are chosen in about {sum(seconds.values()):g} s"
     yield f"cite: {facts['citation']}"
     yield ""
     yield "Settings, for --set NAME=VALUE:"

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Interval, Lt
 
 from napari_restore.core.checked import check
 
-Effort = Literal["quick", "normal", "thorough"]
+Effort = Literal["instant", "quick", "normal", "thorough"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Unreadable = Literal["fail", "fill"]
 Incomplete = Literal["refuse", "use"]
@@ -96,7 +96,8 @@ class Training:
     target
         The clean image, for methods that want it.
     effort
-        ``quick``, ``normal`` or ``thorough``: how long to train, and how large the network is.
+        ``quick``, ``normal`` or ``thorough``: how long to train, and how large the network is. ``instant`` trains
+        nothing: a classical method takes seconds, where there is one for what is asked (``deblur``).
     steps
         Train for so many steps, instead of the effort's time. With seconds as well, whichever comes first.
     seconds

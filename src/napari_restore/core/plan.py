@@ -141,6 +141,8 @@ def plan_tiles(
     grid: Sequence[int],
     rate: Sequence[int] = (),
     start: Sequence[int] = (),
+    border: Sequence[int] = (),
+    whole: Sequence[int] = (),
 ) -> TilePlan:
     """Cut an image, or a box of it, into equal tiles, each at most ``largest``, without thin remainders.
 
@@ -158,12 +160,19 @@ def plan_tiles(
         Output pixels to one image pixel along each axis; all 1 where none are given.
     start
         First pixel of the box along each axis; all 0 where none are given.
+    border, whole
+        What has to be read past either end of an image that one tile owns from end to end, along each axis, and how
+        long the image is; as much as past any other tile where none are given.
     """
     tile = []
     for n, most, g in zip(shape, largest, grid, strict=True):
         pieces = ceil(n / round_up(most, g))
         tile.append(round_up(ceil(n / pieces), g))
-    halo = tuple(round_up(r, g) for r, g in zip(radius, grid, strict=True))
+    far = [
+        least if t == n == all_of_it else r
+        for least, t, n, all_of_it, r in zip(border or radius, tile, shape, whole or shape, radius, strict=True)
+    ]
+    halo = tuple(round_up(r, g) for r, g in zip(far, grid, strict=True))
     slack = tuple(g if s % g else 0 for s, g in zip(start, grid, strict=True)) if start else ()
     return TilePlan(tuple(shape), tuple(tile), halo, tuple(rate), tuple(start), slack)
 

@@ -30,7 +30,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor, nn
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.operators import inverse
+from napari_restore.operators import deconvolve, inverse
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.operator import Operator, interior
 
@@ -226,18 +226,25 @@ def _richardson_lucy(
     lifted = y + lift * forward(operator, np.ones(_fine(y, operator), np.float32))
     least = 1e-6 * (float(lifted.mean()) or 1.0)
     seen = _through(operator.adjoint, np.ones_like(y))
-    blind = seen < 1e-6 * float(seen.max())  # fine pixels that point samples never see keep their start
-    start = interpolated(lifted, operator, centred=centred)
-    x = np.where(blind, start, lifted.mean()).clip(least).astype(np.float32)
-    for done in range(most):
-        seen_now = forward(operator, x)
-        if target is not None and discrepancy(lifted - seen_now, operator) <= target:
-            return x - np.float32(lift), done
-        # Operators with negative lobes give values below 0, which the update has no meaning for.
-        ratio = (lifted / np.maximum(seen_now, least)).astype(np.float32)
-        change = _through(operator.adjoint, ratio) / np.where(blind, 1, seen)
-        x = np.where(blind, x, x * change.clip(0)).astype(np.float32)
-    return x - np.float32(lift), most
+    blind = seen < deconvolve.LEAST_SEEN * float(seen.max())  # fine pixels that point samples never see
+    begun = np.where(blind, interpolated(lifted, operator, centred=centred), lifted.mean()).clip(least)
+    x = _batched(begun)
+    with torch.no_grad():
+        estimates = deconvolve.richardson_lucy(_batched(lifted), operator, start=x)
+        for done in range(most):
+            if target is not None and discrepancy(lifted - operator(x)[0, 0].numpy(), operator) <= target:
+                return _pixels(x, lift), done
+            x = next(estimates)
+    return _pixels(x, lift), most
+
+
+def _batched(x: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None]
+
+
+def _pixels(x: Tensor, lift: float) -> Pixels:
+    lowered: Pixels = x[0, 0].numpy() - np.float32(lift)
+    return lowered
 
 
 def _total_variation(
@@ -288,8 +295,7 @@ def _norm(operator: Operator, shape: Sequence[int]) -> float:
 def _through(function: nn.Module | Callable[[Tensor], Tensor], x: Pixels) -> Pixels:
     # Operators keep matrices for reuse in training: made in inference mode they would be of no use there.
     with torch.no_grad():
-        given = torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None]
-        result: Pixels = function(given)[0, 0].numpy()
+        result: Pixels = function(_batched(x))[0, 0].numpy()
     return result
 
 

@@ -26,6 +26,7 @@ MOST_FINER = 8
 
 _USUAL: Mapping[Effort, float] = {"quick": 20, "normal": 60, "thorough": 600}
 _UNDOING: Mapping[Effort, float] = {"quick": 20, "normal": 55, "thorough": 900}
+_CHOOSING: Mapping[Effort, float] = {"instant": 5}
 _SCANVIC = (
     "Scanvic J, Davies M, Abry P, Tachella J (2026). Scale-Equivariant Imaging: Self-Supervised Learning for Image "
     "Super-Resolution and Deblurring. IEEE Transactions on Computational Imaging. arXiv:2312.11232"
@@ -104,6 +105,27 @@ METHODS: dict[str, Listed] = {
         takes=("second",),
         tip="For blur and for pixels that are too coarse: details of a smaller copy tell what was lost.",
         does="undo",
+    ),
+    "richardson_lucy": Listed(
+        where="napari_restore.methods.richardson_lucy:RichardsonLucy",
+        label="Richardson-Lucy",
+        citation="Dey N, Blanc-Feraud L, Zimmer C, Roux P, Kam Z, Olivo-Marin J-C, Zerubia J (2006). Richardson-Lucy "
+        "algorithm with total variation regularization for 3D confocal microscope deconvolution. Microscopy Research "
+        "and Technique 69:260. doi:10.1002/jemt.20294",
+        seconds=_CHOOSING,
+        tip="For blur, in seconds and without training: classical deconvolution that knows about photons.",
+        does="undo",
+        learns=False,
+    ),
+    "wiener": Listed(
+        where="napari_restore.methods.wiener:Wiener",
+        label="Wiener filter",
+        citation="Field DJ (1987). Relations between the statistics of natural images and the response properties of "
+        "cortical cells. Journal of the Optical Society of America A 4:2379. doi:10.1364/JOSAA.4.002379",
+        seconds={"instant": 1},
+        tip="For blur, at once: one linear filter. To compare with, and where grey values have to stay in proportion.",
+        does="undo",
+        learns=False,
     ),
     "finer_planes": Listed(
         where="napari_restore.methods.finer_planes:FinerPlanes",

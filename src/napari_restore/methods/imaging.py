@@ -17,7 +17,7 @@ from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.losses.recorruption import r2r, recorrupted, split
 from napari_restore.losses.sure import Unsure, pg_sure, sure
 from napari_restore.methods import MOST_FINER
-from napari_restore.methods.measuring import choose_psf, measure
+from napari_restore.methods.measuring import check_lengths, choose_psf, measure
 from napari_restore.methods.method import Batch, Fit, Method, Undone
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators import noise as noises
@@ -33,7 +33,6 @@ Restore = Callable[[Tensor], Tensor]
 
 _FINE_PATCH = {2: 84, 3: 40}
 _PATCH_PIXELS = 18432
-_LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -136,14 +135,7 @@ class Imaging(Method):
         factor = {"Y": config.factor, "X": config.factor} if isinstance(config.factor, int) else dict(config.factor)
         deep = factor.get("Z", 1) > 1 or (bool(config.psf) and psfs.axes_of(config.psf) == 3)
         spatial = "ZYX" if deep else "YX"
-        geometry = images[0].geometry
-        for axis in (*spatial, *factor):
-            least = _LEAST if axis != "Z" else 4
-            if axis not in spatial or geometry.length(axis) < least:
-                raise ImageError(
-                    f"axis {axis} has {geometry.length(axis)} pixels: {cls.listed.label} looks along {spatial} and "
-                    f"needs at least {least} along {axis}. If the axes are wrong, name them with `axes`."
-                )
+        check_lengths(images[0], spatial, asked=factor, label=cls.listed.label)
         measured = measure(images, noise=config.noise, risk=config.risk, blurred=bool(config.psf))
         chosen, notes = config.psf, measured.notes
         if len(tried := psfs.sweep(config.psf)) > 1:

@@ -29,7 +29,8 @@ class Listed:
     citation
         Its paper, with a DOI or an arXiv number.
     seconds
-        Of training for each effort, where nobody says how long.
+        Of training for each effort, where nobody says how long; of a method that does not learn, what choosing its
+        settings takes, as ``instant``.
     needs
         What it learns from besides the noisy image.
     takes
@@ -38,6 +39,8 @@ class Listed:
         When to take it.
     does
         ``"denoise"`` leaves an image its pixels, ``"undo"`` undoes blur or coarse sampling.
+    learns
+        Whether it has weights to train. One that does not is ready as soon as its settings are chosen.
     """
 
     where: str
@@ -48,6 +51,7 @@ class Listed:
     takes: tuple[Partner, ...] = ()
     tip: str = ""
     does: Literal["denoise", "undo"] = "denoise"
+    learns: bool = True
 
     def load(self) -> type[Method]:
         """The class of the method; loads torch."""

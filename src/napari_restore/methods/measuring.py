@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -26,6 +26,9 @@ from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all, planes_of_channels, without_filling
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
+
+_LEAST, _LEAST_PLANES = 16, 4
+"""Pixels along Y and X, and planes, of an image whose blur or coarseness is undone."""
 
 _NEARLY_WHITEST = 1.5
 _NEARLY_NOISE = 0.985
@@ -101,6 +104,32 @@ def measure(
         covariance,
         said + _warning(covariance),
     )
+
+
+def check_lengths(image: Image, spatial: str, *, asked: Iterable[str] = (), label: str) -> None:
+    """Refuse an image that is too small along an axis for a method to undo something along it.
+
+    Parameters
+    ----------
+    spatial
+        The axes that the method looks along.
+    asked
+        Axes that something is asked for; they have to be among these.
+    label
+        Of the method.
+
+    Raises
+    ------
+    ImageError
+        With the axis.
+    """
+    for axis in (*spatial, *asked):
+        least, there = _LEAST if axis != "Z" else _LEAST_PLANES, image.geometry.length(axis)
+        if axis not in spatial or there < least:
+            raise ImageError(
+                f"axis {axis} has {there} pixels: {label} looks along {spatial} and needs at least {least} along "
+                f"{axis}. If the axes are wrong, name them with `axes`."
+            )
 
 
 def _to_use(level: NoiseLevel, *, blurred: bool) -> float:

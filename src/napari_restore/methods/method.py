@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -21,6 +21,15 @@ from napari_restore.networks.layout import channels_last
 from napari_restore.networks.unet import fold_batch_norm
 from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
+
+
+class Interrupted(Exception):  # noqa: N818  it is no error
+    """A method was asked to stop in the middle of something."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
 
 
 class Batch(NamedTuple):
@@ -119,6 +128,8 @@ class Method(nn.Module):
         Whether a result is to have the mean of its image: training ends with measuring ``line`` for that.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
+    stopping
+        Whether somebody asks to stop; looked at by a ``restore`` that takes long, which then raises ``Interrupted``.
     """
 
     listed: ClassVar[Listed]
@@ -134,9 +145,11 @@ class Method(nn.Module):
     spatial: str
     channels: int
     suffix: str = "denoised"
+    stopping: Callable[[], bool]
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:
         super().__init__()
+        self.stopping = never
         self.config, self.spatial, self.channels = config, spatial, channels
 
     @classmethod
@@ -158,6 +171,24 @@ class Method(nn.Module):
     def radius(self) -> tuple[int, ...]:
         """Receptive radius along each spatial axis, in pixels."""
         raise NotImplementedError
+
+    @property
+    def border(self) -> tuple[int, ...]:
+        """How far past the image's own border ``restore`` has to be shown the mirrored image, in pixels.
+
+        Less than the radius where it mirrors for itself what it is shown whole along an axis.
+        """
+        return self.radius
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Pixels that ``restore`` itself adds to either side while it works: they take memory, too."""
+        return (0,) * len(self.spatial)
+
+    @property
+    def tile(self) -> tuple[int, ...] | None:
+        """A good size of tiles along each spatial axis, or None for one that suits the radius of a network."""
+        return None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -204,6 +235,18 @@ class Method(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The loss, a scalar."""
         raise NotImplementedError
+
+    def chosen(
+        self, images: Sequence[Image], *, rng: np.random.Generator, stopping: Callable[[], bool]
+    ) -> tuple[Self, tuple[Note, ...]]:
+        """In place of training, where nothing is learned: itself with settings that suit the images, and what to say.
+
+        Raises
+        ------
+        Interrupted
+            If ``stopping`` says so.
+        """
+        return self, ()
 
     def finish(self, batch: Batch) -> None:
         """Settle what can be told only after training, from held-out patches; most methods have nothing."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DARK = 1 / 16  # photons squared: leaves a dark pixel the variance of an eighth of a photon
+_LEAST = 1 / 8  # photons whose variance is left to a dark pixel
+_DARK = (2 * _LEAST) ** 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class PixelNoise:
     offset: float = 0.0
 
     def at(self, signal: NDArray[Any]) -> NDArray[np.float64]:
-        """Never less than ``constant``: to divide by."""
-        return self.constant + self.gain * np.maximum(0, signal.astype(np.float64) - self.offset)
+        """Never less than ``constant``, nor than that of an eighth of a photon where there are any: to divide by."""
+        line = self.constant + self.gain * np.maximum(0, signal.astype(np.float64) - self.offset)
+        return np.maximum(line, self.gain**2 * _LEAST)
 
     def unbiased_at(self, measured: NDArray[Any]) -> NDArray[np.float64]:
         """The line itself, of pixels with their noise: in the mean over that, the variance at the pixel without it.

@@ -70,14 +70,15 @@ class Blur(Operator):
         ]
 
     def _filtered(self, x: Tensor, *, adjoint: bool) -> Tensor:
-        """Convolved (or correlated), right at pixels at least ``margin`` from the borders; linear, not circular."""
+        """Convolved (or correlated); what wraps around is within ``margin`` of the borders, and of no use there.
+
+        Pixels that near are cropped by who asks, or what wraps into them are the zeros that were padded with.
+        """
         dims = tuple(range(2, x.ndim))
-        # Nothing that wraps reaches a pixel that is kept, as the margin is at least the kernel's radius.
-        size = tuple(next_fast_len(n + 2 * m, real=True) for n, m in zip(x.shape[2:], self.margin, strict=True))
+        size = tuple(next_fast_len(max(n, 2 * m + 1), real=True) for n, m in zip(x.shape[2:], self.margin, strict=True))
         spectrum = self._spectrum(size, x.device)
         with torch.autocast(x.device.type, enabled=False):
-            transformed = torch.fft.rfftn(x.float(), s=size, dim=dims)
-            product = transformed * (spectrum.conj() if adjoint else spectrum)
+            product = torch.fft.rfftn(x.float(), s=size, dim=dims).mul_(spectrum.conj() if adjoint else spectrum)
             whole = torch.fft.irfftn(product, s=size, dim=dims)
         kept: Tensor = whole[(..., *(slice(n) for n in x.shape[2:]))]
         return kept.to(x.dtype)

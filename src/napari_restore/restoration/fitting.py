@@ -53,8 +53,11 @@ class Fitting:
         self._before = tuple(job.plan.before[i] for i in index)
         self._around = tuple(job.plan.read_shape[i] - job.plan.tile[i] for i in index)
         self.together = job.batch if job.device.type != "cpu" else 1
+        # A piece needs its surroundings: along an axis where the tile is read without any, there are none.
+        self._can_cut = tuple(2 * r <= around for r, around in zip(job.method.radius, self._around, strict=True))
+        large = job.device.type == "cpu" and job.method.tile is None
         self.pieces = tuple(
-            ceil(n / _LARGEST_PIECE) if a in "YX" and job.device.type == "cpu" else 1
+            ceil(n / _LARGEST_PIECE) if a in "YX" and large else 1
             for n, a in zip(self._tile, job.method.spatial, strict=True)
         )
         self._said: deque[str] = deque()
@@ -147,8 +150,8 @@ class Fitting:
         if self.together > 1:
             self.together //= 2
             return True
-        longest = max(range(len(self._piece)), key=lambda i: self._piece[i])
-        if self._piece[longest] < 2 * max(_SHORTEST, self._job.method.grid[longest]):
+        longest = max(range(len(self._piece)), key=lambda i: self._piece[i] * self._can_cut[i])
+        if not self._can_cut[longest] or self._piece[longest] < 2 * max(_SHORTEST, self._job.method.grid[longest]):
             return False
         self.pieces = tuple(p * 2 if i == longest else p for i, p in enumerate(self.pieces))
         return True

@@ -10,6 +10,7 @@ from napari_restore.core.job import Events
 from napari_restore.core.options import Computing
 from napari_restore.core.watch import Watch
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.methods.method import Interrupted
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.memory import MemoryPlan
 from napari_restore.restoration.pipeline import Pipeline
@@ -72,10 +73,14 @@ class LocalPlanned:
             return out.write(tile.index, tile.region, tile.pixels)
 
         with kept_buffers(), Pipeline(self.job, todo, write) as pipeline:
+            self.job.method.stopping = lambda: watch.stopping
             for batch in pipeline.batches():
                 if watch.stopping:
                     break
-                pipeline.finish(batch, self.fitting.restore(batch.samples()))
+                try:
+                    pipeline.finish(batch, self.fitting.restore(batch.samples()))
+                except Interrupted:
+                    break
                 yield from self._told(pipeline.written(), progress)
             yield from self._told(pipeline.rest(), progress)
         return progress.done < progress.tiles

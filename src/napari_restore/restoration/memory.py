@@ -76,7 +76,10 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Appetite:
-    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel."""
+    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel.
+
+    Voxels are counted with those that the method adds around a sample itself.
+    """
 
     base: float
     each: float
@@ -93,7 +96,7 @@ def appetite(job: TileJob) -> Appetite:
     found = []
     for side in _SIDES[len(grid)]:
         shape = tuple(min(round_up(side, g), most[i]) for g, i in zip(grid, spatial, strict=True))
-        found.append((prod(shape), _allocated(job, shape)))
+        found.append((_with_padding(job, shape), _allocated(job, shape)))
     (few, small), (many, large) = found
     each = max(0.0, (large - small) / (many - few)) if many > few else small / few
     return Appetite(max(0.0, small - each * few), each)
@@ -147,7 +150,11 @@ def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
         round_up(ceil(job.plan.tile[i] / n), g) + job.plan.read_shape[i] - job.plan.tile[i]
         for i, n, g in zip(index, pieces, job.method.grid, strict=True)
     ]
-    return prod(sides)
+    return _with_padding(job, sides)
+
+
+def _with_padding(job: TileJob, sides: Sequence[int]) -> int:
+    return prod(n + 2 * m for n, m in zip(sides, job.method.padding, strict=True))
 
 
 def _free_on(device: torch.device) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def tiles_over(image: Image, method: Method, restoring: Restoring) -> TilePlan:
     check_fit(image, method)
     check_tile(restoring.tile, method.spatial)
     part = part_of(restoring.region, image) or Region.of_shape(image.shape)
-    sizes = tuple(restoring.tile) if restoring.tile is not None else usual_tile(method)
+    sizes = tuple(restoring.tile) if restoring.tile is not None else _uncut(usual_tile(method), image, part, method)
     largest = [
         dict(zip(method.spatial, sizes, strict=True)).get(a, n if a == "C" else 1)
         for a, n in zip(image.axes, image.shape, strict=True)
@@ -137,6 +137,8 @@ def tiles_over(image: Image, method: Method, restoring: Restoring) -> TilePlan:
         part.shape,
         largest=largest,
         radius=per_axis(image.axes, method.spatial, method.radius, default=0),
+        border=per_axis(image.axes, method.spatial, method.border, default=0),
+        whole=image.shape,
         grid=per_axis(image.axes, method.spatial, method.grid, default=1),
         rate=per_axis(image.axes, method.spatial, method.rate, default=1),
         start=part.start,
@@ -182,12 +184,23 @@ def usual_tile(method: Method) -> tuple[int, ...]:
 
     Of those that are chunks of a usual size on the output grid: the finer that is, the fewer image pixels.
     """
+    if method.tile is not None:
+        return method.tile
     ndim, rate = len(method.spatial), max(method.rate[-2:])
     least, most = _OUTPUT_SIZES[ndim]
     for size in (n for n in _SIZES[ndim] if least <= n * rate <= most):
         if math.prod((size + 2 * r) / size for r in method.radius[-2:]) <= _MOST_OVERLAP:
             break
     return (size,) * ndim if ndim == 2 else (_DEPTH, size, size)
+
+
+def _uncut(sizes: Sequence[int], image: Image, part: Region, method: Method) -> tuple[int, ...]:
+    """Tiles as long as the image along axes where parts of it, with all around them, would be no smaller to read."""
+    found = []
+    for axis, size, radius, border in zip(method.spatial, sizes, method.radius, method.border, strict=True):
+        n, asked = image.geometry.length(axis), part.shape[image.axes.index(axis)]
+        found.append(n if asked == n and n + 2 * border <= size + 2 * radius and border < radius else size)
+    return tuple(found)
 
 
 def usual_batch(device: torch.device) -> int:
@@ -254,7 +267,12 @@ def fingerprint(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.method.state_dict().items()}
     return {
         **made_of(image, tiles.box, facts),
-        "model": {"method": model.name, "sha256": checksum(tensors), "mean": list(model.normalisation.mean)},
+        "model": {
+            "method": model.name,
+            "config": asdict(model.method.config),  # all there is of one that does not learn
+            "sha256": checksum(tensors),
+            "mean": list(model.normalisation.mean),
+        },
         "tile": list(tiles.tile),
         "halo": list(tiles.halo),
         "rate": list(tiles.rate),

@@ -47,6 +47,8 @@ class Verb:
         What the curves of its training are, for the window; empty for verbs that it has no button for.
     does
         Whether it takes the noise away, with a method that is chosen, or undoes what the instrument did, with its own.
+    instant
+        The method of the effort of that name, which trains nothing; empty where there is none for it.
     """
 
     label: str
@@ -63,6 +65,7 @@ class Verb:
     second: str = ""
     loss: str = ""
     does: Does = "denoise"
+    instant: str = ""
 
 
 _WHOLE = (Opening, Training, Computing, Restoring, Writing)
@@ -110,6 +113,7 @@ VERBS: dict[str, Verb] = {
         suffix="deblurred",
         loss=_IMAGING_LOSS,
         does="undo",
+        instant="richardson_lucy",
     ),
     "train": Verb(
         label="Train",

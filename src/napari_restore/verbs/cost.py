@@ -32,10 +32,13 @@ def estimate(request: Request) -> Cost:
     built = course.method(fit, seed=request.computing.seed)
     normalisation = fit.normalisation or constants(planes_of_channels([image]), image.name)
     model = Model(course.name, built.eval(), normalisation)
-    learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [image]))
-    learning += pool_bytes([image], images_apiece=1 + bool(methods.listed(course.name).needs))
+    row = methods.listed(course.name)
+    learning = 0
+    if row.learns:
+        learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [image]))
+        learning += pool_bytes([image], images_apiece=1 + bool(row.needs))
     restoring, plan = engine.foresee(image, model, restoring=request.restoring, computing=request.computing)
-    seconds = _training_seconds(request, course.seconds)
+    seconds = _training_seconds(request, course.seconds) if row.learns else row.seconds.get("instant", 0.0)
     if plan.device:
         device = max(plan.device, learning)
         return Cost(course.name, seconds, restoring, plan.host, plan.host_limit, device, plan.device_limit)

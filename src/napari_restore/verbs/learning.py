@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_restore import methods
 from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
-from napari_restore.core.events import Note
+from napari_restore.core.events import Note, Stopped
 from napari_restore.core.job import Events, drain
 from napari_restore.core.watch import Watch
 from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
-from napari_restore.methods.method import Fit, Method
+from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_as
 from napari_restore.sources.alternating import alternation
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
-from napari_restore.store.model import Model, build_method, load_model
+from napari_restore.store.model import Model, build_method, load_model, provenance
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
@@ -127,6 +130,8 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
         A folder for events and checkpoints, and whether to go on from its newest checkpoint.
     """
     course = prepared.course
+    if not methods.listed(course.name).learns:
+        return (yield from _settled(prepared, request, watch))
     settings = TrainingSettings.settled(
         request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
     )
@@ -144,11 +149,30 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
     return model if begun is None else replace(model, provenance={**model.provenance, "start": dict(begun.provenance)})
 
 
+def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model]:
+    """The model of a method that does not learn: its settings, chosen for the images."""
+    course, lesson, seed = prepared.course, prepared.lesson, request.computing.seed
+    assert lesson.normalisation is not None
+    method, began = lesson.method, time.perf_counter()
+    try:
+        method, notes = method.chosen(lesson.images, rng=np.random.default_rng(seed), stopping=lambda: watch.stopping)
+        yield from notes
+    except Interrupted:
+        yield Stopped("training", 0, None)
+    facts = {"seconds": round(time.perf_counter() - began, 1), "seed": seed}
+    return Model(course.name, method.eval(), lesson.normalisation, "float32", provenance(list(lesson.images), **facts))
+
+
+def lesson_for(request: Request, image: Image) -> Events[tuple[str, dict[str, Any]]]:
+    """The method that is trained, or taken as it is, and what the verb asks of it, its PSF settled for an image."""
+    own = yield from with_psf(request.own, image)
+    return replace(request, own=own).lesson()
+
+
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     """Choose the method and its settings for images, and say which was chosen."""
     training = request.training
-    own = yield from with_psf(request.own, images[0])
-    method, asked = own.lesson()
+    method, asked = yield from lesson_for(request, images[0])
     config = {**asked, **request.config}
     start = getattr(request.own, "start", None)
     begun = model_of(start, option="start") if start is not None else None
@@ -159,13 +183,13 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
         method, config = choice.method, {**choice.config, **config}
         yield Note(f"method {method} was chosen: {choice.reason}")
     kind = methods.find(method)
-    by_effort = {} if begun is not None else kind.efforts[training.effort]
+    by_effort = {} if begun is not None else kind.efforts.get(training.effort, {})
     return Course(
         name=method,
         kind=kind,
         images=images,
         begun=begun,
-        seconds=methods.listed(method).seconds[training.effort],
+        seconds=methods.listed(method).seconds.get(training.effort, 0.0),
         config=methods.configure(method, {**by_effort, **config}),
     )
 
@@ -205,9 +229,11 @@ def check_trained_alike(path: Path, card: Mapping[str, Any], request: Request, i
 
 def _check_budget(path: Path, card: Mapping[str, Any], request: Request) -> None:
     """Steps are the same or not; seconds are the budget's but for the last step, which may be a long one."""
+    if not methods.listed(card["method"]).learns:
+        return
     steps, seconds = request.training.steps, request.training.seconds
     if steps is None and seconds is None:
-        seconds = methods.listed(card["method"]).seconds[request.training.effort]
+        seconds = methods.listed(card["method"]).seconds.get(request.training.effort)
     had_steps, had_seconds = (card["provenance"].get(name) for name in ("steps", "seconds"))
     if steps is not None and had_steps == steps:
         return
@@ -220,9 +246,9 @@ def _check_budget(path: Path, card: Mapping[str, Any], request: Request) -> None
 
 def _differing(card: Mapping[str, Any], request: Request, image: Image) -> Iterator[tuple[str, Any, Any]]:
     """Settings of which a model has others than a request asks for: name, what it has, what is asked."""
-    method, asked = drain(with_psf(request.own, image)).lesson()
+    method, asked = drain(lesson_for(request, image))
     method = card["method"] if method == "auto" else method  # what it chose then, it would choose now
-    given = {**methods.find(method).efforts[request.training.effort], **asked, **request.config}
+    given = {**methods.find(method).efforts.get(request.training.effort, {}), **asked, **request.config}
     typed = asdict(methods.configure(method, given))
     wanted = {"method": method, "seed": request.computing.seed, **{name: typed[name] for name in given}}
     had = {"method": card["method"], "seed": card["provenance"].get("seed"), **card["config"]}

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from importlib import import_module
 from typing import Any
 
+from napari_restore import methods
 from napari_restore.core.checked import hints_of
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.explained import explained
@@ -48,6 +49,21 @@ class Request:
     def row(self) -> Verb:
         """Of the verb."""
         return VERBS[self.verb]
+
+    def lesson(self) -> tuple[str, dict[str, Any]]:
+        """The method that is trained, or taken as it is, and what the verb asks of it; a PSF's file is read."""
+        method, asked = self.own.lesson()
+        return self.instant or method, asked
+
+    @property
+    def instant(self) -> str:
+        """The method that is taken where nothing is to be trained and none is named; else nothing."""
+        return self.row.instant if self.training.effort == "instant" and self.named == "auto" else ""
+
+    @property
+    def named(self) -> str:
+        """The method that is asked for, or ``auto``."""
+        return str(getattr(self.own, "method", "auto"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,23 @@ def ask(verb: str, image: Any, /, **options: Any) -> Request:
     if given and Training not in row.groups:
         there = ", ".join(option.name for option in options_of(verb))
         raise RestoreError(f"{verb} has no option {', '.join(map(repr, given))}; there are {there}.")
-    return Request(verb=verb, image=image, own=own, config=given, **groups)
+    request = Request(verb=verb, image=image, own=own, config=given, **groups)
+    _check_effort(request)
+    return request
+
+
+def _check_effort(request: Request) -> None:
+    """Refuse to train nothing where the method has to be trained."""
+    if request.training.effort != "instant" or request.instant:
+        return
+    named = request.named
+    if named == "auto" or methods.listed(named).learns:
+        classical = " or ".join(name for name, row in methods.METHODS.items() if not row.learns)
+        what = request.verb if named == "auto" else methods.listed(named).label
+        raise RestoreError(
+            f"`effort` = 'instant': {what} has to be trained: give quick, normal or thorough. Without training "
+            f"there is deblur with the method {classical}."
+        )
 
 
 def watched(options: Mapping[str, Any]) -> tuple[Watch, dict[str, Any]]:

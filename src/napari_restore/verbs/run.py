@@ -107,7 +107,7 @@ def judged(request: Request, image: Image, restored: Restored) -> Events[Restore
     told: Mapping[str, Any] = yield from judged_events(
         image,
         restored.model,
-        compare=request.row.does == "undo",
+        compare=request.row.does == "undo" and restored.model.method.listed.learns,
         device=request.computing.device,
         seed=request.computing.seed,
     )

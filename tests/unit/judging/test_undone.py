@@ -234,7 +234,7 @@ def test_events_tell_the_rows_and_the_warning_and_survive_json(clean):
 
 def test_the_shell_prints_a_table():
     text = in_words(Compared((("learned", 1.5, 0.02, 0.98), ("total_variation", 1.4, 0.05, 1.0)), "total_variation"))
-    head, learned, variation = text.splitlines()
+    head, learned, variation, *_ = text.splitlines()
     assert "error" in head
     assert learned.split() == ["learned", "1.5", "0.020", "0.98"]
     assert variation.split() == ["*total", "variation", "1.4", "0.050", "1.00"]

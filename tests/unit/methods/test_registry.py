@@ -17,10 +17,11 @@ def test_every_row_leads_to_a_method_that_describes_itself(name):
     assert issubclass(kind, Method) and kind.listed is row
     assert row.label and row.tip and re.search(r"doi:10\.\d{4,}/\S+|arXiv:\d{4}\.\d{4,5}", row.citation)
     assert {*row.needs, *row.takes} <= {"second", "target"}
-    assert row.seconds.keys() == {"quick", "normal", "thorough"} and min(row.seconds.values()) > 0
+    efforts = {"quick", "normal", "thorough"} if row.learns else set()
+    assert row.seconds.keys() == (efforts or {"instant"}) and min(row.seconds.values()) > 0
     assert 0 < kind.learning_rate < 0.1 and (kind.clip is None or kind.clip > 0)
     assert is_dataclass(kind.Config) and kind.Config.__dataclass_params__.frozen
-    assert kind.efforts.keys() == {"quick", "normal", "thorough"}
+    assert kind.efforts.keys() == efforts
     known = {f.name for f in fields(kind.Config)}
     for settings in kind.efforts.values():
         assert settings.keys() <= known

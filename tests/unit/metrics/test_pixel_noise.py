@@ -33,5 +33,9 @@ def test_in_the_dark_only_what_is_averaged_may_fall_below_the_constant():
     assert CAMERA.smooth_at(torch.from_numpy(bright)).item() == pytest.approx(CAMERA.at(bright).item(), rel=1e-3)
 
 
+def test_photons_alone_leave_something_to_divide_by_in_the_dark():
+    assert PixelNoise(0.0, gain=4.0, offset=100.0).at(np.array([90, 100, 108])).tolist() == [2, 2, 32]
+
+
 def test_noise_without_photons_is_the_same_everywhere():
     assert PixelNoise(4.0).at(np.array([-1e6, 0, 1e6])).tolist() == [4, 4, 4]

@@ -43,11 +43,12 @@ def rewritten(path: Path, **over: Any) -> Path:
 @pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_the_card_of_every_method_may_be_so(name: str, tmp_path: Path) -> None:
     spatial = "ZYX" if name == "finer_planes" else "YX"
-    method = build_method(name, {}, spatial=spatial, channels=2)
+    config = {} if methods.listed(name).learns else {"psf": "gaussian:1"}
+    method = build_method(name, config, spatial=spatial, channels=2)
     settled = {k: [1.0, 1.0] for k in ("sigma", "mean", "std") if hasattr(method.config, k)}
     if name == "posterior":
         settled |= {"gain": [0.0, 0.0], "offset": [0.0, 0.0], "unexplained": [[0.1, 0.0], [0.2, 0.0]]}
-    method = build_method(name, settled, spatial=spatial, channels=2)
+    method = build_method(name, {**config, **settled}, spatial=spatial, channels=2)
     model = Model(name, method.eval(), Normalisation((5.0, 0.0), (2.0, 0.0)))
     loaded = load_model(model.save(tmp_path / "m.safetensors"))
     assert loaded.card() == model.card()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt, Signal
@@ -29,7 +29,7 @@ from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
-from napari_restore.methods import MOST_FINER, rows
+from napari_restore.methods import MOST_FINER, listed, rows
 from napari_restore.sources.image import Image
 from napari_restore.verbs import VERBS, Verb
 
@@ -269,17 +269,28 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        for effort in get_args(Effort):
-            self.addItem(effort, effort)
         self.show_method("auto")
-        self.setCurrentIndex(self.findData("normal"))
         let_shrink(self)
 
-    def show_method(self, method: str) -> None:
-        """Say how long each effort trains; where the noise decides on the method, how long at most."""
+    def show_method(self, method: str, *, instant: str = "") -> None:
+        """Say how long each effort trains; where the noise decides on the method, how long at most.
+
+        Parameters
+        ----------
+        instant
+            The method that needs no training, where there is one.
+        """
+        chosen = self.currentData()
         most = "up to " if method == "auto" else ""
-        for index, (effort, seconds) in enumerate(seconds_of(method).items()):
-            self.setItemText(index, f"{effort.capitalize()}: {most}{describe_time(seconds)} of training")
+        self.blockSignals(True)
+        self.clear()
+        if instant:
+            self.addItem(f"Instant: {listed(instant).label}, no training", "instant")
+        for effort, seconds in seconds_of(method).items():
+            self.addItem(f"{effort.capitalize()}: {most}{describe_time(seconds)} of training", effort)
+        known = self.findData(chosen)
+        self.setCurrentIndex(known if known >= 0 else self.findData("normal"))
+        self.blockSignals(False)
 
     @property
     def effort(self) -> Effort:

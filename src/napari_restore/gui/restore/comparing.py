@@ -43,8 +43,8 @@ _COLUMNS = {
     "": "",
     "error": "Estimated error in grey values (SURE): how far the result, as the instrument would see it, is from the\n"
     "image before its noise. Details that the instrument removed do not count.",
-    "structure": "What is left of the image's structure in the residual: 0 where it is noise alone.",
-    "residual": "What was taken away, over the noise: near 1; less where noise was kept, more where structure went.",
+    "details lost": "What is left of the image's structure in the residual: 0 where it is noise alone.",
+    "noise taken": "What was taken away, over the noise: near 1; less where noise was kept, more where structure went.",
 }
 
 

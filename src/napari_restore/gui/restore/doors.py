@@ -63,7 +63,7 @@ _HERE = {"client": "The window works on the machine that it is on; a cluster is 
 _NGFF = {"version": "The window writes the newest; other programs' files are written with File ▸ Save."}
 _PLACED = {"resume": _GOES_ON, "overwrite": _OWN_NUMBER, **_NGFF}
 _UNDONE = {
-    "method": "The others are there to be compared with, which scripts do.",
+    "method": "Effort offers the classical one; the others are there to be compared with, which scripts do.",
     "second": "The method that undoes an instrument learns from the image alone.",
     "target": "The method that undoes an instrument learns from the image alone.",
 }

@@ -22,6 +22,7 @@ from napari_restore.gui.restore.reproduce import Places
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
 from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import Option, Request, ask, options_of
 
 
@@ -152,8 +153,10 @@ class Form(QWidget):  # type: ignore[misc]
 
     def _take_change(self) -> None:
         """Something else is asked for: let the rest suit it."""
-        self.effort.show_method(self.editors.method)
-        self.advanced.show_method(self.editors.method, elsewhere=self.editors.elsewhere)
+        instant = VERBS[self.verb.verb].instant
+        self.effort.show_method(self.editors.method, instant=instant)
+        method = instant if self.effort.effort == "instant" else self.editors.method
+        self.advanced.show_method(method, elsewhere=self.editors.elsewhere)
         self._take_image()
 
     def _take_image(self) -> None:
@@ -170,8 +173,8 @@ class Form(QWidget):  # type: ignore[misc]
         self.subject.described.connect(self._take_image)
         self.editors.changed.connect(self._take_change)
         self.advanced.changed.connect(self._take_option)
-        for box in (self.effort, self.extent):
-            box.currentIndexChanged.connect(self._take_option)
+        self.effort.currentIndexChanged.connect(lambda _: self._take_change())
+        self.extent.currentIndexChanged.connect(self._take_option)
         self.extent.said.connect(self.said)
 
     def _lay_out(self) -> None:

@@ -23,7 +23,6 @@ from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.point_spread import PsfRequest, read
 from napari_restore.sources.image import Image
 from napari_restore.store.names import fitting
-from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.request import Request, ask
 
 
@@ -143,10 +142,9 @@ def resolved(request: Request) -> Request:
 
 def to_train(request: Request) -> Request:
     """To train what a request trains on its way to an image; reads the PSF."""
-    from napari_restore.verbs.learning import opened
+    from napari_restore.verbs.learning import lesson_for, opened
 
-    own = drain(with_psf(request.own, opened(request.image, request)))
-    method, asked = own.lesson()
+    method, asked = drain(lesson_for(request, opened(request.image, request)))
     return replace(
         ask("train", request.image, method=method),
         config={**asked, **request.config},

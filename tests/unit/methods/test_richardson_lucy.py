@@ -1,0 +1,242 @@
+"""Classical deconvolution as a method: tiles, units, what it chooses without the truth, and that it never trains."""
+
+import threading
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from napari_restore import deblur, deblur_events, load_model, restore, submit, train
+from napari_restore.core.errors import InterruptedWorkError, RestoreError
+from napari_restore.core.events import Checkpointed, Measured, TrainingStarted
+from napari_restore.methods import richardson_lucy, thinning
+from napari_restore.methods.method import Interrupted
+from napari_restore.operators import psf as psfs
+from napari_restore.operators.blur import Blur
+from napari_restore.operators.deconvolve import richardson_lucy as updates_of
+from napari_restore.store.model import build_method
+
+LOPSIDED = psfs.inline(np.float64([[0, 1, 0, 0, 0], [1, 6, 4, 2, 1], [0, 2, 1, 0, 0]]) / 18)
+
+
+def scene(shape, *, seed=0):
+    """Spots and smooth bodies on dark ground."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros(shape, np.float32)
+    spots = int(np.prod(shape)) // 400
+    found[tuple(rng.integers(0, n, spots) for n in shape)] = rng.uniform(20, 60, spots)
+    bodies = gaussian_filter(rng.normal(size=shape), [min(5, n / 6) for n in shape])
+    return gaussian_filter(found, 0.8) + np.clip(bodies / bodies.std(), 0, None).astype(np.float32)
+
+
+def measured(shape, psf, *, light=100.0, gain=2.0, offset=90.0, read=4.0, seed=0):
+    """What a camera makes of the scene, and what it would without blur and noise."""
+    rng = np.random.default_rng(seed)
+    clean = scene(shape, seed=seed)
+    clean *= light / np.percentile(clean, 99)
+    kernel = psfs.parse(psf, ndim=len(shape))
+    with torch.inference_mode():
+        blurred = Blur(kernel)(torch.from_numpy(clean)[None, None])[0, 0].numpy()
+    noisy = gain * rng.poisson(blurred.clip(0)) + rng.normal(offset, read, shape)
+    return noisy.astype(np.float32), gain * clean + offset
+
+
+def psnr(x, truth):
+    return 10 * np.log10(np.ptp(truth) ** 2 / np.mean((np.asarray(x) - truth) ** 2))
+
+
+TILES = [
+    ("gaussian:1.5", (131, 150), (40, 48)),
+    (LOPSIDED, (131, 117), (40, 48)),
+    ("motion:5,30", (101, 150), (64, 48)),
+    ("gaussian:0.6,1,1", (31, 53, 60), (8, 24, 20)),
+]
+
+
+@pytest.mark.parametrize(("psf", "shape", "tile"), TILES, ids=["round", "lopsided", "motion", "stack"])
+def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, shape, tile, tmp_path):
+    y, _ = measured(shape, psf)
+    model = train(y, "richardson_lucy", psf=psf, iterations=12, weight=0.004, axes="ZYX"[-len(shape) :])
+    options = {"axes": "ZYX"[-len(shape) :]}
+    whole = np.asarray(restore(y, model, **options))
+    tiled = np.asarray(restore(y, model, tile=tile, **options))
+    noise = float(np.sqrt(model.method.undoes.noise[0].at(y).mean()))
+    assert np.abs(tiled - whole).max() < 1e-3 * noise
+    region = {"Y": (13, 50), "X": (7, 50)}
+    part = np.asarray(restore(y, model, region=region, **options))
+    assert np.abs(part - whole[..., 13:50, 7:50]).max() < 1e-3 * noise
+
+
+def test_an_image_seen_whole_is_read_without_surroundings():
+    even, lopsided = (
+        build_method("richardson_lucy", {"psf": psf}, spatial="YX", channels=1) for psf in ("gaussian:2", LOPSIDED)
+    )
+    assert even.border == (0, 0) and min(even.radius) > 12
+    assert lopsided.border == lopsided.radius
+
+
+def test_nothing_is_trained_and_the_file_holds_all(tmp_path):
+    y, truth = measured((96, 100), "gaussian:1.5")
+    events = []
+    run = deblur_events(y, psf="gaussian:1.5", effort="instant", axes="YX", save_model=tmp_path / "m.safetensors")
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as end:
+            result = end.value
+            break
+    assert not [event for event in events if isinstance(event, TrainingStarted | Measured | Checkpointed)]
+    assert result.suffix == "deblurred" and psnr(result, truth) > psnr(y, truth) + 1
+    kept = load_model(tmp_path / "m.safetensors")
+    assert kept.method.config == result.model.method.config and not list(kept.method.parameters())
+    assert np.array_equal(np.asarray(restore(y, kept, axes="YX")), np.asarray(result))
+    by_name = deblur(y, psf="gaussian:1.5", method="richardson_lucy", axes="YX")
+    assert np.array_equal(np.asarray(by_name), np.asarray(result))
+
+
+def test_units_of_the_image_do_not_matter():
+    y, _ = measured((96, 100), "gaussian:1.5")
+    one = np.asarray(deblur(y, psf="gaussian:1.5", effort="instant", axes="YX"))
+    for factor, pedestal in ((0.01, -3.0), (250.0, 2000.0)):
+        other = np.asarray(deblur(factor * y + pedestal, psf="gaussian:1.5", effort="instant", axes="YX"))
+        # Photons are tossed into one half or the other: those on the edge of a whole one may go elsewhere.
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.999
+        assert np.abs((other - pedestal) / factor - one).mean() < 0.02 * np.ptp(one)
+
+
+@pytest.mark.parametrize(("psf", "shape"), [("gaussian:1.5", (112, 112)), ("gaussian:0.8,1.5,1.5", (12, 48, 48))])
+@pytest.mark.parametrize("light", [20, 400])
+def test_what_is_chosen_without_the_truth_is_nearly_the_best(psf, shape, light):
+    y, truth = measured(shape, psf, light=light, gain=1.0, read=1.0, seed=5)
+    model = train(y, "richardson_lucy", psf=psf, axes="ZYX"[-len(shape) :])
+    (scale,) = model.method._scales
+    photons = scale.photons(torch.from_numpy(y))[None, None]
+    scores = {}
+    with torch.inference_mode():
+        for weight in thinning.WEIGHTS:
+            estimates = updates_of(
+                photons,
+                model.method.endless,
+                start=torch.full_like(photons, scale.level),
+                weight=weight,
+                background=scale.background,
+                accelerated=True,
+            )
+            for done, x in enumerate(islice(estimates, thinning.MOST_UPDATES), 1):
+                scores[done, weight] = psnr(x[0, 0].numpy() * scale.photon + scale.dark, truth)
+    assert scores[scale.updates, scale.weight] > max(scores.values()) - 1.1
+    assert max(scores.values()) > psnr(y, truth) + 1
+
+
+def test_halves_have_all_photons_and_say_nothing_of_each_others_noise():
+    rng = np.random.default_rng(0)
+    counts = torch.from_numpy(rng.poisson(6.3, (1, 1, 200, 250)).astype(np.float32)) + 0.25
+    one, other = thinning.thinned(counts, rng)
+    assert float((one + other - counts).abs().max()) <= 0.75
+    assert float((one + other).mean()) == pytest.approx(float(counts.mean()), abs=0.01)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.02
+    assert float(one.mean()) == pytest.approx(float(other.mean()), rel=0.01)
+
+
+def test_what_is_given_is_taken_and_channels_are_each_by_itself():
+    one, _ = measured((48, 52), "gaussian:1", seed=1)
+    two = 3 * measured((48, 52), "gaussian:1", seed=2, light=20)[0]
+    given = {"psf": "gaussian:1", "iterations": 7, "weight": 0.01, "offset": 85.0, "noise": 5.0}
+    both = deblur(np.stack([one, two]), method="richardson_lucy", axes="CYX", **given)
+    assert both.model.method.config.updates == (7, 7) and both.model.method.config.dark == (85.0, 85.0)
+    alone = deblur(two, method="richardson_lucy", axes="YX", **given)
+    assert np.abs(np.asarray(both)[1] - np.asarray(alone)).max() < 1e-3 * np.ptp(two)
+    assert float(np.asarray(alone).min()) >= 85.0 - 1e-2
+
+
+@pytest.mark.parametrize("name", ["richardson_lucy", "wiener"])
+@pytest.mark.parametrize("case", ["constant", "not finite", "negative", "no noise"])
+def test_images_that_are_odd_come_out_finite(name, case):
+    y = measured((48, 52), "gaussian:1")[0]
+    if case == "constant":
+        y = np.full_like(y, 7.0)
+    elif case == "not finite":
+        y[3:9, 5] = np.nan
+    elif case == "negative":
+        y = y - 5000
+    else:
+        y = gaussian_filter(scene((48, 52)), 1)
+    noise = 1.0 if case in ("constant", "no noise") else "auto"
+    result = np.asarray(deblur(y, psf="gaussian:1", method=name, noise=noise, axes="YX"))
+    assert np.array_equal(np.isfinite(result), np.isfinite(y))
+    if case == "constant":
+        assert np.allclose(result, 7.0, atol=0.05)
+
+
+def test_it_stops_in_the_middle_of_a_tile_and_of_a_choice():
+    y, _ = measured((64, 64), "gaussian:1")
+    model = train(y, "richardson_lucy", psf="gaussian:1", iterations=5, axes="YX")
+    method = model.method
+    asked = []
+    method.stopping = lambda: len(asked) > 2 or bool(asked.append(1))
+    with pytest.raises(Interrupted):
+        method.restore(torch.zeros(1, 1, 40, 40))
+    assert len(asked) == 3
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(InterruptedWorkError):
+        deblur(y, psf="gaussian:1", effort="instant", axes="YX", stop=stop)
+
+
+def test_a_stopped_restoration_keeps_its_tiles_and_goes_on(tmp_path):
+    y, _ = measured((96, 100), "gaussian:1")
+    options = {"axes": "YX", "tile": (32, 50), "output": tmp_path / "o.ome.zarr"}
+    model = train(y, "richardson_lucy", psf="gaussian:1", iterations=5, axes="YX")
+    stop = threading.Event()
+    seen = iter(range(100))
+    restore_method = richardson_lucy.RichardsonLucy._deconvolved
+
+    def slow(self, photons, scale):
+        if next(seen) >= 3:
+            stop.set()
+        return restore_method(self, photons, scale)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(richardson_lucy.RichardsonLucy, "_deconvolved", slow)
+        assert not restore(y, model, stop=stop, **options).complete
+    whole = restore(y, model, **options)
+    assert whole.complete
+    assert np.array_equal(np.asarray(whole), np.asarray(restore(y, model, axes="YX", tile=(32, 50))))
+
+
+def test_tiles_of_other_settings_are_not_kept(tmp_path):
+    y, _ = measured((96, 100), "gaussian:1")
+    options = {"axes": "YX", "tile": (32, 50), "output": tmp_path / "o.ome.zarr"}
+    one, other = (train(y, "richardson_lucy", psf="gaussian:1", iterations=n, weight=0.0, axes="YX") for n in (5, 6))
+    job = submit("restore", y, one, **options)
+    stop = threading.Event()
+    job.result()
+    (tmp_path / "o.ome.zarr").rename(tmp_path / "done.ome.zarr")
+    for event in restore_events_until(y, one, stop, **options):
+        del event
+    with pytest.raises(RestoreError, match="overwrite"):
+        restore(y, other, **options)
+
+
+def restore_events_until(y, model, stop, **options):
+    from napari_restore import restore_events
+
+    for event in restore_events(y, model, stop=stop, **options):
+        if type(event).__name__ == "TileDone":
+            stop.set()
+        yield event
+
+
+def test_without_training_there_is_only_what_needs_none():
+    y, _ = measured((48, 52), "gaussian:1")
+    with pytest.raises(RestoreError, match="denoise has to be trained: give quick, normal or thorough"):
+        from napari_restore import denoise
+
+        denoise(y, effort="instant")
+    with pytest.raises(RestoreError, match="SURE has to be trained"):
+        deblur(y, psf="gaussian:1", method="sure", effort="instant")
+    with pytest.raises(RestoreError, match="give its `psf`"):
+        train(y, "richardson_lucy", axes="YX")
+    assert deblur(y, psf="gaussian:1", method="wiener", effort="instant", axes="YX").complete
