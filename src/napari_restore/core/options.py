@@ -19,6 +19,8 @@ Effort = Literal["quick", "normal", "thorough"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Unreadable = Literal["fail", "fill"]
 Version = Literal["0.5", "0.4"]
+Outliers = Literal["keep", "replace"]
+Fill = float | Literal["auto", "none"]
 
 Count = Annotated[int, Gt(0), Lt(2**31)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
@@ -37,11 +39,15 @@ class Opening:
         space: in the image's own unit, in micrometers where it has none.
     channel
         The one channel to take: its index, counted from 0, or its name.
+    fill
+        The value of pixels that were not measured, such as -3024 around a CT: they are neither learned from nor
+        changed. ``auto`` takes what the file says, and large areas of one exact value; ``none`` takes all for measured.
     """
 
     axes: str | None = None
     pixel_size: Mapping[str, Positive] | Sequence[Positive] | None = None
     channel: int | str | None = None
+    fill: Fill = "auto"
 
     def __post_init__(self) -> None:
         # A list of letters is as good as a text, and an array as a row of numbers.
@@ -131,6 +137,9 @@ class Restoring:
     region
         The part of the image to restore, in pixels by axis, ``{"Y": (0, 512), "X": (100, 612)}``; all of it where not
         given. Training looks at the whole image in any case.
+    outliers
+        What becomes of pixels that lie far from all others, such as hot ones: ``keep`` hands them on as they are,
+        ``replace`` puts there what is predicted from around. They are never learned from.
     client
         A dask ``distributed.Client`` whose workers restore the tiles, from and to files that all of them see.
     """
@@ -141,6 +150,7 @@ class Restoring:
     memory_share: Annotated[float, Interval(gt=0, le=1)] = 0.8
     unreadable: Unreadable = "fail"
     region: Any = None
+    outliers: Outliers = "keep"
     client: Any = None
 
     def __post_init__(self) -> None:

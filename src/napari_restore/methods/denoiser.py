@@ -57,6 +57,7 @@ class Denoiser(Method):
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 3e-3
     clip: ClassVar[float | None] = 1.0
+    compresses: ClassVar[bool] = True
     config: Any
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:

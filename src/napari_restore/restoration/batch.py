@@ -27,6 +27,7 @@ from napari_restore.restoration.runners import runner_for
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
+from napari_restore.sources.settled import settled
 from napari_restore.store import output as outputs
 from napari_restore.store.beside import names_beside
 from napari_restore.store.files import disk_errors, occupied
@@ -286,6 +287,7 @@ def _restore(batch: _Batch, item: Item) -> Generator[Event, None, bool]:
     image = open_image(
         item.source, axes=batch.opening.axes, pixel_size=batch.opening.pixel_size, channel=batch.opening.channel
     )
+    image = settled(image, fill=batch.opening.fill)
     _check_not_an_input(batch, item)
     stamp = stamp_of(item.source, batch.watch.stop)
     if stamp is None:

@@ -66,8 +66,10 @@ class Described:
         What is known, by letter.
     channel_names
         Names of the channels in order, or empty.
-    location, address, files
+    location, address, files, filling
         As of an ``Image``.
+    alpha
+        Whether the last of its channels says how much of the others shows, and is no image.
     """
 
     name: str
@@ -84,6 +86,8 @@ class Described:
     address: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    filling: tuple[tuple[float, float], ...] = ()
+    alpha: bool = False
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

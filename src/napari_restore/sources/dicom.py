@@ -89,7 +89,18 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
         origin=origin,
         location=str(location),
         notes=notes,
+        filling=_filling(planes, dtype),
     )
+
+
+def _filling(planes: Sequence[Plane], dtype: np.dtype[Any]) -> tuple[tuple[float, float], ...]:
+    """The padding of all planes, in the values that the image stands for."""
+    spans = set()
+    for plane in planes:
+        if plane.padding is not None:
+            ends = [(np.float64(value) * plane.slope + plane.intercept).astype(dtype) for value in plane.padding]
+            spans.add((float(min(ends)), float(max(ends))))
+    return tuple(sorted(spans))
 
 
 def _refuse_unlike(planes: Sequence[Plane]) -> None:

@@ -83,6 +83,8 @@ class Plane:
         Position of the first pixel along the normal of the slice, and along its columns and rows, in millimeters.
     series
         Equal for the planes that belong together.
+    padding
+        Stored values, from and to, that fill up what was not measured.
     """
 
     path: Path
@@ -103,6 +105,7 @@ class Plane:
     frame_time: float | None
     series: tuple[Any, ...]
     title: str
+    padding: tuple[int, int] | None = None
 
     @property
     def value_range(self) -> tuple[int, int]:
@@ -228,6 +231,18 @@ def _refuse_unreadable(header: Any, path: Path) -> None:
         raise ImageError(f"{path.name}: its values go through a modality look-up table, which is not supported.")
 
 
+def _padding(header: Any, stored: np.dtype[Any]) -> tuple[int, int] | None:
+    """Stored values that fill up what was not measured (PS3.3, C.7.5.1.1.2); their sign is that of the pixels."""
+    ends = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
+    numbers = [int(end) for end in ends if isinstance(end, int | float) and math.isfinite(end)]
+    if not isinstance(ends[0], int | float) or not numbers:
+        return None
+    if stored.kind == "i":
+        limit = 1 << (8 * stored.itemsize - 1)
+        numbers = [n - 2 * limit if limit <= n < 2 * limit else n for n in numbers]
+    return min(numbers), max(numbers)
+
+
 def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     groups = _groups(header, frame)
     samples = int(header.get("SamplesPerPixel") or 1)
@@ -263,6 +278,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
             _rounded(orientation),
         ),
         title=one_line(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
+        padding=_padding(header, stored),
     )
 
 

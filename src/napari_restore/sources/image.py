@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
+from napari_restore.sources.pixels import PixelRule, Seen, Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,12 @@ class Image:
     files
         Local files and folders that its pixels come from besides ``location``: others of one image, or what an array in
         memory is a view of, as far as it tells.
+    filling
+        Values, from and to, that its file says are no pixels.
+    rule
+        Which of its pixels count; ``settled`` gives it one.
+    alpha
+        Gives what is handed on as one channel more: how much of a picture shows. Regions are of this channel alone.
     """
 
     name: str
@@ -51,6 +58,9 @@ class Image:
     notes: tuple[str, ...] = ()
     address: str | None = field(default=None, repr=False)
     files: tuple[str, ...] = field(default=(), repr=False)
+    filling: tuple[Span, ...] = field(default=(), repr=False)
+    rule: PixelRule = field(default=PixelRule(), repr=False)
+    alpha: Callable[[Region], NDArray[Any]] | None = field(default=None, repr=False)
 
     @property
     def axes(self) -> str:
@@ -90,6 +100,13 @@ class Image:
                 "the file is damaged or changed while it was read."
             )
         return np.asarray(pixels, dtype=self.dtype)
+
+    def seen(self, region: Region) -> Seen:
+        """The pixels of a region, and which of them count: the same for every region that holds a pixel."""
+        reach = [self.rule.reach if axis in "YX" else 0 for axis in self.axes]
+        grown = region.grow(reach).clip(self.shape)
+        first = region.start[self.axes.index("C")] if "C" in self.axes else 0
+        return self.rule.apply(self.read(grown), self.axes, channel=first).at(region.relative_to(grown.start).slices)
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
         """All pixels, in memory."""

@@ -45,6 +45,7 @@ def describe_layer(layer: Any, level: int) -> Described:
         origin=origin,
         units=dict(zip(letters, units, strict=False)),
         notes=notes,
+        alpha=rgb and shape[-1] == 4,
         files=(*described.files, *_opened_from(layer)),
     )
 

@@ -58,7 +58,7 @@ def open_image(
     described = _named(described, wanted)
     if channel is not None:
         described = _one_channel(described, channel)
-    opened = _image(described)
+    opened = _image(described) if channel is not None else _without_alpha(_image(described), described)
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
     return opened
@@ -235,6 +235,25 @@ def _image(described: Described) -> Image:
         notes=described.notes,
         address=described.address,
         files=described.files,
+        filling=described.filling,
+    )
+
+
+def _without_alpha(image: Image, described: Described) -> Image:
+    """The image with its last channel aside, where that is its alpha."""
+    if not described.alpha or image.geometry.length("C") < 2:
+        return image
+    axis, count = image.axes.index("C"), image.geometry.length("C") - 1
+
+    def alpha(region: Region) -> Any:
+        return image.read(region.shift([count if i == axis else 0 for i in range(image.ndim)]))
+
+    fewer = tuple(count if i == axis else n for i, n in enumerate(image.shape))
+    return replace(
+        image,
+        geometry=replace(image.geometry, shape=fewer),
+        chunks=tuple(min(n, c) for n, c in zip(fewer, image.chunks, strict=True)),
+        alpha=alpha,
     )
 
 

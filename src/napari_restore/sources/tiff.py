@@ -65,6 +65,8 @@ def _describe(tif: Any, path: Path, level: int) -> Described:
         location=str(path),
         notes=notes + _photometric_notes(shown.keyframe) + _part_note(tif),
         files=_other_files(tif),
+        filling=_nodata(shown.keyframe),
+        alpha=_has_alpha(shown.keyframe),
         **_scales_as_fields(scales),
     )
 
@@ -73,6 +75,22 @@ def _other_files(tif: Any) -> tuple[str, ...]:
     """All files of an OME-TIFF that is of several; tifffile keeps them by name."""
     files = getattr(tif, "_files", {})
     return tuple(str(each.filehandle.path) for each in files.values()) if len(files) > 1 else ()
+
+
+def _has_alpha(page: Any) -> bool:
+    """Whether a grey or coloured page has one sample more, which is alpha, associated or not (ExtraSamples 1 or 2)."""
+    extra = tuple(int(sample) for sample in page.extrasamples)
+    return len(extra) == 1 and extra[0] in (1, 2) and page.samplesperpixel in (2, 4)
+
+
+def _nodata(page: Any) -> tuple[tuple[float, float], ...]:
+    """The value of pixels without data, which GDAL writes as text (tag 42113); NaN needs no telling."""
+    tag = page.tags.get(42113)
+    try:
+        value = float(str(tag.value).strip(" \0")) if tag is not None else math.nan
+    except ValueError:
+        return ()
+    return () if math.isnan(value) else ((value, value),)
 
 
 def _scales_as_fields(scales: Scales) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from napari_restore.methods.choosing import choose
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Method
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.settled import settled
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store.model import Model, build_method, load_model
 from napari_restore.training.lesson import Lesson
@@ -234,8 +235,13 @@ def opened(image: Any, request: Request) -> Image:
     return open_image(image, axes=opening.axes, pixel_size=opening.pixel_size, channel=opening.channel)
 
 
+def counted(image: Image, request: Request) -> Image:
+    """An image of which it is settled, as the request says, which of its pixels were measured."""
+    return settled(image, fill=request.opening.fill)
+
+
 def _opened(images: Any, request: Request) -> list[Image]:
-    return [opened(each, request) for each in several(images)]
+    return [counted(opened(each, request), request) for each in several(images)]
 
 
 def _continuing(begun: Model, method: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

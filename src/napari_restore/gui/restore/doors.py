@@ -49,11 +49,13 @@ _GOES_ON = "What lies unfinished in the folder, of the same image and settings, 
 _FROM_LAYER = {
     "pixel_size": "It is the scale of the layer, which napari has an editor for.",
     "channel": "A channel of its own is a layer of its own: napari splits a stack.",
+    "fill": "Large areas of one value are found by themselves; another value is said in a script.",
 }
 _FROM_FILE = {
     "axes": "Each file of a folder says them itself; one image whose file is wrong is opened as a layer.",
     "pixel_size": "Each file of a folder says it itself.",
     "channel": "A folder is restored as it is, with all channels.",
+    "fill": "Each file says it itself, or it is found; another value is said in a script.",
 }
 _HERE = {"client": "The window works on the machine that it is on; a cluster is for scripts and the shell."}
 _NGFF = {"version": "The window writes the newest; other programs' files are written with File ▸ Save."}
@@ -89,6 +91,7 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
         "precision": _AS_TRAINED,
         "tile": "It is chosen for each image, by its size and the memory there is.",
         "together": "It is chosen by the device.",
+        "outliers": "They are handed on as they are.",
         "unreadable": "An image with a chunk that cannot be read fails, and the others are restored.",
     },
 }
