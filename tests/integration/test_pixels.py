@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +120,32 @@ def test_alpha_is_handed_on(tmp_path: Path, kind: str) -> None:
 def test_all_filled_is_refused_in_words() -> None:
     with pytest.raises(RestoreError, match="every pixel looked at is 7"):
         denoise(np.full(SHAPE, 7, np.uint8), fill=7, steps=1)
+
+
+def test_the_shell_has_both_options(tmp_path: Path) -> None:
+    pixels, mask = hot(9000)
+    pixels[50:60] = 42
+    tifffile.imwrite(tmp_path / "in.tif", pixels)
+    words = [
+        "denoise",
+        "in.tif",
+        "-o",
+        "out.ome.tif",
+        "--method",
+        "noise2void",
+        "--steps",
+        "2",
+        "--fill",
+        "42",
+        "--outliers",
+        "replace",
+        "--quiet",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_restore", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    restored = tifffile.imread(tmp_path / "out.ome.tif")
+    assert (restored[50:60] == 42).all()
+    mask[50:60] = False
+    assert (restored[mask] < 9000).all()

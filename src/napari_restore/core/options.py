@@ -133,7 +133,7 @@ class Restoring:
         whole tiles do not fit, they go through the network in pieces, with the same result.
     unreadable
         What becomes of a chunk of the image that cannot be read, after it was tried again: ``fail`` ends the run, which
-        can be resumed; ``fill`` takes 0 for its pixels and says so.
+        can be resumed; with "fill" its pixels are taken for 0, which is said.
     region
         The part of the image to restore, in pixels by axis, ``{"Y": (0, 512), "X": (100, 612)}``; all of it where not
         given. Training looks at the whole image in any case.
