@@ -136,10 +136,9 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
         If no plane has a block of 8 x 8 finite pixels.
     """
     scale = _scale(planes)
-    if scale == 0 and any(np.isfinite(p).any() for p in planes):
-        return NoiseLevel(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reliable=False, constant=True)
-    scale = scale or 1.0
-    level = _estimate([np.asarray(p, np.float64) / scale for p in planes], smallest)
+    level = _estimate([np.asarray(p, np.float64) / (scale or 1.0) for p in planes], smallest)
+    if scale == 0:
+        return replace(level, constant=True)
     units = {name: scale * getattr(level, name) for name in ("sigma", "gain", "offset", "read")}
     return replace(level, **units)
 
