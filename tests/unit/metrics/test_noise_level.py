@@ -204,5 +204,5 @@ def test_the_units_of_an_image_do_not_matter(scale, photons):
     assert there.reliable == here.reliable
     for name in ("sigma", "gain", "read", "offset"):
         assert getattr(there, name) == pytest.approx(
-            scale * getattr(here, name), rel=1e-4, abs=0
-        )  # chance flips blocks that are equally flat
+            scale * getattr(here, name), rel=0.01, abs=0
+        )  # rounding flips blocks that are equally flat
