@@ -88,6 +88,8 @@ class Plane:
         How the frames lie in larger planes, where they are tiles of them.
     series
         Equal for the planes that belong together.
+    padding
+        Stored values, from and to, that fill up what was not measured.
     """
 
     path: Path
@@ -111,6 +113,7 @@ class Plane:
     series: tuple[Any, ...]
     title: str
     tiling: Tiling | None = field(default=None, repr=False)
+    padding: tuple[int, int] | None = None
 
     @property
     def value_range(self) -> tuple[int, int]:
@@ -240,6 +243,18 @@ def _refuse_unreadable(header: Any, path: Path) -> None:
         raise ImageError(f"{path.name}: its values go through a modality look-up table, which is not supported.")
 
 
+def _padding(header: Any, stored: np.dtype[Any]) -> tuple[int, int] | None:
+    """Stored values that fill up what was not measured (PS3.3, C.7.5.1.1.2); their sign is that of the pixels."""
+    ends = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
+    numbers = [int(end) for end in ends if isinstance(end, int | float) and math.isfinite(end)]
+    if not isinstance(ends[0], int | float) or not numbers:
+        return None
+    if stored.kind == "i":
+        limit = 1 << (8 * stored.itemsize - 1)
+        numbers = [n - 2 * limit if limit <= n < 2 * limit else n for n in numbers]
+    return min(numbers), max(numbers)
+
+
 def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     groups = _groups(header, frame)
     samples = int(header.get("SamplesPerPixel") or 1)
@@ -277,6 +292,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
             _rounded(orientation),
         ),
         title=one_line(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
+        padding=_padding(header, stored),
     )
 
 

@@ -219,6 +219,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 device=terms.device,
                 normalisation=opened[0].normalisation if opened else normalisation,
                 rate=lesson.rate(mates),
+                compress=lesson.method.compresses,
             )
             opened.append(pool)
         if ranks.first:

@@ -92,7 +92,7 @@ def check_restoring(request: Request, image: Image, method: Method, output: Path
     source = steady(image, Filled(), unreadable=request.restoring.unreadable)
     dtype, _ = choose_dtype(image.dtype, image_noise(source) if image.dtype.kind != "f" else None)
     outputs.check_dtype(output, dtype)
-    outputs.check_space(output, geometry=output_geometry(image.geometry, method, tiles.box), dtype=dtype)
+    outputs.check_space(output, geometry=output_geometry(image, method, tiles.box), dtype=dtype)
 
 
 def check_region(request: Request, image: Image) -> None:

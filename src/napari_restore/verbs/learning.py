@@ -21,6 +21,7 @@ from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_as
 from napari_restore.sources.alternating import alternation
+from napari_restore.sources.settled import settled
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method, load_model, provenance
@@ -313,8 +314,13 @@ def opened(image: Any, request: Request) -> Image:
     return open_as(image, request.opening)
 
 
+def counted(image: Image, request: Request) -> Image:
+    """An image of which it is settled, as the request says, which of its pixels were measured."""
+    return settled(image, fill=request.opening.fill)
+
+
 def _opened(images: Any, request: Request) -> list[Image]:
-    return [opened(each, request) for each in several(images)]
+    return [counted(opened(each, request), request) for each in several(images)]
 
 
 def _continuing(begun: Model, method: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

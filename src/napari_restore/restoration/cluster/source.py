@@ -53,6 +53,10 @@ def find_source(image: Image, opening: Opening = _PLAIN) -> Source:
         If it lies in memory and is too large to send, or its path alone does not give it again.
     """
     if image.location is None:
+        if image.alpha is not None:
+            raise ImageError(
+                f"{image.name} has an alpha and no path that workers can open: save it, and give that path."
+            )
         if image.nbytes > LARGEST_ARRAY:
             raise ImageError(
                 f"{image.name} has no path that workers can open, and its {image.nbytes / 2**20:.0f} MiB are over the "
