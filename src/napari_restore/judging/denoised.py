@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,7 +43,8 @@ class Checked:
         Estimated mean squared distance to the truth, in squared units of the image.
     psnr, psnr_at_least, psnr_before
         In dB over the range of the restored part: estimated (SURE), by two standard errors less, and of the measured
-        image. These and ``mse`` are None where the noise could not be measured or is correlated.
+        image. These and ``mse`` are None where the noise could not be measured or is correlated, and a PSNR is where
+        no error is left to tell it by.
     structure
         Share of the pixels around which what was removed holds structure, 0 to 1.
     whiteness
@@ -115,14 +117,18 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
         mse=error.mse * units.scale**2 if error is not None else None,
-        psnr=error.psnr if error is not None else None,
-        psnr_at_least=error.psnr_at_least if error is not None else None,
-        psnr_before=error.psnr_before if error is not None else None,
+        psnr=_finite(error.psnr) if error is not None else None,
+        psnr_at_least=_finite(error.psnr_at_least) if error is not None else None,
+        psnr_before=_finite(error.psnr_before) if error is not None else None,
         structure=found.share,
         whiteness=float(whiteness(np.nan_to_num(removed))),
         verdict=words.dim_planes(*kinds) if kinds and noisy else f"{words.gained(error)}; {found.verdict}",
         trusted=found.share < _LOST and (error is None or error.better) and not noisy,
     )
+
+
+def _finite(psnr: float) -> float | None:
+    return psnr if math.isfinite(psnr) else None
 
 
 @dataclass(frozen=True)
