@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,16 +100,26 @@ def read_tile(job: TileJob, index: int) -> Read:
     values, pixels = (to_samples(a, job.image.axes, job.method.spatial) for a in (seen.values, seen.pixels))
     narrow = job.normalisation.centred(values)
     known = np.isfinite(narrow)
-    if values.dtype.itemsize > narrow.itemsize and (over := np.isfinite(values) & ~known).any():
-        raise ImageError(
-            f"{job.image.name} holds {values[over].flat[0]:g}, and values are computed in float32, up to 3.4e38: "
-            "divide the image by a constant."
-        )
     kept = ~known
     if seen.outliers is not None and job.outliers == "keep":
         kept |= to_samples(seen.outliers, job.image.axes, job.method.spatial)
+    if values.dtype.itemsize > narrow.itemsize:
+        _check_held(job, values, np.isfinite(values) & ~known)
+        _check_held(job, pixels, np.isfinite(pixels) & kept & (np.abs(pixels) > _largest(job.dtype)))
     alpha = _alpha(job, index)
     return Read(narrow, kept, pixels, alpha) if kept.any() else Read(narrow, alpha=alpha)
+
+
+def _check_held(job: TileJob, pixels: NDArray[Any], over: NDArray[np.bool_]) -> None:
+    if over.any():
+        raise ImageError(
+            f"{job.image.name} holds {pixels[over].flat[0]:g}, and values are computed in float32, up to 3.4e38: "
+            "divide the image by a constant."
+        )
+
+
+def _largest(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).max) if dtype.kind == "f" else math.inf
 
 
 def _alpha(job: TileJob, index: int) -> NDArray[Any] | None:
