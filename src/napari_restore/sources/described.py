@@ -104,7 +104,7 @@ class Described:
     channel_names, channel_colours
         Names and colours of the channels in order, or empty; of the one channel where there is no C. A text is empty
         where nothing is said of a channel.
-    location, address, files, read_optics, series
+    location, address, files, read_optics, series, thickness
         As of an ``Image``.
     """
 
@@ -126,6 +126,7 @@ class Described:
     files: tuple[str, ...] = ()
     read_optics: ReadOptics = field(default=no_optics, repr=False)
     series: tuple[Held, ...] = ()
+    thickness: float | None = None
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

@@ -112,6 +112,7 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
         origin=origin,
         location=str(location),
         notes=notes,
+        thickness=first.thickness if "Z" in size else None,
     )
 
 

@@ -324,6 +324,7 @@ def _image(described: Described) -> Image:
         read_optics=described.read_optics,
         series=described.series,
         channels=channels_of(described.channel_names, described.channel_colours, geometry.length("C")),
+        thickness=described.thickness,
     )
 
 
