@@ -218,6 +218,11 @@ class FinerPlanes(Method):
         side = planes.flatten(0, 2)[:, None]
         side = side.mT if transposed else side
         rows, columns = side.shape[-2] // self._step * self._step, self.network.grid[1]
+        if not rows or side.shape[-1] < columns:
+            raise RestoreError(
+                f"a patch of {side.shape[-2]} x {side.shape[-1]} pixels: planes are {self._step} pixels apart, so "
+                f"`patch` needs at least {max(self._step, columns)} along Y and X."
+            )
         side = side[..., :rows, : side.shape[-1] // columns * columns]
         return side.reshape(len(side), 1, rows // self._pixels, self._pixels, -1).mean(-2)
 

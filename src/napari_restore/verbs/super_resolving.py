@@ -12,7 +12,7 @@ from annotated_types import Interval
 from napari_restore.core.checked import check
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.geometry import in_micrometres
-from napari_restore.methods import MOST_FINER
+from napari_restore.methods import MOST_FINER, MOST_THICK
 from napari_restore.sources import Image
 from napari_restore.sources.naming import unit_name
 from napari_restore.verbs.deblurring import noise_level
@@ -98,7 +98,7 @@ def in_planes(thickness: float | str, image: Image) -> float:
     Raises
     ------
     RestoreError
-        If it is neither, or how far the planes are apart is not known.
+        If it is neither, over ``MOST_THICK``, or how far the planes are apart is not known.
     """
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(\D*?)\s*", str(thickness))
     unit = in_micrometres(unit_name(found[2])) if found is not None else None
@@ -108,11 +108,21 @@ def in_planes(thickness: float | str, image: Image) -> float:
             "auto."
         )
     if unit is None:
-        return float(found[1])
+        return _seen_apart(float(found[1]), thickness)
     apart = image.geometry.micrometres("Z")
     if apart is None:
         raise RestoreError(
             f"`thickness` {thickness}: how far apart the planes of {image.name} are is not known. Give `pixel_size`, "
             "or a number of distances between planes."
         )
-    return float(found[1]) * unit / apart
+    return _seen_apart(float(found[1]) * unit / apart, thickness)
+
+
+def _seen_apart(planes: float, given: float | str) -> float:
+    """The number, unless planes so thick overlap too much."""
+    if planes > MOST_THICK:
+        raise RestoreError(
+            f"`thickness` {given}: {planes:.3g} distances between planes, and at most {MOST_THICK:g} can be told "
+            "apart. Give less, or deblur the stack with a PSF in 3-D."
+        )
+    return planes

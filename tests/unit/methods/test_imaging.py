@@ -517,6 +517,14 @@ def test_noisy_planes_are_trusted_less():
     assert kept[0] > 0.97 and kept[1] < 0.5 * kept[0]
 
 
+def test_patches_smaller_than_planes_are_apart_are_refused():
+    image = noisy((4, 64, 68), "ZYX")
+    _, method = fitted("finer_planes", image, factor=4)
+    small = Batch(torch.zeros(2, 1, 1, 3, 8), torch.ones(2, 1, 1, 3, 8, dtype=torch.bool))
+    with pytest.raises(RestoreError, match="planes are 4 pixels apart, so `patch` needs at least 4"):
+        method(small, generator())
+
+
 def test_finer_planes_learns_at_the_size_of_a_fine_plane():
     """Planes 2 apart made finer by two are 1 apart: 4 pixels of a quarter, as far as there are enough of them."""
     pixels = noisy((6, 136, 140), "ZYX").read()

@@ -45,8 +45,10 @@ def test_a_length_needs_planes_of_known_distance():
 
 
 def test_a_thickness_past_what_there_is_to_see_is_refused():
-    with pytest.raises(RestoreError, match="thickness"):
+    with pytest.raises(RestoreError, match=r"`thickness` 2\.5: 2\.5 distances between planes, and at most 2"):
         super_resolve(STACK, factor={"Z": 2}, axes="ZYX", thickness=2.5, steps=1)
+    with pytest.raises(RestoreError, match="`thickness` 9um: 18 distances"):
+        in_planes("9um", SIZED)
 
 
 @pytest.mark.parametrize("factor", [2, {"Z": 2, "Y": 2}])
