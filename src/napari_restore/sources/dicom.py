@@ -113,6 +113,7 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
         location=str(location),
         notes=notes,
         filling=_filling(planes, dtype),
+        thickness=first.thickness if "Z" in size else None,
     )
 
 

@@ -80,6 +80,8 @@ class Plane:
         Of the rescale to the values that the image stands for (Hounsfield units in CT).
     spacing, spaced_by
         Millimeters between rows and between columns, and the element that says so where it is not the usual one.
+    thickness
+        Of the slice, in millimeters, where it is said.
     height, corner
         Position of the first pixel along the normal of the slice, and along its columns and rows, in millimeters.
     location
@@ -105,6 +107,7 @@ class Plane:
     spacing: tuple[float, float] | None
     spaced_by: str
     slice_distance: float | None
+    thickness: float | None
     height: float | None
     location: float | None
     corner: tuple[float, float] | None
@@ -263,7 +266,8 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     orientation = _numbers(_find("ImageOrientationPatient", groups), 6) or ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     height, corner = _placed(position, orientation)
     spacing, spaced_by = _spacing(groups)
-    between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or _numbers([_find("SliceThickness", groups)], 1)
+    thick = _numbers([_find("SliceThickness", groups)], 1)
+    between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or thick
     time = _numbers([header.get("FrameTime")], 1) if frames > 1 else None
     return Plane(
         path=path,
@@ -279,6 +283,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
         spacing=spacing,
         spaced_by=spaced_by,
         slice_distance=abs(between[0]) if between and between[0] else None,
+        thickness=thick[0] if thick and thick[0] > 0 else None,
         height=height,
         location=(_numbers([_find("SliceLocation", groups)], 1) or (None,))[0],
         corner=corner,

@@ -57,6 +57,8 @@ class Image:
         Which of its pixels count; ``settled`` gives it one.
     alpha
         Gives what is handed on as one channel more: how much of a picture shows. Regions are of this channel alone.
+    thickness
+        Of a plane along Z, in the unit of the pixel size; None where nothing is known of it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Image:
     filling: tuple[Span, ...] = field(default=(), repr=False)
     rule: PixelRule = field(default=PixelRule(), repr=False)
     alpha: Callable[[Region], NDArray[Any]] | None = field(default=None, repr=False)
+    thickness: float | None = None
 
     @cached_property
     def optics(self) -> Optics | None:

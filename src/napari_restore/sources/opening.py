@@ -327,6 +327,7 @@ def _image(described: Described) -> Image:
         series=described.series,
         channels=channels_of(described.channel_names, described.channel_colours, geometry.length("C")),
         filling=described.filling,
+        thickness=described.thickness,
     )
 
 

@@ -31,6 +31,7 @@ from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
+from napari_restore.verbs.super_resolving import with_thickness
 
 _LOOKED_AT = 8
 """Of many images, so many are looked at for planes that alternate: they are of one kind."""
@@ -165,9 +166,9 @@ def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model
 
 
 def lesson_for(request: Request, image: Image) -> Events[tuple[str, dict[str, Any]]]:
-    """The method that is trained, or taken as it is, and what the verb asks of it, its PSF settled for an image."""
+    """The method that is trained, or taken as it is, and what the verb asks of it, settled for an image."""
     own = yield from with_psf(request.own, image)
-    return replace(request, own=own).lesson()
+    return replace(request, own=with_thickness(own, image)).lesson()
 
 
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:

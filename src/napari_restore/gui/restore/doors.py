@@ -25,10 +25,14 @@ BATCH = ("pattern", "model", "output", "suffix", "overwrite")
 """The form of the tab Batch."""
 
 
+_OF_METHOD = {"thickness"}
+"""Under Advanced, where a setting of the method is."""
+
+
 def _of_form(verb: str) -> set[str]:
     """What a button of the tab Restore asks for with the settings in sight."""
     edited = set(EDITED) - _CHOSEN_METHOD
-    return edited | set(OFFERED) | _AROUND | (_CHOSEN_METHOD if VERBS[verb].does != "undo" else set())
+    return edited | set(OFFERED) | _AROUND | _OF_METHOD | (_CHOSEN_METHOD if VERBS[verb].does != "undo" else set())
 
 
 def _has(verb: str) -> Iterator[str]:
