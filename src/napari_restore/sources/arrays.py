@@ -67,6 +67,7 @@ def describe_image(image: Image, level: int) -> Described:
         read_optics=lambda: image.optics,
         series=image.series,
         filling=image.filling,
+        thickness=image.thickness,
     )
 
 
