@@ -113,7 +113,11 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(structure_map(removed, restored.transpose(planes)))
-    kinds = kept_by_kind(image, denoise, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
+
+    def in_its_units(y: NDArray[Any]) -> NDArray[np.float64]:
+        return units.give(through(units.take(y)))
+
+    kinds = kept_by_kind(image, in_its_units, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
     noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
         mse=error.mse * units.scale**2 if error is not None else None,
@@ -146,6 +150,10 @@ class _Units:
     def take(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels of an image."""
         return ((pixels.astype(np.float64) - self.offset) / self.scale).astype(np.float32)
+
+    def give(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """The same in units of the image again."""
+        return pixels.astype(np.float64) * self.scale + self.offset
 
     def constants(self, constants: Normalisation) -> Normalisation:
         """Those of a model, for pixels that were taken."""

@@ -28,14 +28,14 @@ class Kept:
 
 
 def kept_by_kind(
-    image: Image, denoise: Callable[[NDArray[Any]], NDArray[np.float32]], *, depth: int, size: int
+    image: Image, denoise: Callable[[NDArray[Any]], NDArray[Any]], *, depth: int, size: int
 ) -> tuple[Kept, Kept] | None:
     """Of the darkest and the brightest plane of the middle of the image; None where they do not differ by much.
 
     Parameters
     ----------
     denoise
-        Restores pixels with the axes of the image.
+        Restores pixels with the axes of the image, in its units.
     depth
         Planes along Z that it has to have around it; 1 where it looks at one at a time.
     size
@@ -63,7 +63,7 @@ def _ends(above: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _kept(
-    image: Image, denoise: Callable[[NDArray[Any]], NDArray[np.float32]], at: dict[str, int], *, depth: int, size: int
+    image: Image, denoise: Callable[[NDArray[Any]], NDArray[Any]], at: dict[str, int], *, depth: int, size: int
 ) -> Kept | None:
     """Of one plane; None where its noise cannot be measured."""
     shape = [{"Y": size, "X": size, "C": n}.get(a, 1) for a, n in zip(image.axes, image.shape, strict=True)]
@@ -79,12 +79,12 @@ def _kept(
         elif axis in at:
             start[i], stop[i] = place, place + 1
     try:
-        pixels = image.read(Region(tuple(start), tuple(stop))).astype(np.float32)
-        restored = denoise(pixels)
-        before, after = (estimate(_planes(p[tuple(inside)], image.axes)).sigma for p in (pixels, restored))
+        seen = image.seen(Region(tuple(start), tuple(stop)))
+        plane, restored = (p[tuple(inside)] for p in (seen.measured, denoise(seen.values)))
+        clear = np.where(np.isfinite(plane), restored, np.nan)
+        before, after = (estimate(_planes(p, image.axes)).sigma for p in (plane, clear))
     except ImageError:  # not readable, or no block of finite pixels
         return None
-    plane = pixels[tuple(inside)]
     return Kept(float(np.nanmean(plane)), after / before) if before > 0 else None
 
 
