@@ -1,0 +1,20 @@
+"""The held-out loss looks at as many pixels as a step of large patches has memory for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from napari_restore.training.session import held_out_patches
+
+
+@pytest.mark.parametrize("patch", [(64, 64), (8, 24, 24), (24, 84, 84), (64, 256, 256)])
+def test_large_patches_are_few(patch: tuple[int, ...]) -> None:
+    count = held_out_patches(patch)
+    assert 2 <= count <= 48
+    assert count == 2 or count * math.prod(patch) <= 2**20
+
+
+def test_patches_of_the_usual_size_are_as_many_as_they_were() -> None:
+    assert held_out_patches((64, 64)) == held_out_patches((128, 128)) == 48
