@@ -151,10 +151,13 @@ def _finish(job: TileJob, index: int, read: NDArray[np.float32], restored: NDArr
     def cropped(samples: NDArray[Any]) -> NDArray[Any]:
         return from_samples(samples, job.plan.restored_shape, axes, job.method.spatial)[crop]
 
-    known = _known(read, rate=job.method.rate)
+    known = None if job.method.fills else _known(read, rate=job.method.rate)
     if known is not None:
         restored = np.where(known, restored, _finer(read, job.method.rate))
     values = cropped(job.normalisation.uncentred(restored, job.image.dtype))
+    if job.method.keeps:
+        there = job.image.read(job.plan.own(index))  # taking the mean off and adding it again may change the last bit
+        values = np.where(np.isfinite(there), there, values)
     _check_finite(values, None if known is None else cropped(known), index)
     pixels = _cast(values, job.dtype)
     order = canonical_order(axes)

@@ -37,7 +37,15 @@ from napari_restore.verbs.ahead import (
     place_of,
 )
 from napari_restore.verbs.destination import Destination
-from napari_restore.verbs.learning import check_begun, check_trained_alike, learn, model_of, notes_of, opened, prepare
+from napari_restore.verbs.learning import (
+    check_begun,
+    check_trained_alike,
+    learn,
+    model_of,
+    notes_of,
+    prepare,
+    subject_of,
+)
 from napari_restore.verbs.request import Request, load
 
 
@@ -60,7 +68,7 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
 
     What can be known before training is looked at before it.
     """
-    image = opened(request.image, request)
+    image = subject_of(request)
     check_places(request, [image])
     check_region(request, image)
     runner = runner_for(image, request.restoring, request.opening)
