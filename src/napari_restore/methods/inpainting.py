@@ -24,7 +24,9 @@ _NEAR = 2
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _ABOUT = 8
 _LEAST_CONTRAST = 1e-3  # of the deviation of the image
-_SURE = 1.0  # standard errors
+_QUANTILES = (0.25, 0.5, 0.75)
+_FEWEST = 32
+_SURE = 2.0  # standard errors
 _PASSES = {2: 4, 3: 1}
 _AT_ONCE = 8
 _BLOCK, _SUREST, _OF_SUREST = 16, 0.1, 0.887  # the tenth least of mean squares of 256 normal numbers
@@ -49,7 +51,10 @@ class InpaintingConfig(InterpolationConfig):
         Residual blocks a level.
     trust
         Settled after training: the share of what the network adds that comes nearest to held-out pixels, hidden by the
-        shapes of the missing ones. None of it where that is no better than interpolation.
+        shapes of the missing ones, for dull to bright surroundings. None of it where that is no better than
+        interpolation.
+    contrasts
+        Settled with it: deviations of the surroundings between which each of these shares holds.
     own
         Settled after training, one entry a channel: the weight of a pixel's own value where noise is taken away.
     """
@@ -59,6 +64,7 @@ class InpaintingConfig(InterpolationConfig):
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
     blocks: Annotated[int, Interval(ge=1, le=8)] = 2
     trust: tuple[float, ...] = ()
+    contrasts: tuple[float, ...] = ()
     own: tuple[float, ...] = ()
 
 
@@ -148,27 +154,31 @@ class Inpainting(Interpolation):
 
     def finish(self, batch: Batch) -> None:
         """Measure at held-out pixels how much of what is learned is used, and how well pixels are predicted."""
-        self.config = replace(self.config, trust=(self._trust(batch),), own=())
+        trust, contrasts = self._trust(batch)
+        self.config = replace(self.config, trust=trust, contrasts=contrasts, own=())
         if self.config.denoise:
             self.config = replace(self.config, own=self._own_weights(batch))
 
-    def _trust(self, batch: Batch) -> float:
-        """The share of the correction with the least squared error; 0 where that is not surely less than without."""
+    def _trust(self, batch: Batch) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Shares of the correction with the least squared error, and the contrasts between which they hold.
+
+        A single share would be that of the parts with the largest errors, and spoil the flat ones.
+        """
         rng = torch.Generator().manual_seed(0)
-        both, square = [], []
-        passes = _PASSES[len(self.spatial)]
-        for part in _in_parts(batch, passes):
+        found: list[Tensor] = []
+        for part in _in_parts(batch, _PASSES[len(self.spatial)]):
             gone = self._hidden(part, rng, denoise=False)
             base, added = self._parts(part.pixels, torch.isfinite(part.pixels) & ~gone)
             counted = (gone & part.target).expand_as(base)
-            left, added = (torch.where(counted, t, 0).double() for t in (part.pixels - base, added))
-            both.append((left * added).flatten(1).sum(1))
-            square.append(added.square().flatten(1).sum(1))
-        product, power = torch.cat(both).cpu(), torch.cat(square).cpu()
-        share = min(max(float(product.sum() / power.sum().clamp(min=1e-12)), 0.0), 1.0)
-        gain = (2 * share * product - share**2 * power).view(passes, -1).mean(0)
-        sure = float(gain.mean()) > _SURE * float(gain.std()) / max(len(gain), 1) ** 0.5
-        return share if sure else 0.0
+            left = part.pixels - base
+            found.append(torch.stack([t[counted].double().cpu() for t in (left, added, _about(base)[1])]))
+        left, added, contrast = torch.cat(found, 1)
+        if not left.numel():
+            return (0.0,), ()
+        edges = contrast.quantile(torch.tensor(_QUANTILES, dtype=contrast.dtype)).unique()
+        place = torch.bucketize(contrast, edges)
+        shares = (_share(left[place == k], added[place == k]) for k in range(len(edges) + 1))
+        return tuple(shares), tuple(edges.tolist())
 
     def _own_weights(self, batch: Batch) -> tuple[float, ...]:
         """The variance of the predictions over that of their distance to the pixels, which has the noise in it.
@@ -191,7 +201,11 @@ class Inpainting(Interpolation):
 
     def _predicted(self, pixels: Tensor, known: Tensor) -> Tensor:
         base, added = self._parts(pixels, known)
-        return base + (self.config.trust or (1.0,))[0] * added
+        if not self.config.trust:
+            return base + added
+        shares = torch.tensor(self.config.trust, device=pixels.device)
+        edges = torch.tensor(self.config.contrasts, device=pixels.device)
+        return base + shares[torch.bucketize(_about(base)[1], edges)] * added
 
     def _parts(self, pixels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """What is interpolated, and what the network adds to it."""
@@ -251,6 +265,15 @@ def _in_parts(batch: Batch, times: int) -> Iterator[Batch]:
         for first in range(0, len(batch.pixels), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
             yield Batch(batch.pixels[part], batch.target[part])
+
+
+def _share(left: Tensor, added: Tensor) -> float:
+    """Of what is added to come nearest to what is left, 0 to 1; 0 where that is not surely nearer than without."""
+    if len(left) < _FEWEST:
+        return 0.0
+    share = min(max(float((left * added).sum() / added.square().sum().clamp(min=1e-12)), 0.0), 1.0)
+    gain = 2 * share * left * added - share**2 * added.square()
+    return share if float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5 else 0.0
 
 
 def _own_weight(error: Tensor, known: Tensor, held: Tensor) -> float:

@@ -12,7 +12,7 @@ import torch
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods import configure
 from napari_restore.methods.hiding import SIDE, Shapes, hidden
-from napari_restore.methods.inpainting import Inpainting
+from napari_restore.methods.inpainting import Inpainting, _share
 from napari_restore.methods.interpolation import Interpolation
 from napari_restore.methods.method import Batch
 from napari_restore.sources import open_image
@@ -133,9 +133,16 @@ def _batch(method: Interpolation) -> Batch:
 def test_a_network_that_makes_it_worse_is_not_used() -> None:
     method = woken(built(gapped(), "YX"))
     method.finish(_batch(method))
-    assert method.config.trust == (0.0,)
+    assert set(method.config.trust) == {0.0}
     pixels = units(gapped())
     assert torch.equal(method.restore(pixels), method.plain(pixels))
+
+
+def test_a_correction_is_used_where_it_helps_and_not_elsewhere() -> None:
+    left, added = torch.ones(100), torch.full((100,), 2.0)
+    assert _share(left, added) == pytest.approx(0.5)
+    assert _share(left, -added) == 0
+    assert _share(left[:5], added[:5]) == 0  # too few to tell
 
 
 def test_nothing_missing_is_refused_with_what_to_do() -> None:
