@@ -9,7 +9,7 @@ import numpy as np
 
 
 def stack_of_photons() -> np.ndarray:
-    """Bodies on dark ground, blurred by a Gaussian, counted by a camera with an offset and read noise: 12 x 64 x 64."""
+    """Bodies on dark ground, blurred, as a camera with an offset and read noise counts them: 12 x 64 x 64."""
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(0)

@@ -59,10 +59,10 @@ def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | 
     """How much noise an image has where its flattest parts tell, in its units, and how sure that is."""
     from napari_restore.metrics.noise_level import estimate
     from napari_restore.sources import open_image
-    from napari_restore.sources.planes import planes_of_all, without_filling
+    from napari_restore.sources.planes import planes_of_all
+    from napari_restore.sources.settled import settled
 
-    opened = open_image(image, axes=axes, channel=channel)
-    return estimate([without_filling(p) for p in planes_of_all([opened])])
+    return estimate(planes_of_all([settled(open_image(image, axes=axes, channel=channel))]))
 
 
 def load_model(path: str | Path) -> Model:

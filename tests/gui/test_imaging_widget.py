@@ -130,7 +130,7 @@ def test_the_advanced_options_are_those_of_the_method_that_works(qtbot, widget, 
     editor(widget, "psf").kind.setCurrentIndex(editor(widget, "psf").kind.findData("none"))
     editor(widget, "factor").box.setCurrentIndex(editor(widget, "factor").box.findText("Z only"))
     assert section.options == {}, "planes become finer by a method of its own"
-    qtbot.waitUntil(lambda: "trust" in section.editors, timeout=60_000)
+    qtbot.waitUntil(lambda: "thickness" in section.editors, timeout=60_000)
     assert "weight" not in section.editors
     choose_psf(widget, "gaussian")
     assert "weight" in section.editors, "along Z, with a PSF"

@@ -72,6 +72,7 @@ def test_a_finer_result_lies_over_the_raw_layer(viewer, stack, tmp_path, turned)
     np.testing.assert_allclose(layer.data_to_world((0, 0.5, 1.5)), raw.data_to_world((0, 0, 0)), atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 def test_a_finer_part_of_a_turned_layer_lies_over_that_part(viewer, stack, tmp_path):
     raw = viewer.add_image(stack, **place(rotate=(20, -30, 40), scale=(3.0, -0.1, 0.2)))
     image = open_image(raw)

@@ -86,6 +86,7 @@ def test_stopped_or_killed_it_goes_on_where_it_was(place: Path, shell: Shell, ho
         if tiles == 45:  # within the second image
             process.send_signal(getattr(signal, how))
             tiles += 1
+    process.communicate()
     assert process.wait(60) == (130 if how == "SIGINT" else -9)
     assert isinstance(seen[-1], Stopped) == (how == "SIGINT")
     assert not (place / "out" / "b_denoised.tif").exists()

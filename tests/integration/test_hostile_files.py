@@ -492,7 +492,7 @@ ZARR: dict[str, tuple[Make, str | None]] = {
         "unpack",
     ),
     "a chunk of 2^80": (zarr(array((2**40, 2**40), (2**40, 2**40))), "over the limit"),
-    "a shape of 2^80": (zarr(array((2**40, 2**40))), None),
+    "a shape of 2^80": (zarr(array((2**40, 2**40))), "more than 1e+18 pixels"),
     "chunks of nothing": (zarr(array(chunks=(0, 64))), "cannot be read as Zarr"),
     "a negative shape": (zarr(array((-64, 64))), "cannot be read as Zarr"),
     "no pixels": (zarr(array((0, 64))), "no pixels"),

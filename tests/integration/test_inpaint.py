@@ -78,6 +78,35 @@ def test_noise_is_taken_away_when_asked(tmp_path: Path) -> None:
     assert after < 0.6 * before
 
 
+def padded() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A slice with noise in a circle of padding, a lost row and a hot pixel; where the padding and the row are."""
+    y, x = np.mgrid[:96, :96]
+    image = (scene((96, 96), "float64") * 20 + np.random.default_rng(0).normal(0, 8, (96, 96))).round().astype("int16")
+    padding, lost = (y - 48) ** 2 + (x - 48) ** 2 > 44**2, np.zeros(image.shape, bool)
+    lost[30:33, 20:70] = True
+    image[padding], image[60, 60], image[lost] = -3024, 30000, 0
+    return image, padding, lost
+
+
+@pytest.mark.parametrize("given", ["mask", "auto+zeros"])
+def test_padding_and_outliers_are_handed_on_and_what_is_missing_is_filled(given: str) -> None:
+    image, padding, lost = padded()
+    how = {"mask": lost} if given == "mask" else {"missing": given}
+    found = np.asarray(inpaint(image, axes="YX", effort="instant", **how))
+    assert found.dtype == image.dtype
+    assert np.array_equal(found[~lost], image[~lost])
+    assert (found[padding] == -3024).all() and found[60, 60] == 30000
+    assert (np.abs(found[lost] - 2000.0) < 1000).all()
+
+
+def test_outliers_are_filled_when_asked_and_nothing_else_is_changed() -> None:
+    image, _, lost = padded()
+    found = np.asarray(inpaint(image, axes="YX", effort="instant", mask=lost, outliers="replace"))
+    hot = image == 30000
+    assert abs(int(found[hot][0]) - 2000) < 1000
+    assert np.array_equal(found[~lost & ~hot], image[~lost & ~hot])
+
+
 def test_the_cost_is_foreseen() -> None:
     cost = estimate(ask("inpaint", scene(), mask=scratch((70, 83)), axes="YX"))
     assert cost.method == "inpainting" and (cost.training_seconds or 0) > 0 and cost.memory > 0

@@ -274,7 +274,7 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(many_planes: tuple[Path, 
         if '"Measured"' in line:
             process.send_signal(signal.SIGINT)
             break
-    process.stdout.read()
+    process.communicate()
     assert process.wait(60) == 130
     assert list((tmp_path / "o.zarr.training").glob("checkpoint-*.safetensors"))
     assert not (tmp_path / "o.zarr").exists()

@@ -236,9 +236,10 @@ def test_another_rate_does_not_go_on_with_an_unfinished_output() -> None:
     for rate in ((2, 2), (2, 1)):
         model = finer("YX", rate)
         tiles = tiles_over(image, model.method, Restoring(tile=(4, 6)))
-        plan = plan_restoration(image, model, tiles, together=1, place=place, facts=facts_of(image))
+        plan = plan_restoration(image, model, tiles, Restoring(together=1), place=place, facts=facts_of(image))
         marks.append(plan.fingerprint)
     assert [m["rate"] for m in marks] == [[2, 2], [2, 1]]
+    assert [m["model"].pop("config")["rate"] for m in marks] == [(2, 2), (2, 1)]
     assert {k: v for k, v in marks[0].items() if k != "rate"} == {k: v for k, v in marks[1].items() if k != "rate"}
 
 
@@ -386,7 +387,7 @@ def test_a_method_names_what_it_makes() -> None:
 
 
 def method_with(radius: int, rate: int, ndim: int = 2) -> SimpleNamespace:
-    return SimpleNamespace(spatial="ZYX"[-ndim:], radius=(radius,) * ndim, rate=(rate,) * ndim)
+    return SimpleNamespace(spatial="ZYX"[-ndim:], radius=(radius,) * ndim, rate=(rate,) * ndim, tile=None)
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3, 4, 8])

@@ -60,7 +60,7 @@ def test_models_accept_it(tmp_path, geometry, version, model):
     scale, translation = multiscale.datasets[1].coordinateTransformations
     assert tuple(scale.scale)[-2:] == (0.5, 0.4)
     assert tuple(translation.translation)[-2:] == pytest.approx((7.125, -0.4))
-    assert group.attrs["napari_restore"] == {"method": "n2v"}
+    assert group.attrs["napari_restore"] == {"method": "n2v", "fingerprint": {}}
     if version == "0.5":
         assert group["0"].metadata.dimension_names == tuple(geometry.axes.lower())
 

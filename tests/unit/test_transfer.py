@@ -26,7 +26,8 @@ def test_training_goes_on_from_the_weights_of_a_model(model, tmp_path):
     more = train(noisy(1, gain=3, offset=50), start=kept, steps=1, learning_rate=1e-12, **EXACT)
     assert more.name == "posterior"
     for (name, mine), theirs in zip(more.method.state_dict().items(), model.method.state_dict().values(), strict=True):
-        assert np.allclose(mine, theirs, atol=1e-6), name
+        # The line that keeps the mean of an image is measured anew, on the new one.
+        assert name == "line" or np.allclose(mine, theirs, atol=1e-6), name
     assert more.method.config.sigma[0] == pytest.approx(45, rel=0.2), "of the new images"
     assert more.normalisation.mean[0] > 2 * model.normalisation.mean[0]
     assert more.provenance["start"]["steps"] == 250

@@ -20,6 +20,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Unreadable = Literal["fail", "fill"]
 Incomplete = Literal["refuse", "use"]
 Version = Literal["0.5", "0.4"]
+Outliers = Literal["keep", "replace"]
+Fill = float | Literal["auto", "none"]
 
 Count = Annotated[int, Gt(0), Lt(2**31)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
@@ -47,6 +49,9 @@ class Opening:
     incomplete
         Of an acquisition that was stopped, ``refuse`` it, or ``use`` the whole time points that are there; the whole
         planes where there are no times.
+    fill
+        The value of pixels that were not measured, such as -3024 around a CT: they are neither learned from nor
+        changed. ``auto`` takes what the file says, and large areas of one exact value; ``none`` takes all for measured.
     """
 
     axes: str | None = None
@@ -54,6 +59,7 @@ class Opening:
     channel: int | str | None = None
     series: int | str | None = None
     incomplete: Incomplete = "refuse"
+    fill: Fill = "auto"
 
     def __post_init__(self) -> None:
         # A list of letters is as good as a text, and an array as a row of numbers.
@@ -140,10 +146,13 @@ class Restoring:
         whole tiles do not fit, they go through the network in pieces, with the same result.
     unreadable
         What becomes of a chunk of the image that cannot be read, after it was tried again: ``fail`` ends the run, which
-        can be resumed; ``fill`` takes 0 for its pixels and says so.
+        can be resumed; with "fill" its pixels are taken for 0, which is said.
     region
         The part of the image to restore, in pixels by axis, ``{"Y": (0, 512), "X": (100, 612)}``; all of it where not
         given. Training looks at the whole image in any case.
+    outliers
+        What becomes of pixels that lie far from all others, such as hot ones: ``keep`` hands them on as they are,
+        ``replace`` puts there what is predicted from around. They are never learned from.
     client
         A dask ``distributed.Client`` whose workers restore the tiles, from and to files that all of them see.
     """
@@ -154,6 +163,7 @@ class Restoring:
     memory_share: Annotated[float, Interval(gt=0, le=1)] = 0.8
     unreadable: Unreadable = "fail"
     region: Any = None
+    outliers: Outliers = "keep"
     client: Any = None
 
     def __post_init__(self) -> None:

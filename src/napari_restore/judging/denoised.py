@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,10 +21,12 @@ from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import noise_levels
-from napari_restore.metrics.estimated_error import estimated_error
+from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
+from napari_restore.metrics.noise_level import varied
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.sources import Image, open_image
+from napari_restore.sources.pixels import Seen
 from napari_restore.store.model import Model
 
 _DEPTH = 8  # planes, where the method looks along Z
@@ -40,7 +43,8 @@ class Checked:
         Estimated mean squared distance to the truth, in squared units of the image.
     psnr, psnr_at_least, psnr_before
         In dB over the range of the restored part: estimated (SURE), by two standard errors less, and of the measured
-        image. These and ``mse`` are None where the noise could not be measured or is correlated.
+        image. These and ``mse`` are None where the noise could not be measured or is correlated, and a PSNR is where
+        no error is left to tell it by.
     structure
         Share of the pixels around which what was removed holds structure, 0 to 1.
     whiteness
@@ -90,20 +94,23 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     """
     if model.method.undoes is not None or max(model.method.rate) > 1 or model.method.fills:
         return None
-    measured = _part(image, model.method.spatial, size)
-    if measured is None:
+    seen = _part(image, model.method.spatial, size)
+    if seen is None:
         return None
     units = _Units.of(model.normalisation)
-    pixels = units.take(measured)
-    denoise = _denoiser(replace(model, normalisation=units.constants(model.normalisation)), image.axes, device)
-    restored = denoise(_filled(pixels))
-    variance = _variance(measured, image)
-    rng = np.random.default_rng(seed)
-    error = (
-        None
-        if variance is None
-        else estimated_error(denoise, pixels, variance=variance / units.scale**2, rng=rng, restored=restored)
-    )
+    pixels, shown = units.take(seen.measured), units.take(seen.values)
+    known = np.isfinite(pixels)
+    through = _denoiser(replace(model, normalisation=units.constants(model.normalisation)), image.axes, device)
+
+    def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
+        return through(np.where(known, y, shown))  # what was not measured is always seen as it is when restoring
+
+    restored = denoise(pixels)
+    variance = _variance(seen.measured, image)
+    error: EstimatedError | None = None
+    if variance is not None:
+        rng = np.random.default_rng(seed)
+        error = estimated_error(denoise, pixels, variance=variance / units.scale**2, rng=rng, restored=restored)
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(structure_map(removed, restored.transpose(planes)))
@@ -111,14 +118,18 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
         mse=error.mse * units.scale**2 if error is not None else None,
-        psnr=error.psnr if error is not None else None,
-        psnr_at_least=error.psnr_at_least if error is not None else None,
-        psnr_before=error.psnr_before if error is not None else None,
+        psnr=_finite(error.psnr) if error is not None else None,
+        psnr_at_least=_finite(error.psnr_at_least) if error is not None else None,
+        psnr_before=_finite(error.psnr_before) if error is not None else None,
         structure=found.share,
         whiteness=float(whiteness(np.nan_to_num(removed))),
         verdict=words.dim_planes(*kinds) if kinds and noisy else f"{words.gained(error)}; {found.verdict}",
         trusted=found.share < _LOST and (error is None or error.better) and not noisy,
     )
+
+
+def _finite(psnr: float) -> float | None:
+    return psnr if math.isfinite(psnr) else None
 
 
 @dataclass(frozen=True)
@@ -143,15 +154,15 @@ class _Units:
         return Normalisation(mean, tuple(s / self.scale for s in constants.std))
 
 
-def _part(image: Image, spatial: str, size: int) -> NDArray[Any] | None:
-    """The middle of the image; None where it has too few finite pixels, or cannot be read."""
+def _part(image: Image, spatial: str, size: int) -> Seen | None:
+    """The middle of the image; None where too few of its pixels were measured, or it cannot be read."""
     depth = _DEPTH if "Z" in spatial else 1
     region = middle(image, {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size})
     try:
-        pixels = image.read(region)
+        seen = image.seen(region)
     except ImageError:
         return None
-    return pixels if np.isfinite(pixels).sum() >= LEAST_PIXELS else None
+    return seen if np.isfinite(seen.measured).sum() >= LEAST_PIXELS else None
 
 
 def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
@@ -166,19 +177,13 @@ def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], 
     return denoise
 
 
-def _filled(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean where pixels are not finite, summed as ``estimated_error`` does, whose image this stands for."""
-    finite = np.isfinite(pixels)
-    return np.where(finite, pixels, pixels[finite].mean(dtype=np.float64).astype(np.float32))
-
-
 def _variance(pixels: NDArray[Any], image: Image) -> NDArray[np.float64] | None:
     """That of the noise of each pixel, by its channel; None where it is not known or not white."""
     try:
         levels = noise_levels([image])
     except ImageError:  # no block of finite pixels
         return None
-    if not all(level.reliable and level.sigma > 0 and level.white for level in levels):
+    if not all(level.reliable and level.sigma > 0 and level.white for level in varied(levels)):
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
     variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])

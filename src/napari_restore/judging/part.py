@@ -15,7 +15,7 @@ from napari_restore.judging.baselines import Pixels
 from napari_restore.methods.apply import per_axis
 from napari_restore.methods.method import Method, Undone
 from napari_restore.sources import Image
-from napari_restore.sources.padded import read_reflected
+from napari_restore.sources.padded import seen_reflected
 
 LEAST_PIXELS = 4096
 """With fewer, chance is as large as what is looked for."""
@@ -32,7 +32,7 @@ class Part:
     pixels
         In units of the image; the mean of the others where they are not finite.
     finite
-        Where they are.
+        Where they are, and no outliers.
     variance
         Of their noise.
     probe
@@ -75,14 +75,15 @@ def part_of(image: Image, method: Method, undone: Undone, *, size: int, seed: in
     box = middle(image, {"Z": depth, "Y": side, "X": side})
     region = box.shift([-a if axis == "C" else 0 for axis, a in zip(image.axes, box.start, strict=True)])
     read = _read(region, image.axes, method, undone)
-    sample = to_samples(read_reflected(image, read).astype(np.float32), image.axes, method.spatial)[0, 0]
+    seen = seen_reflected(image, read)
+    sample, measured = (to_samples(v, image.axes, method.spatial)[0, 0] for v in (seen.values, seen.measured))
     margin = per_axis(image.axes, method.spatial, undone.operator.margin, default=0)
     inner = [max(0, n - 2 * m) for m, n in zip(margin, image.shape, strict=True)]
     counted = region.relative_to(margin).clip(inner).shift(margin).relative_to(read.start)
-    pixels = filled(sample)
+    pixels = filled(sample.astype(np.float32))
     return Part(
         pixels,
-        np.isfinite(sample),
+        np.isfinite(measured),
         undone.noise[0].at(pixels),
         np.random.default_rng(seed).choice(np.asarray([-1, 1], np.float32), sample.shape),
         tuple(counted.slices[image.axes.index(a)] for a in method.spatial),

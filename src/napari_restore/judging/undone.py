@@ -34,7 +34,7 @@ from napari_restore.metrics.spectrum import RINGS, ring_period, ring_power, stan
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
-from napari_restore.sources.padded import read_reflected
+from napari_restore.sources.padded import seen_reflected
 from napari_restore.store.model import Model
 
 LEARNED = "learned"
@@ -166,7 +166,7 @@ def baselines_of(image: Image, model: Model, region: Region | None = None) -> di
     region = region if region is not None else Region.of_shape(image.shape)
     context = per_axis(image.axes, method.spatial, _context(undone.operator), default=0)
     read = region.grow(context)
-    samples = filled(to_samples(read_reflected(image, read).astype(np.float32), image.axes, method.spatial))
+    samples = filled(to_samples(seen_reflected(image, read).values.astype(np.float32), image.axes, method.spatial))
     rate = per_axis(image.axes, method.spatial, method.rate, default=1)
     inner = tuple(slice(c * r, (c + n) * r) for c, n, r in zip(context, region.shape, rate, strict=True))
     shape = tuple(n * r for n, r in zip(read.shape, rate, strict=True))

@@ -24,6 +24,9 @@ ENTRY_POINTS = "napari_restore.methods"
 MOST_FINER = 8
 """Pixels for one of the image along an axis, at most."""
 
+MOST_THICK = 2.0
+"""Distances between planes that a plane is thick, at most: with more there is nothing left to see between them."""
+
 _USUAL: Mapping[Effort, float] = {"quick": 20, "normal": 60, "thorough": 600}
 _UNDOING: Mapping[Effort, float] = {"quick": 20, "normal": 55, "thorough": 900}
 _CHOOSING: Mapping[Effort, float] = {"instant": 5}
@@ -130,9 +133,11 @@ METHODS: dict[str, Listed] = {
     "finer_planes": Listed(
         where="napari_restore.methods.finer_planes:FinerPlanes",
         label="Finer planes",
-        citation=_SCANVIC,
+        citation="Zhao C, Dewey BE, Pham DL, Calabresi PA, Reich DS, Prince JL (2021). SMORE: A self-supervised "
+        "anti-aliasing and super-resolution algorithm for MRI using deep learning. IEEE Transactions on Medical "
+        "Imaging 40:805. doi:10.1109/TMI.2020.3037187",
         seconds=_USUAL,
-        tip="For stacks that are coarse along Z: planes between the planes.",
+        tip="For stacks that are coarse along Z: what thick planes are made of, and what lies between them.",
         does="undo",
     ),
     "inpainting": Listed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.core.layout import from_samples, to_samples
-from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.normalisation import FAR, Normalisation
 from napari_restore.core.plan import plan_tiles
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
-from napari_restore.sources.padded import read_reflected
+from napari_restore.sources.padded import seen_reflected
 
 Precision = Literal["float32", "bfloat16"]
 T = TypeVar("T")
@@ -58,8 +59,21 @@ def restore_tensor(
         pixels = (samples - mean) / torch.where(std > 0, std, 1)
         pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
         with autocast(samples.device, precision):
-            restored = method.restore(pixels)
-        return restored.float() * std + mean
+            restored = method.restore(_compressed(pixels) if method.compresses else pixels)
+        restored = _expanded(restored.float()) if method.compresses else restored.float()
+        return restored * std + mean
+
+
+def _compressed(units: Tensor) -> Tensor:
+    """``core.normalisation.compressed``, in place."""
+    beyond = (units.abs() / FAR).clamp_(min=1).log_().mul_(FAR)
+    return torch.clamp(units, -FAR, FAR, out=units).add_(beyond.mul_(units.sign()))
+
+
+def _expanded(units: Tensor) -> Tensor:
+    """The inverse, in place."""
+    beyond = (units.abs() / FAR - 1).clamp_(min=0).expm1_().mul_(FAR)
+    return torch.clamp(units, -FAR, FAR, out=units).add_(beyond.mul_(units.sign()))
 
 
 def per_axis(axes: str, spatial: str, values: tuple[T, ...], *, default: T) -> tuple[T, ...]:
@@ -80,7 +94,7 @@ def restore_region(
     """One region of an image restored as it would be in the whole image, in the image's units.
 
     ``region`` is in image pixels; the result has ``method.rate`` times as many along each spatial axis, in float32, or
-    in float64 where the image's type has more digits.
+    in float64 where the image's type has more digits. Filling and outliers are handed on; what is not finite is not.
     """
     grid = per_axis(image.axes, method.spatial, method.grid, default=1)
     radius = per_axis(image.axes, method.spatial, method.radius, default=0)
@@ -89,9 +103,20 @@ def restore_region(
     span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
     plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate)
     read = plan.read(0).shift(start)
-    samples = normalisation.centred(to_samples(read_reflected(image, read), image.axes, method.spatial))
+    seen = seen_reflected(image, read)
+    samples = normalisation.centred(to_samples(seen.values, image.axes, method.spatial))
     within = normalisation.of_centred
     restored = restore_samples(method, samples, normalisation=within, device=device, precision=precision)
     values = normalisation.uncentred(restored, image.dtype)
     whole = from_samples(values, plan.restored_shape, image.axes, method.spatial)
+    kept = np.isfinite(seen.pixels) & ~np.isfinite(seen.measured)
+    if kept.any():
+        whole = np.where(finer(kept, rate), finer(seen.pixels, rate), whole).astype(whole.dtype, copy=False)
     return whole[region.relative_to(read.start).scale(rate).slices]
+
+
+def finer(pixels: NDArray[Any], rate: Sequence[int]) -> NDArray[Any]:
+    """Each pixel so many times along each axis."""
+    for axis, times in enumerate(rate):
+        pixels = pixels.repeat(times, axis) if times > 1 else pixels
+    return pixels

@@ -11,9 +11,9 @@ import numpy as np
 from napari_restore.core.errors import ImageError
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
-from napari_restore.metrics.noise_level import NoiseLevel
+from napari_restore.metrics.noise_level import NoiseLevel, varied
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all, without_filling
+from napari_restore.sources.planes import planes_of_all
 
 _FEWEST_PIXELS = 16  # along Y and X, for a posterior mean
 _LONGEST = 16  # of a mask to either side
@@ -52,7 +52,7 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     shortest = min(image.geometry.length(a) for image in images for a in "YX")
     if shortest < _FEWEST_PIXELS:
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
-    correlation = noise_correlation([without_filling(p) for p in planes_of_all(images)])
+    correlation = noise_correlation(planes_of_all(images))
     if correlation.direction != "none":
         return _structured(correlation, shortest)
     try:
@@ -72,7 +72,8 @@ def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
     return Choice("struct_noise2void", reason, {"mask": cross.tolist()})
 
 
-def _white(levels: Sequence[NoiseLevel]) -> Choice:
+def _white(all_levels: Sequence[NoiseLevel]) -> Choice:
+    levels = varied(all_levels)
     reliable = all(level.reliable for level in levels)
     if reliable and all(level.sigma > 0 and level.white for level in levels):
         kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""

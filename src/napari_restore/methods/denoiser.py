@@ -64,6 +64,7 @@ class Denoiser(Method):
     learning_rate: ClassVar[float] = 3e-3
     clip: ClassVar[float | None] = 1.0
     keeps_mean: ClassVar[bool] = True
+    compresses: ClassVar[bool] = True
     config: Any
     line: Tensor
 

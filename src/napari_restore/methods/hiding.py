@@ -36,14 +36,24 @@ _JUDGED_ON = 256
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A part of an image that misses something, ``(C, *S)`` in units of the deviation, NaN where it does."""
+    """A part of an image that misses something.
+
+    Attributes
+    ----------
+    pixels
+        ``(C, *S)`` in units of the deviation, NaN where nothing was measured: filling and outliers are not missing, and
+        nothing is judged by them.
+    gone
+        Which of them are missing.
+    """
 
     pixels: NDArray[np.float32]
+    gone: NDArray[np.bool_]
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where any channel misses something, ``(Z, Y, X)``."""
-        found = np.logical_not(np.isfinite(self.pixels)).any(axis=0)
+        found = self.gone.any(axis=0)
         planes: NDArray[np.bool_] = np.reshape(found, (-1, *self.pixels.shape[-2:]))
         return planes
 
@@ -88,9 +98,10 @@ def windows_of(images: Sequence[Image], spatial: str, normalisation: Normalisati
     found = []
     for k in np.unique(np.linspace(0, len(some) - 1, min(len(some), _WINDOWS)).astype(int)):
         image, box = some[k]
-        samples = to_samples(image.read(box), image.axes, spatial)
+        seen = image.seen(box)
+        samples, stored = (to_samples(each, image.axes, spatial) for each in (seen.measured, seen.pixels))
         units = np.where(np.isfinite(samples), normalisation.apply(samples), np.float32(np.nan))
-        found.append(Window(units[0]))
+        found.append(Window(units[0], ~np.isfinite(stored[0])))
     return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
-from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up
+from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up, varied
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
@@ -23,7 +23,7 @@ from napari_restore.operators.inverse import wiener
 from napari_restore.operators.noise import flat_covariance
 from napari_restore.operators.operator import interior
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_all, planes_of_channels, without_filling
+from napari_restore.sources.planes import planes_of_all, planes_of_channels
 
 Risk = Literal["sure", "unsure", "r2r", "correlated"]
 
@@ -81,7 +81,6 @@ def measure(
     planes = planes_of_channels(images)
     channels = len(planes)
     normalisation = constants(planes, images[0].name)
-    planes = [[without_filling(p) for p in each] for each in planes]
     levels = [estimate(each) for each in planes]
     covariance = _covariance(planes[0], levels[0], noise=noise, risk=risk)
     if noise != "auto":
@@ -94,7 +93,7 @@ def measure(
     if risk != "auto":
         settled = risk  # type: ignore[assignment]
     else:
-        settled = "correlated" if covariance else "sure" if all(level.reliable for level in levels) else "r2r"
+        settled = "correlated" if covariance else "sure" if all(level.reliable for level in varied(levels)) else "r2r"
     return NoiseAndConstants(
         normalisation,
         (levels[0].read,) if poisson else tuple(_to_use(level, blurred=blurred) for level in levels),
@@ -190,22 +189,23 @@ def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
 @lru_cache(maxsize=4)
 def _levels_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
     images = [image for reference in references if (image := reference()) is not None]
-    return tuple(estimate([without_filling(p) for p in each]) for each in planes_of_channels(images))
+    return tuple(estimate(each) for each in planes_of_channels(images))
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:
-    """Mean and deviation of each channel, from some of its planes; ``name`` is for the error."""
-    columns = [np.concatenate([p.ravel() for p in each]).astype(np.float64) for each in planes]
-    finite = [column[np.isfinite(column)] for column in columns]
-    if not any(f.size for f in finite):
+    """Mean and deviation of each channel, from some of its planes; ``name`` is for the error.
+
+    Raises
+    ------
+    ImageError
+        If no pixel is finite.
+    """
+    if not any(np.isfinite(p).any() for each in planes for p in each):
         raise ImageError(
             f"{name}: no pixel looked at is finite (all are NaN or infinite), so there is nothing to learn from. Is "
             "this the right file, and the right channel?"
         )
-    return Normalisation(
-        mean=tuple(float(f.mean()) if f.size else 0.0 for f in finite),
-        std=tuple(float(f.std()) if f.size else 0.0 for f in finite),
-    )
+    return Normalisation.of(planes)
 
 
 def _covariance(

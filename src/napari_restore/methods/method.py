@@ -123,6 +123,8 @@ class Method(nn.Module):
         Gradients longer than this are cut to it; None leaves them as they are.
     weight_decay
         Of the weights at each step, times the learning rate (AdamW).
+    compresses
+        Whether its network sees, and gives, what lies far from all else by its logarithm (``compressed``).
     noisy_targets
         Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
     keeps_mean
@@ -141,6 +143,7 @@ class Method(nn.Module):
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
     weight_decay: ClassVar[float] = 1e-4
+    compresses: ClassVar[bool] = False
     noisy_targets: ClassVar[bool] = False
     keeps_mean: ClassVar[bool] = False
     fills: ClassVar[bool] = False

@@ -21,7 +21,7 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
-from napari_restore.metrics.noise_level import NoiseLevel, describe
+from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
@@ -127,7 +127,7 @@ class Posterior(Denoiser):
         said = () if known else tuple(Note(describe(level), "info") for level in levels)
         combine = config.combine
         if combine == "auto":
-            combine = "yes" if known or all(map(_trusted, levels)) else "no"
+            combine = "yes" if known or all(map(_trusted, varied(levels))) else "no"
             if combine == "no":
                 said = (*said, Note("the noise is not sure enough to use a pixel's own value: it is predicted alone"))
         settled = replace(

@@ -46,8 +46,11 @@ class EstimatedError:
 
     @property
     def better(self) -> bool:
-        """Whether the restored image is nearer to the truth than the measured one, by two standard errors."""
-        return self.psnr_at_least > self.psnr_before
+        """Whether the restored image is nearer to the truth than the measured one, by two standard errors.
+
+        Not where no error is left after these: the variance was taken for more than it is.
+        """
+        return self.psnr_before < self.psnr_at_least < math.inf
 
 
 def estimated_error(

@@ -64,6 +64,8 @@ class NoiseLevel:
         Standard deviation at signal 0: of the noise that does not come from the signal.
     reliable
         False where no flat part was found, or too few to tell noise from texture.
+    constant
+        Whether all pixels have one value: there is no noise to know.
     """
 
     sigma: float
@@ -73,6 +75,7 @@ class NoiseLevel:
     offset: float
     read: float
     reliable: bool
+    constant: bool = False
 
     @property
     def white(self) -> bool:
@@ -133,7 +136,9 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
         If no plane has a block of 8 x 8 finite pixels.
     """
     scale = _scale(planes)
-    level = _estimate([np.asarray(p, np.float64) / scale for p in planes], smallest)
+    level = _estimate([np.asarray(p, np.float64) / (scale or 1.0) for p in planes], smallest)
+    if scale == 0:
+        return replace(level, constant=True)
     units = {name: scale * getattr(level, name) for name in ("sigma", "gain", "offset", "read")}
     return replace(level, **units)
 
@@ -142,7 +147,7 @@ def _scale(planes: Sequence[NDArray[Any]]) -> float:
     """A power of two near the deviation of some planes: squares of squares of 1e-30 would round to 0."""
     finite = [p[np.isfinite(p)].astype(np.float64) for p in planes]
     spread = max((float(np.abs(f - f.mean()).max()) for f in finite if f.size), default=0.0)
-    return 2.0 ** math.frexp(spread)[1] if spread > 0 else 1.0
+    return 2.0 ** math.frexp(spread)[1] if spread > 0 else 0.0
 
 
 def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float) -> NoiseLevel:
@@ -169,6 +174,11 @@ def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float) -> NoiseLe
     )
 
 
+def varied(levels: Sequence[NoiseLevel]) -> Sequence[NoiseLevel]:
+    """Those of channels that are not constant, which have a say in what suits an image; all where none is left."""
+    return [level for level in levels if not level.constant] or levels
+
+
 def rounded_up(level: NoiseLevel) -> float:
     """The deviation to give to a method: one spread above the estimate, 2 to 10 % of it.
 
@@ -185,6 +195,8 @@ def describe(level: NoiseLevel, *, units: str = "") -> str:
         kind = f"growing with the signal, {level.read:.3g}{unit} without any"
     elif abs(level.correlation) > _CORRELATED:
         kind = f"neighbouring pixels correlated by {level.correlation:.2f}"
+    if level.constant:
+        return "no noise: all pixels have one value"
     said = f"noise estimated at {level.sigma:.3g} ± {level.sigma * level.spread:.2g}{unit} ({kind})"
     return said if level.reliable else f"{said}; not reliable: too little of the image is flat"
 

@@ -28,6 +28,7 @@ from napari_restore.sources import Image, open_as
 from napari_restore.sources.alternating import alternation
 from napari_restore.sources.folders import EVERYTHING, images_in
 from napari_restore.sources.formats import format_of_file
+from napari_restore.sources.settled import settled
 from napari_restore.store import output as outputs
 from napari_restore.store.beside import names_beside
 from napari_restore.store.files import disk_errors, occupied
@@ -230,8 +231,8 @@ def request_mark(model: Model, opening: Opening, restoring: Restoring, writing: 
         "channel": opening.channel,
         "version": writing.version,
     }
-    for name in ("series", "incomplete"):
-        if (value := getattr(opening, name)) != getattr(Opening(), name):
+    for group, name in ((opening, "series"), (opening, "incomplete"), (opening, "fill"), (restoring, "outliers")):
+        if (value := getattr(group, name)) != getattr(type(group)(), name):
             options[name] = value
     if restoring.region is not None:
         options["region"] = str(restoring.region)
@@ -312,6 +313,7 @@ def _one_of(image: Image) -> tuple[object, ...]:
 
 def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, bool]:
     """Restore an image and note that it is done; False where a stop came first."""
+    image = settled(image, fill=batch.opening.fill)
     _check_not_an_input(batch, item)
     stamp = stamp_of(item.source, batch.watch.stop)
     if stamp is None:

@@ -99,7 +99,7 @@ def restore_events(
         outputs.check_destination(claim, overwrite=writing.overwrite, resume=writing.resume)
         ready = yield from (runner or LocalRunner()).ready(model, computing, watch)
         facts = facts_of(image)
-        plan = plan_restoration(image, model, tiles, together=restoring.together, place=ready.place, facts=facts)
+        plan = plan_restoration(image, model, tiles, restoring, place=ready.place, facts=facts)
         resume = writing.resume and not writing.overwrite
         if resume and outputs.is_done(claim, fingerprint=plan.fingerprint):
             yield from already_whole(path)
@@ -108,7 +108,7 @@ def restore_events(
         going_on = resume and outputs.resumable(path)
         if not going_on:
             yield from _space_looked_at(path, plan)
-        job = _job(image, model, tiles, place=plan.place, batch=plan.batch, dtype=plan.dtype)
+        job = _job(image, model, tiles, restoring, place=plan.place, batch=plan.batch, dtype=plan.dtype)
         planned = ready.plan(job, share=restoring.memory_share)
         if planned.memory is not None:
             yield Note(f"restoring takes {planned.memory}")
@@ -163,11 +163,20 @@ def _foreseen(image: Image, model: Model, *, restoring: Restoring, computing: Co
     """What this process would do, and the memory for it."""
     tiles, place = tiles_over(image, model.method, restoring), local_place(model, computing)
     batch = restoring.together or usual_batch(place.device)
-    job = _job(image, model, tiles, place=place, batch=batch, dtype=image.dtype)
+    job = _job(image, model, tiles, restoring, place=place, batch=batch, dtype=image.dtype)
     return job, LocalReady(place).plan(job, share=restoring.memory_share).memory
 
 
-def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: int, dtype: np.dtype[Any]) -> TileJob:
+def _job(
+    image: Image,
+    model: Model,
+    tiles: TilePlan,
+    restoring: Restoring,
+    *,
+    place: Place,
+    batch: int,
+    dtype: np.dtype[Any],
+) -> TileJob:
     return TileJob(
         image=image,
         method=model.method.for_restoring(),
@@ -177,6 +186,7 @@ def _job(image: Image, model: Model, tiles: TilePlan, *, place: Place, batch: in
         dtype=dtype,
         device=place.device,
         precision=place.precision,
+        outliers=restoring.outliers,
     )
 
 
@@ -261,7 +271,7 @@ def found(image: Image, model: Model | None, output: Path, *, restoring: Restori
     box = part_of(restoring.region, image) or Region.of_shape(image.shape)
     return Restored(
         path=output,
-        geometry=output_geometry(image.geometry, model.method, box) if model is not None else _lies(output, image),
+        geometry=output_geometry(image, model.method, box) if model is not None else _lies(output, image),
         model=model,
         name=image.name,
         contrast_limits=_limits(image, box),
@@ -303,7 +313,7 @@ def _limits(image: Image, box: Region) -> tuple[float, float] | None:
         first + ((n - size) // 2 if a in "YXC" else n // 2)
         for a, first, n, size in zip(image.axes, box.start, box.shape, sizes, strict=True)
     ]
-    pixels = image.read(Region.of_shape(sizes).shift(start))
+    pixels = image.seen(Region.of_shape(sizes).shift(start)).measured
     finite = pixels[np.isfinite(pixels)]
     if finite.size == 0:
         return None

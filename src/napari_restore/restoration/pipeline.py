@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_restore.restoration.memory import AHEAD, helpers
 from napari_restore.restoration.running import Written
-from napari_restore.restoration.work import Tile, TileJob, filled_up, finishers, read_tile
+from napari_restore.restoration.work import Read, Tile, TileJob, filled_up, finishers, read_tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +21,12 @@ class Batch:
     """Tiles that go through the network together, and their pixels with halos: samples ``(N, C, *S)`` for each."""
 
     indices: Sequence[int]
-    reads: Sequence[NDArray[np.float32]]
+    reads: Sequence[Read]
     size: int
 
     def samples(self) -> NDArray[np.float32]:
         """All of them in one array, filled up to the batch's size."""
-        return filled_up(self.reads, self.size)
+        return filled_up([read.samples for read in self.reads], self.size)
 
 
 class Pipeline:
@@ -64,7 +64,7 @@ class Pipeline:
 
     def batches(self) -> Iterator[Batch]:
         """Batches of tiles with their pixels; the next ones are read meanwhile."""
-        coming: deque[tuple[list[int], list[Future[NDArray[np.float32]]]]] = deque()
+        coming: deque[tuple[list[int], list[Future[Read]]]] = deque()
         while self._groups or coming:
             while self._groups and len(coming) <= AHEAD:
                 group = self._groups.popleft()

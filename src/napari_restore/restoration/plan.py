@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,11 +81,13 @@ class RestorationPlan:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Of the file: what a tile writes, axes in the order that files are written in."""
-        return tuple(self.tiles.output_tile[i] for i in canonical_order(self.geometry.axes))
+        axes, shape = self.geometry.axes, self.geometry.shape
+        tile = [n if a == "C" else t for a, n, t in zip(axes, shape, self.tiles.output_tile, strict=True)]
+        return tuple(tile[i] for i in canonical_order(axes))
 
 
 def plan_restoration(
-    image: Image, model: Model, tiles: TilePlan, *, together: int | None, place: Place, facts: ImageFacts
+    image: Image, model: Model, tiles: TilePlan, restoring: Restoring, *, place: Place, facts: ImageFacts
 ) -> RestorationPlan:
     """Settle what is left open once the tiles, the image and the place are known.
 
@@ -93,27 +95,28 @@ def plan_restoration(
     ----------
     image, model
         That fit each other, and ``tiles`` over the one for the other, from ``tiles_over``.
-    together
-        Tiles that go through the network at once; chosen by the device where not given.
+    restoring
+        What was asked for.
     place
-        What they are computed on.
+        What tiles are computed on.
     facts
         Of the image, from ``facts_of``.
     """
     dtype, why = (
         kept_dtype(image) if model.method.keeps else choose_dtype(image.dtype, facts.noise, model.normalisation)
     )
-    batch = together or usual_batch(place.device)
+    batch = restoring.together or usual_batch(place.device)
+    how = {"rule": repr(image.rule), "outliers": restoring.outliers}
     return RestorationPlan(
         tiles=tiles,
-        geometry=output_geometry(image.geometry, model.method, tiles.box),
+        geometry=output_geometry(image, model.method, tiles.box),
         dtype=dtype,
         why=why,
         batch=batch,
         place=place,
         suffix=name_suffix(model.method),
         facts=facts,
-        fingerprint=fingerprint(image, model, tiles, facts=facts, batch=batch, dtype=dtype, place=place),
+        fingerprint=fingerprint(image, model, tiles, facts=facts, batch=batch, dtype=dtype, place=place) | how,
         provenance={"source": image.location, "model": model.card(), **_region(tiles.box, image)},
     )
 
@@ -210,12 +213,15 @@ def usual_batch(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 4
 
 
-def output_geometry(whole: Geometry, method: Method, box: Region) -> Geometry:
-    """Where the pixels of a restored box of an image lie, axes in the order of the image's."""
-    return geometry_of(box, whole).refined(
+def output_geometry(image: Image, method: Method, box: Region) -> Geometry:
+    """Where the pixels of a restored box of an image lie, axes in the order of the image's; with its alpha."""
+    finer = geometry_of(box, image.geometry).refined(
         dict(zip(method.spatial, method.rate, strict=True)),
         centred=dict(zip(method.spatial, method.centred, strict=True)),
     )
+    if image.alpha is None:
+        return finer
+    return replace(finer, shape=tuple(n + (a == "C") for a, n in zip(finer.axes, finer.shape, strict=True)))
 
 
 def name_suffix(method: Method) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,15 @@ def describe_image(image: Image, level: int) -> Described:
     """An image that is open already."""
     only_level(level, 1, image.name)
     geometry = image.geometry
+    shape = tuple(n + (a == "C" and image.alpha is not None) for a, n in zip(image.axes, image.shape, strict=True))
     return Described(
         name=image.name,
         axes=image.axes,
-        shape=image.shape,
+        shape=shape,
         dtype=image.dtype,
         chunks=image.chunks,
-        reader=image.reader,
+        reader=image.reader if image.alpha is None else _with_alpha(image),
+        alpha=image.alpha is not None,
         pixel_size=dict(zip(image.axes, geometry.pixel_size, strict=True)),
         units=dict(zip(image.axes, geometry.units, strict=True)),
         origin=dict(zip(image.axes, geometry.origin, strict=True)),
@@ -64,7 +66,28 @@ def describe_image(image: Image, level: int) -> Described:
         files=image.files,
         read_optics=lambda: image.optics,
         series=image.series,
+        filling=image.filling,
+        thickness=image.thickness,
+        stored=image.stored,
     )
+
+
+def _with_alpha(image: Image) -> Reader:
+    """Reads all channels, the alpha last."""
+    axis, count = image.axes.index("C"), image.geometry.length("C")
+
+    def read(region: Region) -> NDArray[Any]:
+        assert image.alpha is not None
+        parts = []
+        if region.start[axis] < count:
+            parts.append(image.read(region.clip(image.shape)))
+        if region.stop[axis] > count:
+            start, stop = list(region.start), list(region.stop)
+            start[axis], stop[axis] = 0, 1
+            parts.append(image.alpha(Region(tuple(start), tuple(stop))))
+        return np.concatenate(parts, axis)
+
+    return read
 
 
 def as_sliceable(array: Any) -> Any:
@@ -181,6 +204,7 @@ def _describe_xarray(array: Any, name: str) -> Described:
         origin=origin,
         files=files_of(data),
         channel_names=_coordinate_names(array, axes),
+        filling=_missing(getattr(array, "attrs", {})),
     )
 
 
@@ -189,6 +213,13 @@ def _coordinate_names(array: Any, axes: str | None) -> tuple[str, ...]:
     dim = array.dims[axes.index("C")] if axes is not None and "C" in axes else None
     values = np.asarray(array.coords[dim].values) if dim is not None and dim in array.coords else np.empty(0)
     return tuple(map(str, values)) if values.ndim == 1 and values.dtype.kind in "UO" else ()
+
+
+def _missing(attributes: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Values of pixels without data, by the names that NetCDF and rioxarray have for them."""
+    found = [attributes.get(name) for name in ("_FillValue", "missing_value", "nodata")]
+    values = {float(value) for value in found if isinstance(value, Real) and math.isfinite(value)}
+    return tuple((value, value) for value in sorted(values))
 
 
 def _regular_step(values: NDArray[Any]) -> float | None:

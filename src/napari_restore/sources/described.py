@@ -104,8 +104,10 @@ class Described:
     channel_names, channel_colours
         Names and colours of the channels in order, or empty; of the one channel where there is no C. A text is empty
         where nothing is said of a channel.
-    location, address, files, read_optics, series
+    location, address, files, read_optics, series, filling, thickness, stored
         As of an ``Image``.
+    alpha
+        Whether the last of its channels says how much of the others shows, and is no image.
     """
 
     name: str
@@ -126,6 +128,10 @@ class Described:
     files: tuple[str, ...] = ()
     read_optics: ReadOptics = field(default=no_optics, repr=False)
     series: tuple[Held, ...] = ()
+    filling: tuple[tuple[float, float], ...] = ()
+    alpha: bool = False
+    thickness: float | None = None
+    stored: np.dtype[Any] | None = None
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

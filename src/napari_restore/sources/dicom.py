@@ -112,6 +112,8 @@ def _describe(planes: Sequence[Plane], name: str, location: Path) -> Described:
         origin=origin,
         location=str(location),
         notes=notes,
+        filling=_filling(planes, dtype),
+        thickness=first.thickness if "Z" in size else None,
     )
 
 
@@ -157,6 +159,16 @@ def _located(planes: Sequence[Plane]) -> tuple[Sequence[Plane], tuple[str, ...]]
         return planes, ()
     note = "its slices have no positions of their own; they are at their SliceLocation"
     return [replace(plane, height=plane.location) for plane in planes], (note,)
+
+
+def _filling(planes: Sequence[Plane], dtype: np.dtype[Any]) -> tuple[tuple[float, float], ...]:
+    """The padding of all planes, in the values that the image stands for."""
+    spans = set()
+    for plane in planes:
+        if plane.padding is not None:
+            ends = [(np.float64(value) * plane.slope + plane.intercept).astype(dtype) for value in plane.padding]
+            spans.add((float(min(ends)), float(max(ends))))
+    return tuple(sorted(spans))
 
 
 def _refuse_unlike(planes: Sequence[Plane]) -> None:

@@ -80,6 +80,8 @@ class Plane:
         Of the rescale to the values that the image stands for (Hounsfield units in CT).
     spacing, spaced_by
         Millimeters between rows and between columns, and the element that says so where it is not the usual one.
+    thickness
+        Of the slice, in millimeters, where it is said.
     height, corner
         Position of the first pixel along the normal of the slice, and along its columns and rows, in millimeters.
     location
@@ -88,6 +90,8 @@ class Plane:
         How the frames lie in larger planes, where they are tiles of them.
     series
         Equal for the planes that belong together.
+    padding
+        Stored values, from and to, that fill up what was not measured.
     """
 
     path: Path
@@ -103,6 +107,7 @@ class Plane:
     spacing: tuple[float, float] | None
     spaced_by: str
     slice_distance: float | None
+    thickness: float | None
     height: float | None
     location: float | None
     corner: tuple[float, float] | None
@@ -111,6 +116,7 @@ class Plane:
     series: tuple[Any, ...]
     title: str
     tiling: Tiling | None = field(default=None, repr=False)
+    padding: tuple[int, int] | None = None
 
     @property
     def value_range(self) -> tuple[int, int]:
@@ -240,6 +246,18 @@ def _refuse_unreadable(header: Any, path: Path) -> None:
         raise ImageError(f"{path.name}: its values go through a modality look-up table, which is not supported.")
 
 
+def _padding(header: Any, stored: np.dtype[Any]) -> tuple[int, int] | None:
+    """Stored values that fill up what was not measured (PS3.3, C.7.5.1.1.2); their sign is that of the pixels."""
+    ends = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
+    numbers = [int(end) for end in ends if isinstance(end, int | float) and math.isfinite(end)]
+    if not isinstance(ends[0], int | float) or not numbers:
+        return None
+    if stored.kind == "i":
+        limit = 1 << (8 * stored.itemsize - 1)
+        numbers = [n - 2 * limit if limit <= n < 2 * limit else n for n in numbers]
+    return min(numbers), max(numbers)
+
+
 def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     groups = _groups(header, frame)
     samples = int(header.get("SamplesPerPixel") or 1)
@@ -248,7 +266,8 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
     orientation = _numbers(_find("ImageOrientationPatient", groups), 6) or ((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     height, corner = _placed(position, orientation)
     spacing, spaced_by = _spacing(groups)
-    between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or _numbers([_find("SliceThickness", groups)], 1)
+    thick = _numbers([_find("SliceThickness", groups)], 1)
+    between = _numbers([_find("SpacingBetweenSlices", groups)], 1) or thick
     time = _numbers([header.get("FrameTime")], 1) if frames > 1 else None
     return Plane(
         path=path,
@@ -264,6 +283,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
         spacing=spacing,
         spaced_by=spaced_by,
         slice_distance=abs(between[0]) if between and between[0] else None,
+        thickness=thick[0] if thick and thick[0] > 0 else None,
         height=height,
         location=(_numbers([_find("SliceLocation", groups)], 1) or (None,))[0],
         corner=corner,
@@ -277,6 +297,7 @@ def _plane(header: Any, path: Path, frame: int, frames: int) -> Plane:
             _rounded(orientation),
         ),
         title=one_line(header.get("SeriesDescription") or header.get("SeriesNumber") or "without a name"),
+        padding=_padding(header, stored),
     )
 
 

@@ -15,6 +15,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import Region
 from napari_restore.sources.optics import Optics, ReadOptics, no_optics
+from napari_restore.sources.pixels import PixelRule, Seen, Span
 from napari_restore.sources.series import Held
 
 
@@ -52,6 +53,14 @@ class Image:
         Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
     stored
         Type of the pixels before some were found missing, which are NaN now; None where none were looked for.
+    filling
+        Values, from and to, that its file says are no pixels.
+    rule
+        Which of its pixels count; ``settled`` gives it one.
+    alpha
+        Gives what is handed on as one channel more: how much of a picture shows. Regions are of this channel alone.
+    thickness
+        Of a plane along Z, in the unit of the pixel size; None where nothing is known of it.
     """
 
     name: str
@@ -67,6 +76,10 @@ class Image:
     series: tuple[Held, ...] = field(default=(), repr=False)
     channels: tuple[Channel, ...] = ()
     stored: np.dtype[Any] | None = None
+    filling: tuple[Span, ...] = field(default=(), repr=False)
+    rule: PixelRule = field(default=PixelRule(), repr=False)
+    alpha: Callable[[Region], NDArray[Any]] | None = field(default=None, repr=False)
+    thickness: float | None = None
 
     @cached_property
     def optics(self) -> Optics | None:
@@ -111,6 +124,13 @@ class Image:
                 "the file is damaged or changed while it was read."
             )
         return np.asarray(pixels, dtype=self.dtype)
+
+    def seen(self, region: Region) -> Seen:
+        """The pixels of a region, and which of them count: the same for every region that holds a pixel."""
+        reach = [self.rule.reach if axis in "YX" else 0 for axis in self.axes]
+        grown = region.grow(reach).clip(self.shape)
+        first = region.start[self.axes.index("C")] if "C" in self.axes else 0
+        return self.rule.apply(self.read(grown), self.axes, channel=first).at(region.relative_to(grown.start).slices)
 
     def __array__(self, dtype: np.dtype[Any] | None = None, copy: bool | None = None) -> NDArray[Any]:
         """All pixels, in memory."""

@@ -53,6 +53,7 @@ def describe_layer(layer: Any, level: int) -> Described:
         units={letter: unit_name(unit) for letter, _, _, unit in facts},
         placement=placement,
         notes=notes + _askew_note(placement),
+        alpha=rgb and shape[-1] == 4,
         files=(*described.files, *_opened_from(layer)),
         read_optics=partial(_optics_in_metadata, layer),
     )

@@ -19,6 +19,7 @@ from napari_restore.sources.image import Image
 from napari_restore.sources.layers import is_layer
 from napari_restore.sources.masked import with_nan
 from napari_restore.sources.opening import open_image
+from napari_restore.sources.pixels import flat_areas
 
 RULES = ("nan", "zeros", "planes", "lines", "dead", "saturated")
 """How a missing pixel may look."""
@@ -82,6 +83,9 @@ def with_gaps(image: Image, *, mask: Any = None, rules: Sequence[str] = ()) -> I
     whole = tuple(rule for rule in rules if rule in ("planes", "lines", "dead"))
     if whole:
         finders.append(_by_planes(image, whole))
+
+    if not finders:
+        return image
 
     def read(region: Region) -> NDArray[Any]:
         pixels = image.read(region).astype(dtype)
@@ -198,14 +202,16 @@ def looks_missing(plane: NDArray[Any], rules: Sequence[str]) -> Mask:
     found = np.zeros(plane.shape, bool)
     if values.size == 0 or np.ptp(values) == 0:
         return np.full(plane.shape, "planes" in rules)
+    flat = flat_areas(plane)
     if "lines" in rules:
         for axis in (0, 1):
             alike = (np.ptp(values, axis=1 - axis) == 0) & _extreme(values.take(0, 1 - axis), plane)
-            found |= np.expand_dims(_inside(alike), 1 - axis)
+            lines = np.moveaxis(np.where(flat, values, np.nan), axis, 0)
+            found |= np.expand_dims(_inside(alike, values.take(0, 1 - axis), lines), 1 - axis)
     if "dead" in rules:
         around = ndimage.median_filter(values.astype(np.float64), footprint=_AROUND, mode="mirror")
         apart = around - values
-        sound = finite & ~found
+        sound = finite & ~found & ~flat  # the corners of padding lie far below what is about them, too
         if sound.any():
             spread = 1.4826 * float(np.median(np.abs(apart[sound]))) or float(apart[sound].std())
             found |= sound & (values == values[sound].min()) & (apart > _DARKER * spread)
@@ -219,15 +225,16 @@ def _extreme(values: NDArray[Any], plane: NDArray[Any]) -> Mask:
     return ends
 
 
-def _inside(alike: Mask) -> Mask:
-    """Lines that are one value all along, without a border of many of them.
+def _inside(alike: Mask, values: NDArray[Any], areas: NDArray[Any]) -> Mask:
+    """Lines that are one value all along, without a border of many of them, or of areas of this value that go on in it.
 
-    Stitched and rotated images have such borders: nothing was ever there.
+    Stitched and rotated images have such borders, and round ones such areas: nothing was ever there. ``values`` are
+    those of the lines, and ``areas`` the lines, with NaN where there is none.
     """
     inner = alike.copy()
     for order in (slice(None), slice(None, None, -1)):
         side = inner[order]
         run = int(side.argmin()) if not side.all() else len(side)
-        if run > _MOST_LINES:
+        if run > _MOST_LINES or (0 < run < len(side) and (areas[~alike] == values[order][0]).any()):
             side[:run] = False
     return inner

@@ -18,6 +18,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.geometry import AXES, SPATIAL, Geometry, canonical_axes, guess_axes, valid_axes
 from napari_restore.core.options import Opening
 from napari_restore.core.placement import Placement
+from napari_restore.core.region import Region
 from napari_restore.sources import arrays, formats, layers, zarrs
 from napari_restore.sources import axes as axes_text
 from napari_restore.sources.described import Described, Wanted, one_line
@@ -79,7 +80,7 @@ def open_image(
     described = _named(described, wanted, incomplete == "use")
     if channel is not None:
         described = _one_channel(described, channel)
-    opened = _image(described)
+    opened = _image(described) if channel is not None else _without_alpha(_image(described), described)
     if pixel_size is not None and len(sizes := _sizes(pixel_size, opened.axes)):
         opened = replace(opened, geometry=opened.geometry.with_pixel_size(sizes))
     return _flipped(described, opened)
@@ -97,8 +98,9 @@ def _flipped(described: Described, opened: Image) -> Image:
 
 
 def open_as(image: Any, opening: Opening) -> Image:
-    """``open_image`` as a group of options says."""
-    return open_image(image, **{each.name: getattr(opening, each.name) for each in fields(opening)})
+    """``open_image`` as a group of options says; ``fill`` is for who looks at the pixels (``settled``)."""
+    names = [each.name for each in fields(opening) if each.name != "fill"]
+    return open_image(image, **{name: getattr(opening, name) for name in names})
 
 
 def _whole(level: Any) -> int:
@@ -324,6 +326,28 @@ def _image(described: Described) -> Image:
         read_optics=described.read_optics,
         series=described.series,
         channels=channels_of(described.channel_names, described.channel_colours, geometry.length("C")),
+        filling=described.filling,
+        thickness=described.thickness,
+        stored=described.stored,
+    )
+
+
+def _without_alpha(image: Image, described: Described) -> Image:
+    """The image with its last channel aside, where that is its alpha."""
+    if not described.alpha or image.geometry.length("C") < 2:
+        return image
+    axis, count = image.axes.index("C"), image.geometry.length("C") - 1
+
+    def alpha(region: Region) -> Any:
+        return image.read(region.shift([count if i == axis else 0 for i in range(image.ndim)]))
+
+    fewer = tuple(count if i == axis else n for i, n in enumerate(image.shape))
+    return replace(
+        image,
+        geometry=replace(image.geometry, shape=fewer),
+        chunks=tuple(min(n, c) for n, c in zip(fewer, image.chunks, strict=True)),
+        channels=image.channels[:count],
+        alpha=alpha,
     )
 
 

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.plan import reflected
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
+from napari_restore.sources.pixels import Seen
 
 
 def read_reflected(image: Image, region: Region) -> NDArray[Any]:
     """The pixels of a region that may reach outside the image; only pixels that exist are read."""
     if region.inside(image.shape):
         return image.read(region)
+    needed, turns = _mirrored(image, region)
+    pixels = image.read(needed)
+    for axis, index in turns:
+        pixels = pixels.take(index, axis=axis)
+    return pixels
+
+
+def seen_reflected(image: Image, region: Region) -> Seen:
+    """The same, and which of the pixels count."""
+    if region.inside(image.shape):
+        return image.seen(region)
+    needed, turns = _mirrored(image, region)
+    seen = image.seen(needed)
+    for axis, index in turns:
+        seen = seen.take(index, axis)
+    return seen
+
+
+def _mirrored(image: Image, region: Region) -> tuple[Region, Iterator[tuple[int, NDArray[np.intp]]]]:
+    """What has to be read for a region, and which rows of it are wanted along the axes where it is not these."""
     indices = [reflected(a, b, n) for a, b, n in zip(region.start, region.stop, image.shape, strict=True)]
     needed = Region(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
-    pixels = image.read(needed)
-    for axis, (index, first) in enumerate(zip(indices, needed.start, strict=True)):
-        if len(index) != pixels.shape[axis] or index[0] != first or index[-1] != first + len(index) - 1:
-            pixels = pixels.take(index - first, axis=axis)
-    return pixels
+    return needed, (
+        (axis, index - first)
+        for axis, (index, first, n) in enumerate(zip(indices, needed.start, needed.shape, strict=True))
+        if len(index) != n or index[0] != first or index[-1] != first + len(index) - 1
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def open_png(path: Path, wanted: Wanted) -> Described:
 
     width, height, bits, colour = _unpack(path, ">IIBB", 16)
     size = (height, width, _PNG_CHANNELS.get(colour, 4) * max(1, bits // 8))
-    return _describe(path, wanted, size, imagecodecs.png_decode)
+    described = _describe(path, wanted, size, imagecodecs.png_decode)
+    return replace(described, alpha=described.shape[2:] in ((2,), (4,)))
 
 
 def open_bmp(path: Path, wanted: Wanted) -> Described:

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_restore.core.normalisation import working_type
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
-
-_FILLING = 0.01
 
 SPREAD = (0.5, 0.25, 0.75, 0.1, 0.9)
 """Where along T, C and Z, from first to last plane, the planes lie."""
@@ -33,29 +30,15 @@ def middle(image: Image, *, part: float = 0.5, size: int = 512, channel: int | N
 def middle_planes(
     image: Image, *, parts: Sequence[float] = SPREAD, size: int = 512, channel: int | None = None
 ) -> list[NDArray[Any]]:
-    """Those planes ``(Y, X)``, each once, in the image's dtype."""
+    """Those planes ``(Y, X)``, each once, as floating point: NaN where nothing was measured, or an outlier lies."""
     regions = dict.fromkeys(middle(image, part=part, size=size, channel=channel) for part in parts)
     order = [image.axes.index(a) for a in "YX"]
     planes = []
     for region in regions:
-        pixels = image.read(region)
+        pixels = image.seen(region).measured
         rest = [i for i in range(pixels.ndim) if i not in order]
         planes.append(pixels.transpose(*rest, *order).reshape([pixels.shape[i] for i in order]))
     return planes
-
-
-def without_filling(plane: NDArray[Any]) -> NDArray[Any]:
-    """A plane whose filled-in parts are NaN: values of a floating-point image that are exactly alike in many pixels.
-
-    Reconstructions are 0 outside their circle and stitched images between their parts; neither has noise.
-    """
-    pixels = plane.astype(working_type(plane.dtype))
-    if plane.dtype.kind != "f":
-        return pixels
-    values, counts = np.unique(pixels[::3, ::3], return_counts=True)
-    filling = values[counts > max(4, _FILLING * counts.sum())]
-    # Whole numbers stored as floating point repeat without being filled in.
-    return np.where(np.isin(pixels, filling), pixels.dtype.type(np.nan), pixels) if len(filling) <= 2 else pixels
 
 
 def planes_of_all(

@@ -86,6 +86,8 @@ def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
                 files=_other_files(tif, images),
                 series=held_by(images, image),
                 read_optics=partial(optics_of, tif, image.series, image.held.index),
+                filling=_nodata(shown.keyframe),
+                alpha=_has_alpha(shown.keyframe),
                 **_scales_as_fields(scales),
             ),
             used,
@@ -115,6 +117,22 @@ def _other_files(tif: Any, images: Sequence[TiffImage]) -> tuple[str, ...]:
     files = [str(each.filehandle.path) for each in getattr(tif, "_files", {}).values()]
     every = tuple(dict.fromkeys([*files, *(file for image in images for file in image.held.files)]))
     return every if len(every) > 1 else ()
+
+
+def _has_alpha(page: Any) -> bool:
+    """Whether a grey or coloured page has one sample more, which is alpha, associated or not (ExtraSamples 1 or 2)."""
+    extra = tuple(int(sample) for sample in page.extrasamples)
+    return len(extra) == 1 and extra[0] in (1, 2) and page.samplesperpixel in (2, 4)
+
+
+def _nodata(page: Any) -> tuple[tuple[float, float], ...]:
+    """The value of pixels without data, which GDAL writes as text (tag 42113); NaN needs no telling."""
+    tag = page.tags.get(42113)
+    try:
+        value = float(str(tag.value).strip(" \0")) if tag is not None else math.nan
+    except ValueError:
+        return ()
+    return () if math.isnan(value) else ((value, value),)
 
 
 def _scales_as_fields(scales: Scales) -> dict[str, Any]:

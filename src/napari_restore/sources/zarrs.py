@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def _describe_inside(group: Any, ome: Mapping[str, Any], wanted: Wanted, name: s
 
 def _describe_one_of(group: Any, wanted: Wanted, name: str) -> Described:
     """One of the images 0, 1, 2 ... that bioformats2raw makes of a file with several; the first if none is named."""
-    held = [_held(i, group[str(i)]) for i in range(_MOST_IMAGES) if str(i) in group]
+    names = takewhile(lambda name: name in group, map(str, range(_MOST_IMAGES)))
+    held = [_held(i, group[each]) for i, each in enumerate(names)]
     number = 0 if wanted.series is None else index_of(wanted.series, held, name)
     described = _describe_node(group[str(number)], replace(wanted, series=None), name)
     if len(held) < 2:
@@ -198,7 +200,10 @@ def _held(index: int, node: Any) -> Held:
     """One of those, by the name that its metadata give, and the shape of its array."""
     attributes = dict(node.attrs)
     nested = attributes.get("ome")
-    scales = (nested if isinstance(nested, Mapping) else attributes).get("multiscales")
+    said = nested if isinstance(nested, Mapping) else attributes
+    if "bioformats2raw.layout" in said:
+        raise ImageError(f"it cannot be read as Zarr: the image {index} in it is no image but holds images again.")
+    scales = said.get("multiscales")
     first = scales[0] if isinstance(scales, Sequence) and scales and isinstance(scales[0], Mapping) else {}
     array = node["0"] if hasattr(node, "members") and "0" in node else node
     name = str(first.get("name") or "")

@@ -13,8 +13,7 @@ from napari_restore.core.errors import ModelError, OutputError
 from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.store.files import occupied
 from napari_restore.store.header import card_in, read_header
-from napari_restore.store.names import beside
-from napari_restore.store.ome_zarr import NAMESPACE
+from napari_restore.store.names import NAMESPACE, beside
 
 _JOURNAL = b'{"journal"'
 _OF_A_RUN = re.compile(r"\.?(run\.json|events\.jsonl|(checkpoint-\d+|model)\.safetensors)(\.[0-9a-f]+\.tmp)?")

@@ -1,4 +1,4 @@
-"""Names of files that every file system takes: not too long, and without what means something to it."""
+"""Names of files that every file system takes, not too long and without what means something to it; and our own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import hashlib
 from pathlib import Path
 
 from napari_restore.core.errors import OutputError
+
+NAMESPACE = "napari_restore"
+"""Under which our files hold what is ours among what formats know."""
 
 LONGEST = 255
 """Bytes of a name, in UTF-8: ext4, XFS, APFS and NFS take so many; NTFS counts 16 bits each, which are never more."""

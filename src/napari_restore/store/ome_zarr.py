@@ -24,6 +24,7 @@ from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.sources.naming import channel_label
 from napari_restore.sources.units import LENGTHS, TIMES
 from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
+from napari_restore.store.names import NAMESPACE
 
 Version = Literal["0.5", "0.4"]
 
@@ -32,9 +33,6 @@ COARSEST = 256
 
 ISOTROPIC = 1.5
 """Z is halved with Y while its pixels are at most this much longer."""
-
-NAMESPACE = "napari_restore"
-"""The attribute that holds what we say about an image; everything else belongs to the specification."""
 
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _MOST_CHANNELS = 16

@@ -22,6 +22,7 @@ from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry
 from napari_restore.sources.units import OME_SYMBOLS, TIMES
 from napari_restore.store.files import sync_file
+from napari_restore.store.names import NAMESPACE
 
 DTYPES = frozenset({"bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64"})
 """What OME-TIFF can hold."""
@@ -30,7 +31,6 @@ _TILE = 512
 _LARGEST_PAGE = 64 << 20
 _LARGEST_SLAB = 64 << 20
 _CLASSIC_LIMIT = (1 << 32) - (1 << 25)
-_NAMESPACE = "napari_restore"
 
 
 def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
@@ -119,7 +119,7 @@ def _metadata(
     content |= _positions(geometry)
     if channels:
         content["Channel"] = [_channel(channel) for channel in channels]
-    content["MapAnnotation"] = {"Namespace": _NAMESPACE, "provenance": json.dumps(dict(provenance))}
+    content["MapAnnotation"] = {"Namespace": NAMESPACE, "provenance": json.dumps(dict(provenance))}
     return content
 
 

@@ -220,6 +220,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 normalisation=opened[0].normalisation if opened else normalisation,
                 rate=lesson.rate(mates),
                 gaps=math.nan if lesson.method.fills else 0.0,
+                compress=lesson.method.compresses,
             )
             opened.append(pool)
         if ranks.first:

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.core.layout import to_samples
-from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.normalisation import Normalisation, compressed
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
 from napari_restore.sources.retrying import read_again
 
 LEARN, HELD_OUT, NEVER = 0, 1, 2
-"""What a pixel is for: a target, a target of validation only, or (not finite) no target at all."""
+"""What a pixel is for: a target, a target of validation only, or (not measured, an outlier) no target at all."""
 
 HELD_OUT_FRACTION = 0.01
 _BLOCK_BYTES = 64 * 2**20
@@ -52,11 +52,16 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A block and its pixels ``(1, C, *S)``, in the image's units and type; its partner's ``(1, C, *(S * rate))``."""
+    """A block and its pixels ``(1, C, *S)``, in the image's units; its partner's ``(1, C, *(S * rate))``.
+
+    ``outliers`` are among the pixels, which show what lies around them. ``unusable`` pixels were not finite as stored.
+    """
 
     block: Block
     pixels: NDArray[Any]
     partner: NDArray[Any] | None = None
+    outliers: NDArray[np.bool_] | None = None
+    unusable: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +171,8 @@ class PatchPool:
         Pixels of a partner to one of its image along each spatial axis; 1 where none are given.
     gaps
         What stands for a pixel that is not finite: 0, which is the mean, or NaN.
+    compress
+        Whether what lies far from all else is brought nearer, as the method says.
     """
 
     def __init__(
@@ -179,8 +186,9 @@ class PatchPool:
         normalisation: Normalisation | None = None,
         rate: Sequence[int] = (),
         gaps: float = 0.0,
+        compress: bool = False,
     ) -> None:
-        self._gaps = gaps
+        self._gaps, self._compressed = gaps, compress
         self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
         rng = np.random.default_rng([seed, 1])
@@ -193,8 +201,7 @@ class PatchPool:
         self._reader = ThreadPoolExecutor(2, thread_name_prefix="napari-restore read")
         samples = [start, *self._reader.map(self._read, islice(self._order, count - 1))]
         self.normalisation = normalisation or Normalisation.measure([s.pixels for s in samples])
-        read = [p for s in samples for p in (s.pixels, s.partner) if p is not None]
-        self.unusable = int(sum(np.count_nonzero(~np.isfinite(p)) for p in read))
+        self.unusable = sum(s.unusable for s in samples)
         shape = (self.capacity, *first.shape[2:])
         self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
         self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
@@ -326,30 +333,47 @@ class PatchPool:
         return block, self._reader.submit(self._read, block)
 
     def _read(self, block: Block) -> Sample:
-        samples = to_samples(read_again(block.image, block.region), block.image.axes, self._spatial)
+        image = block.image
+        # Without what lies around the block: chunks that are no part of it would have to be read for it.
+        seen = image.rule.apply(read_again(image, block.region), image.axes)
+        pixels = to_samples(seen.values, image.axes, self._spatial)
+        outliers = None if seen.outliers is None else to_samples(seen.outliers, image.axes, self._spatial)
+        unusable = _not_finite(seen.pixels)
         if block.partner is None:
-            return Sample(block, samples)
+            return Sample(block, pixels, None, outliers, unusable)
         rates = dict(zip(self._spatial, self._rate, strict=True))
         region = block.region.scale([rates.get(a, 1) for a in block.image.axes])
-        partner = read_again(block.partner, region)
-        return Sample(block, samples, to_samples(partner, block.partner.axes, self._spatial))
+        mate = block.partner.rule.apply(read_again(block.partner, region), block.partner.axes)
+        partner = to_samples(mate.measured, block.partner.axes, self._spatial)
+        return Sample(block, pixels, partner, outliers, unusable + _not_finite(mate.pixels))
 
     def _store(self, read: Sample) -> None:
         slot = self._put % self.capacity
         block, sample = read.block, read.pixels
         finite = np.isfinite(sample[0]).all(0)
+        if read.outliers is not None:
+            finite &= ~read.outliers[0].any(0)
         if read.partner is not None and self._partner is not None:
             known = np.isfinite(read.partner[0]).all(0)
             for axis, rate in enumerate(self._rate):
                 known = np.stack([known.take(range(k, known.shape[axis], rate), axis) for k in range(rate)]).all(0)
             finite &= known
-            clean = np.where(np.isfinite(read.partner), self.normalisation.apply(read.partner), 0)
+            clean = np.where(np.isfinite(read.partner), self._shown(read.partner), 0)
             self._partner[slot] = torch.from_numpy(np.moveaxis(clean[0], 0, -1).copy()).to(self._device)
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
         held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
-        pixels = np.where(np.isfinite(sample), self.normalisation.apply(sample), np.float32(self._gaps))
+        pixels = np.where(np.isfinite(sample), self._shown(sample), np.float32(self._gaps))
         self._pixels[slot] = torch.from_numpy(np.moveaxis(pixels[0], 0, -1).copy()).to(self._device)
         self._role[slot, ..., 0] = torch.from_numpy(role).to(self._device)
         self._put += 1
         self._filled = min(self._put, self.capacity)
+
+    def _shown(self, samples: NDArray[Any]) -> NDArray[np.float32]:
+        """Samples as the network learns from them, with finite numbers for what is finite."""
+        units = self.normalisation.apply(samples)
+        return compressed(units) if self._compressed else units
+
+
+def _not_finite(pixels: NDArray[Any]) -> int:
+    return int(np.count_nonzero(~np.isfinite(pixels))) if pixels.dtype.kind == "f" else 0

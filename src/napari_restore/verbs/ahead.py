@@ -93,7 +93,7 @@ def check_restoring(request: Request, image: Image, method: Method, output: Path
     noise = image_noise(source) if image.dtype.kind != "f" else None
     dtype, _ = kept_dtype(image) if method.keeps else choose_dtype(image.dtype, noise)
     outputs.check_dtype(output, dtype)
-    outputs.check_space(output, geometry=output_geometry(image.geometry, method, tiles.box), dtype=dtype)
+    outputs.check_space(output, geometry=output_geometry(image, method, tiles.box), dtype=dtype)
 
 
 def check_region(request: Request, image: Image) -> None:

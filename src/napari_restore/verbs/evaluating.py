@@ -12,6 +12,7 @@ from napari_restore.judging.denoised import check
 from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.planes import planes_of_all
+from napari_restore.sources.settled import settled
 from napari_restore.store.model import Model
 from napari_restore.verbs.learning import model_of
 
@@ -49,7 +50,7 @@ def evaluate(
         (dB, SURE), ``psnr_before``, ``structure`` (share of the image with structure in what was removed) and
         ``removed_whiteness``.
     """
-    opened = open_image(image, axes=axes, channel=channel)
+    opened = settled(open_image(image, axes=axes, channel=channel))
     if model is not None:
         return _estimated(opened, model_of(model))
     alone = ["noise_sigma", *metrics.ALONE]

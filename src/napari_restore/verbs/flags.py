@@ -64,11 +64,17 @@ def index_or_name(word: str) -> int | str:
     return int(word) if re.fullmatch(r"-?[0-9]{1,18}", word) else word
 
 
+def fill(word: str) -> float | str:
+    """A number, or ``auto`` or ``none``."""
+    return word if word in ("auto", "none") else float(word)
+
+
 FLAGS: Mapping[str, Flag] = {
     "axes": Flag(metavar="TCZYX"),
     "pixel_size": Flag(metavar="Z=0.3,Y=0.1,X=0.1", read=by_axis, example="Z=0.3,Y=0.1,X=0.1"),
     "channel": Flag(metavar="N|NAME", read=index_or_name),
     "series": Flag(metavar="N|NAME", read=index_or_name),
+    "fill": Flag(metavar="VALUE|auto|none", read=fill, example="-3024, auto or none"),
     "method": Flag(metavar="M"),
     "second": Flag(metavar="IN2"),
     "target": Flag(metavar="CLEAN"),
@@ -86,6 +92,7 @@ FLAGS: Mapping[str, Flag] = {
     "noise": Flag(metavar="auto|SIGMA"),
     "mask": Flag(metavar="MASK"),
     "missing": Flag(metavar="auto|nan|zeros|planes|lines|dead|saturated"),
+    "thickness": Flag(metavar="auto|N|LENGTH"),
     "model": Flag(metavar="M.safetensors"),
     "tile": Flag(metavar="N,N", read=lengths, example="256,256"),
     "together": Flag(metavar="N"),

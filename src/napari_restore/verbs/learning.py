@@ -21,6 +21,7 @@ from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_as
 from napari_restore.sources.alternating import alternation
+from napari_restore.sources.settled import settled
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model, build_method, load_model, provenance
@@ -30,6 +31,7 @@ from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.blurring import with_psf
 from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
+from napari_restore.verbs.super_resolving import with_thickness
 
 _LOOKED_AT = 8
 """Of many images, so many are looked at for planes that alternate: they are of one kind."""
@@ -164,9 +166,9 @@ def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model
 
 
 def lesson_for(request: Request, image: Image) -> Events[tuple[str, dict[str, Any]]]:
-    """The method that is trained, or taken as it is, and what the verb asks of it, its PSF settled for an image."""
+    """The method that is trained, or taken as it is, and what the verb asks of it, settled for an image."""
     own = yield from with_psf(request.own, image)
-    return replace(request, own=own).lesson()
+    return replace(request, own=with_thickness(own, image)).lesson()
 
 
 def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
@@ -314,14 +316,22 @@ def opened(image: Any, request: Request) -> Image:
 
 
 def subject_of(request: Request) -> Image:
-    """The image that is asked about, opened; with what its verb finds missing of it as NaN."""
+    """The image that is asked about, opened; with what its verb finds missing of it as NaN.
+
+    It comes before ``counted``: lost planes and zeros would be taken for filling there, and be handed on.
+    """
     image = opened(request.image, request)
     seen: Callable[[Image], Image] | None = getattr(request.own, "subject", None)
     return image if seen is None else seen(image)
 
 
+def counted(image: Image, request: Request) -> Image:
+    """An image of which it is settled, as the request says, which of its pixels were measured."""
+    return settled(image, fill=request.opening.fill)
+
+
 def _opened(images: Any, request: Request) -> list[Image]:
-    return [opened(each, request) for each in several(images)]
+    return [counted(opened(each, request), request) for each in several(images)]
 
 
 def _continuing(begun: Model, method: str, config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

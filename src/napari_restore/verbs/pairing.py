@@ -16,7 +16,7 @@ from napari_restore.core.region import Region
 from napari_restore.metrics.matching import Line, Move, Plane, line_between, move_between, moved_by_planes
 from napari_restore.sources import Image
 from napari_restore.sources.matched import in_brightness_of, part_of
-from napari_restore.sources.planes import middle, middle_planes, without_filling
+from napari_restore.sources.planes import middle, middle_planes
 from napari_restore.training.lesson import Lesson
 
 Partner = Literal["second", "target"]
@@ -50,9 +50,9 @@ class _Pair:
         return list(range(count)) if count > 1 else [None]
 
     def planes(self, channel: int | None) -> list[tuple[Plane, Plane]]:
-        """Middles of the same planes of both."""
+        """Middles of the same planes of both, NaN where nothing was measured."""
         both = [middle_planes(each, channel=channel) for each in (self.image, self.partner)]
-        return [(_seen(a), _seen(b)) for a, b in zip(*both, strict=True)]
+        return [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(*both, strict=True)]
 
 
 def paired(lesson: Lesson, role: Partner) -> Events[Lesson]:
@@ -91,12 +91,6 @@ def _matched(pair: _Pair) -> Events[_Pair]:
     return (yield from _in_brightness(pair, lines, seen))
 
 
-def _seen(plane: np.ndarray) -> Plane:
-    """Without what is filled in; photons that are counted in floating point are no filling, however often 0 and 1."""
-    whole = np.array_equal(plane, np.rint(plane), equal_nan=True)
-    return (plane if whole else without_filling(plane)).astype(np.float64)
-
-
 def _check_shows(pair: _Pair, planes: Sequence[tuple[Plane, Plane]]) -> None:
     """Refuse a partner that is one value all over, as a file of another kind or a closed shutter is."""
     first, second = (np.concatenate([p[k][np.isfinite(p[k])] for p in planes]) for k in (0, 1))
@@ -116,18 +110,19 @@ def _check_depth(pair: _Pair) -> None:
     up = 1 if box.stop[z] < pair.image.shape[z] else -1
     deeper = box.shift([up if k == z else 0 for k in range(pair.image.ndim)])
     boxes = (box, deeper) if up > 0 else (deeper, box)
-    first, second = (tuple(_seen(_flat(each, each.read(b))) for b in boxes) for each in (pair.image, pair.partner))
+    first, second = (tuple(_flat(each, b) for b in boxes) for each in (pair.image, pair.partner))
     way = moved_by_planes((first[0], first[1]), (second[0], second[1]))
     if way:
         raise _moved(pair, f"at least one plane {'deeper' if way > 0 else 'less deep'} along Z")
 
 
-def _flat(image: Image, pixels: np.ndarray) -> np.ndarray:
-    """One plane ``(Y, X)``, the first channel of several."""
+def _flat(image: Image, box: Region) -> Plane:
+    """A plane ``(Y, X)`` of a region, of the first channel of several, NaN where nothing was measured."""
+    pixels = image.seen(box).measured
     y, x = image.axes.index("Y"), image.axes.index("X")
     rest = [k for k in range(pixels.ndim) if k not in (y, x)]
-    whole: np.ndarray = pixels.transpose(*rest, y, x).reshape(-1, pixels.shape[y], pixels.shape[x])[0]
-    return whole
+    plane: Plane = pixels.transpose(*rest, y, x).reshape(-1, pixels.shape[y], pixels.shape[x])[0].astype(np.float64)
+    return plane
 
 
 def _move(pair: _Pair, planes: Sequence[tuple[Plane, Plane]]) -> tuple[int, int]:

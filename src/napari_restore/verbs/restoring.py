@@ -45,11 +45,12 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
     from napari_restore.restoration.runners import runner_for
     from napari_restore.verbs.ahead import check_places
     from napari_restore.verbs.destination import Destination
-    from napari_restore.verbs.learning import model_of, notes_of, opened
+    from napari_restore.verbs.learning import counted, model_of, notes_of, opened
     from napari_restore.verbs.run import judged
 
     image = opened(request.image, request)
     check_places(request, [image])
+    image = counted(image, request)
     yield from notes_of([image])
     model = model_of(request.own.model)
     if request.own.match_intensity:

@@ -40,6 +40,7 @@ from napari_restore.verbs.destination import Destination
 from napari_restore.verbs.learning import (
     check_begun,
     check_trained_alike,
+    counted,
     learn,
     model_of,
     notes_of,
@@ -74,6 +75,7 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
     runner = runner_for(image, request.restoring, request.opening)
     with Destination(request.writing.output) as place:
         place.claim()
+        image = counted(image, request)
         model, state = yield from _model_for(request, image, place, watch)
         if state == "stopped" and model is not None:
             return model

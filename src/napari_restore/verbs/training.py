@@ -51,12 +51,13 @@ def trained(request: Request, watch: Watch) -> Events[Model]:
     from napari_restore.core.events import Saved
     from napari_restore.training.ranks import find_ranks
     from napari_restore.verbs.ahead import check_model_space, check_places, keep, place_of
-    from napari_restore.verbs.learning import learn, opened, prepare, several
+    from napari_restore.verbs.learning import counted, learn, opened, prepare, several
 
     if request.writing.resume and request.own.run is None:
         raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
     images = [opened(each, request) for each in several(request.image)]
     check_places(request, images)
+    images = [counted(image, request) for image in images]
     run, save = place_of(request.own.run), place_of(request.writing.save_model)
     prepared = yield from prepare(request, images)
     if save is not None:

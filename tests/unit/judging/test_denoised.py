@@ -114,8 +114,11 @@ def test_what_clears_the_bright_planes_alone_is_never_praised(monkeypatch, axes,
     image = open_image(np.random.default_rng(0).poisson(clean).astype(np.uint16), axes=axes)
     model = train(image, "noise2void", steps=1, precision="float32", dimensions="2")
 
+    units = denoised._Units.of(model.normalisation)
+
     def smoothing(*, above):
         """What smooths planes that are brighter than that, and leaves the others as they are."""
+        above = (above - units.offset) / units.scale
         return lambda y: np.stack([gaussian_filter(p, 3) if p.mean() > above else p for p in y]).astype(np.float32)
 
     for above, trusted in ((0, True), (100, False)):

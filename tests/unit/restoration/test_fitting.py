@@ -67,7 +67,7 @@ def inside(job: TileJob, restored: torch.Tensor) -> np.ndarray:
 @given(st.integers(9, 90), st.integers(9, 90), st.integers(1, 4), st.integers(1, 3), st.integers(0, 8))
 def test_pieces_of_a_tile_are_the_tile(height: int, width: int, down: int, across: int, first: int) -> None:
     job = job_of((height, width), (height, width), model(), region={"Y": (first, height)})
-    samples = read_tile(job, 0)
+    samples = read_tile(job, 0).samples
     cut = Fitting(job)
     cut.pieces = (down, across)
     whole = inside(job, restore_together(job, samples))
@@ -81,7 +81,7 @@ def test_pieces_of_a_block_and_of_a_finer_result() -> None:
         (job_of((61, 47), (61, 47), finer), (2, 3)),
         (job_of((61, 47), (61, 47), finer, region="Y=7:,X=3:46"), (2, 3)),
     ):
-        samples = read_tile(job, 0)
+        samples = read_tile(job, 0).samples
         cut = Fitting(job)
         cut.pieces = pieces
         whole = inside(job, restore_together(job, samples))
@@ -107,7 +107,7 @@ def hungry(job: TileJob, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int
 
 def test_when_memory_runs_out_first_the_batch_then_the_tile_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     job = job_of((4, 96, 96), (96, 96), model(), batch=4)
-    samples = np.concatenate([read_tile(job, i) for i in range(4)])
+    samples = np.concatenate([read_tile(job, i).samples for i in range(4)])
     whole = inside(job, restore_together(job, samples))
     cut = Fitting(job)
     cut.together = 4
@@ -127,7 +127,7 @@ def test_when_not_even_the_least_fits_it_is_said_in_numbers(monkeypatch: pytest.
     job = job_of((64, 64), (64, 64), model())
     hungry(job, 10, monkeypatch)
     with pytest.raises(RestoreError, match=r"single piece of 32 x 32 pixels .*out of memory"):
-        Fitting(job).restore(read_tile(job, 0))
+        Fitting(job).restore(read_tile(job, 0).samples)
 
 
 def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(work, "restore_tensor", broken)
     with pytest.raises(RuntimeError, match="no such operator"):
-        Fitting(job).restore(read_tile(job, 0))
+        Fitting(job).restore(read_tile(job, 0).samples)
 
 
 def test_tensors_that_exist_at_once_are_counted() -> None:
@@ -155,7 +155,7 @@ def test_tensors_that_exist_at_once_are_counted() -> None:
 def test_the_appetite_of_a_network_is_a_line_over_its_voxels() -> None:
     job = job_of((512, 512), (512, 512), model(width=8))
     line = appetite(job)
-    samples = read_tile(job, 0)
+    samples = read_tile(job, 0).samples
     measured = peak_of(lambda: restore_together(job, samples))
     assert measured == pytest.approx(line.of(samples.size), rel=0.05)
 

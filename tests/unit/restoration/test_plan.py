@@ -105,7 +105,7 @@ def planned(image: Image, model: Model, facts: ImageFacts = FACTS, **options: ob
     restoring = Restoring(**options)  # type: ignore[arg-type]
     place = Place(torch.device("cpu"), "float32", "CPU")
     tiles = tiles_over(image, model.method, restoring)
-    return plan_restoration(image, model, tiles, together=restoring.together, place=place, facts=facts)
+    return plan_restoration(image, model, tiles, restoring, place=place, facts=facts)
 
 
 def test_the_fingerprint_tells_images_and_models_apart() -> None:

@@ -66,7 +66,7 @@ def test_a_series_is_sorted_by_position_and_spaced_by_real_distance(tmp_path):
     image = open_image(folder)
     assert recognises(folder) == "DICOM series"
     assert (image.name, image.axes, image.shape, image.chunks) == ("s", "ZYX", (3, ROWS, COLUMNS), (1, ROWS, COLUMNS))
-    assert image.geometry.pixel_size == (2.0, 0.5, 0.7)
+    assert image.geometry.pixel_size == (2.0, 0.5, 0.7) and image.thickness == open_image(image).thickness == 5
     assert image.geometry.units == ("millimeter",) * 3
     assert image.geometry.origin == (0.0, 20.0, -10.0)
     assert image.dtype == np.int16

@@ -25,10 +25,14 @@ BATCH = ("pattern", "model", "output", "suffix", "overwrite")
 """The form of the tab Batch."""
 
 
+_OF_METHOD = {"thickness"}
+"""Under Advanced, where a setting of the method is."""
+
+
 def _of_form(verb: str) -> set[str]:
     """What a button of the tab Restore asks for with the settings in sight."""
     edited = set(EDITED) - _CHOSEN_METHOD
-    return edited | set(OFFERED) | _AROUND | (_CHOSEN_METHOD if VERBS[verb].does != "undo" else set())
+    return edited | set(OFFERED) | _AROUND | _OF_METHOD | (_CHOSEN_METHOD if VERBS[verb].does != "undo" else set())
 
 
 def _has(verb: str) -> Iterator[str]:
@@ -51,6 +55,7 @@ _FROM_LAYER = {
     "channel": "A channel of its own is a layer of its own: napari splits a stack.",
     "series": "A layer is one image already: the one whose pixels lie in the file that was opened.",
     "incomplete": "A layer is there already, whole or not.",
+    "fill": "Large areas of one value are found by themselves; another value is said in a script.",
 }
 _FROM_FILE = {
     "axes": "Each file of a folder says them itself; one image whose file is wrong is opened as a layer.",
@@ -58,6 +63,7 @@ _FROM_FILE = {
     "channel": "A folder is restored as it is, with all channels.",
     "series": "Each file of a folder gives the image whose pixels lie in it.",
     "incomplete": "Each image of a folder is to be whole; one that is not fails, and says so.",
+    "fill": "Each file says it itself, or it is found; another value is said in a script.",
 }
 _HERE = {"client": "The window works on the machine that it is on; a cluster is for scripts and the shell."}
 _NGFF = {"version": "The window writes the newest; other programs' files are written with File ▸ Save."}
@@ -93,6 +99,7 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
         "precision": _AS_TRAINED,
         "tile": "It is chosen for each image, by its size and the memory there is.",
         "together": "It is chosen by the device.",
+        "outliers": "They are handed on as they are.",
         "unreadable": "An image with a chunk that cannot be read fails, and the others are restored.",
     },
 }

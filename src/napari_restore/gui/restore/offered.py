@@ -33,6 +33,7 @@ OFFERED: Mapping[str, Alone | None] = {
     "tile": Alone("auto", (256, 256)),
     "together": Alone("auto", 4),
     "unreadable": None,
+    "outliers": None,
 }
 """By name, in the order they are shown; what is None has a value anyway."""
 

@@ -14,7 +14,7 @@ from napari_restore.operators.psf.measured import (
     resampled,
     take,
 )
-from napari_restore.operators.psf.microscope import IMMERSIONS, Mode, theory
+from napari_restore.operators.psf.microscope import IMMERSIONS, Mode, focus_widths, theory
 from napari_restore.operators.psf.texts import axes_of, inline, parse, sweep, theory_keys
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "average_beads",
     "axes_of",
     "box",
+    "focus_widths",
     "from_beads",
     "from_pixels",
     "gaussian",

@@ -292,3 +292,21 @@ def _check_numbers(
 def _check_positive(name: str, value: float) -> None:
     if not _SMALLEST <= value <= _LARGEST:
         raise RestoreError(f"a PSF with {name} {value}: give a number above 0, from {_SMALLEST:g} to {_LARGEST:g}.")
+
+
+def focus_widths(na: float, index: float, wavelength: float) -> tuple[float, float]:
+    """How wide and how long a focus is: full widths at half maximum across and along the axis, in the light's unit.
+
+    ``0.51 lambda / NA`` and ``0.88 lambda / (n - sqrt(n^2 - NA^2))`` (Wilhelm, Gröbler, Gluch and Heinz 2003, Confocal
+    Laser Scanning Microscopy, Carl Zeiss: widths of the light that excites, with a pinhole of an Airy disc or wider).
+
+    Parameters
+    ----------
+    na
+        Numerical aperture, less than ``index``.
+    index
+        Refractive index of the immersion.
+    wavelength
+        Of the light, in vacuum.
+    """
+    return 0.51 * wavelength / na, 0.88 * wavelength / (index - math.sqrt(index**2 - na**2))

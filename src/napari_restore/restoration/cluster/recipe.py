@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ import safetensors.torch
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.options import Outliers
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.version import __version__
 from napari_restore.methods.apply import Precision
 from napari_restore.methods.device import find_device
 from napari_restore.restoration.cluster.source import Source, open_same, this_place
 from napari_restore.restoration.work import TileJob
+from napari_restore.sources.pixels import PixelRule
 from napari_restore.sources.unchanged import probe
 from napari_restore.store.model import Model, build_method
 from napari_restore.store.output import OutputWriter
@@ -28,8 +30,8 @@ class Recipe:
 
     Attributes
     ----------
-    source, image_shape, image_dtype, pixels
-        How to open the image, what it is then, and a checksum over some of its pixels.
+    source, image_shape, image_dtype, pixels, rule
+        How to open the image, what it is then, a checksum over some of its pixels, and which of them count.
     card, weights
         Of the model: plain values, and its tensors in the format of safetensors.
     plan
@@ -44,6 +46,7 @@ class Recipe:
     image_shape: tuple[int, ...]
     image_dtype: str
     pixels: str
+    rule: PixelRule
     card: Mapping[str, Any]
     weights: bytes
     plan: TilePlan
@@ -51,6 +54,7 @@ class Recipe:
     dtype: str
     device: str
     precision: Precision
+    outliers: Outliers
     folder: str
     threads: int
     version: str = __version__
@@ -64,6 +68,7 @@ class Recipe:
             image_shape=job.image.shape,
             image_dtype=job.image.dtype.str,
             pixels=probe(job.image),
+            rule=job.image.rule,
             card=model.card(),
             weights=safetensors.torch.save(tensors),
             plan=job.plan,
@@ -71,6 +76,7 @@ class Recipe:
             dtype=job.dtype.name,
             device=str(job.device),
             precision=job.precision,
+            outliers=job.outliers,
             folder=str(out.array_path.parent.absolute()),
             threads=threads,
         )
@@ -93,7 +99,7 @@ class Recipe:
         method = build_method(card["method"], card["config"], spatial=card["spatial"], channels=card["channels"])
         method.load_state_dict(safetensors.torch.load(self.weights))
         return TileJob(
-            image=image,
+            image=replace(image, rule=self.rule),
             method=method.eval().for_restoring().to(device),
             normalisation=Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()}),
             plan=self.plan,
@@ -101,4 +107,5 @@ class Recipe:
             dtype=np.dtype(self.dtype),
             device=device,
             precision=self.precision,
+            outliers=self.outliers,
         )

@@ -53,6 +53,10 @@ def find_source(image: Image, opening: Opening = _PLAIN) -> Source:
         If it lies in memory and is too large to send, or its path alone does not give it again.
     """
     if image.location is None:
+        if image.alpha is not None:
+            raise ImageError(
+                f"{image.name} has an alpha and no path that workers can open: save it, and give that path."
+            )
         if image.nbytes > LARGEST_ARRAY:
             raise ImageError(
                 f"{image.name} has no path that workers can open, and its {image.nbytes / 2**20:.0f} MiB are over the "
@@ -60,6 +64,11 @@ def find_source(image: Image, opening: Opening = _PLAIN) -> Source:
                 "and give that path."
             )
         return Source(None, Opening(axes=image.axes), pixels=image.read())
+    if image.stored is not None:
+        raise ImageError(
+            f"what is missing of {image.name} was found here and is not in its file, which is what workers open: save "
+            "it with NaN where pixels are missing and give that path with `missing` = nan, or leave `client` out."
+        )
     place = image.address or image.location
     location = place if "://" in place else str(Path(place).absolute())
     # With a channel, the user's axes are those of the file; without one, the image's, which may have been guessed.
