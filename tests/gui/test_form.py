@@ -33,10 +33,10 @@ def widget(make_napari_viewer_proxy, stack, engine):
 
 
 def test_the_window_knows_no_verb_by_its_name():
-    folder = Path(inspect.getfile(gui)).parent
+    folder = Path(inspect.getfile(gui)).parent  # to denoise is an option of another verb, too
     for file in folder.rglob("*.py"):
         texts = {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
-        assert not texts & set(SHOWN), f"{file.name}: what a verb has and does is in its row"
+        assert not texts & (set(SHOWN) - set(EDITORS)), f"{file.name}: what a verb has and does is in its row"
 
 
 def test_the_menus_open_every_verb_that_has_a_button():

@@ -63,7 +63,7 @@ def test_npe2_finds_nothing_wrong():
 def test_what_a_menu_says(manifest):
     title = {command.id: command.title for command in manifest.contributions.commands}
     menus = {menu: [title[item.command] for item in items] for menu, items in manifest.contributions.menus.items()}
-    assert menus["napari/layers/filter"] == ["Denoise", "Super-resolve", "Deblur"]
+    assert menus["napari/layers/filter"] == ["Denoise", "Super-resolve", "Deblur", "Inpaint"]
     assert menus["napari/file/io_utilities"] == ["Open stack lazily"]
 
 

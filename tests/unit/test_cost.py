@@ -14,11 +14,15 @@ from napari_restore.restoration import memory
 RNG = np.random.default_rng(0)
 STACK = RNG.normal(100, 10, (6, 96, 96)).astype(np.float32)
 SMALL = {"width": 4}
+FILLING = ("inpainting", "interpolation")
+"""Methods that want something missing."""
 
 
 def settings(name: str) -> dict[str, object]:
     if name == "finer_planes":
         return {"factor": {"Z": 2}}
+    if name == "interpolation":
+        return {}
     if not methods.listed(name).learns:
         return {"psf": "gaussian:1", "noise": 10.0}
     fields = methods.find(name).Config.__dataclass_fields__
@@ -27,7 +31,8 @@ def settings(name: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["auto", *methods.METHODS])
 def test_every_method_can_be_estimated(name: str) -> None:
-    cost = estimate_cost(STACK, name, axes="ZYX", **(SMALL if name == "auto" else settings(name)))
+    stack = np.where(RNG.random(STACK.shape) < 0.1, np.nan, STACK) if name in FILLING else STACK
+    cost = estimate_cost(stack, name, axes="ZYX", **(SMALL if name == "auto" else settings(name)))
     assert cost.method in methods.METHODS and name in ("auto", cost.method)
     assert cost.fits and memory.held() / 2 < cost.memory < cost.memory_limit
     assert cost.restoring_seconds > 0 and cost.training_seconds

@@ -88,10 +88,11 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     Returns
     -------
     Checked or None
-        None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or the part has less
-        than 4096 pixels or cannot be read: its result may be there all the same, with 0 for those pixels.
+        None where the method undoes an operator, which ``judge`` is for, or makes pixels finer, or fills missing ones
+        (how well, it has measured itself at hidden pixels), or the part has less than 4096 pixels or cannot be read:
+        its result may be there all the same, with 0 for those pixels.
     """
-    if model.method.undoes is not None or max(model.method.rate) > 1:
+    if model.method.undoes is not None or max(model.method.rate) > 1 or model.method.fills:
         return None
     seen = _part(image, model.method.spatial, size)
     if seen is None:

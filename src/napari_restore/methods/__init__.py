@@ -140,6 +140,26 @@ METHODS: dict[str, Listed] = {
         tip="For stacks that are coarse along Z: what thick planes are made of, and what lies between them.",
         does="undo",
     ),
+    "inpainting": Listed(
+        where="napari_restore.methods.inpainting:Inpainting",
+        label="Inpainting",
+        citation="Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: "
+        "Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189",
+        seconds=_USUAL,
+        tip="For missing pixels, lines and planes: smooth surfaces, and what the image itself teaches to add to them.",
+        does="undo",
+    ),
+    "interpolation": Listed(
+        where="napari_restore.methods.interpolation:Interpolation",
+        label="Interpolation",
+        citation="Damelin SB, Hoang NS (2018). On Surface Completion and Image Inpainting by Biharmonic Functions: "
+        "Numerical Aspects. International Journal of Mathematics and Mathematical Sciences. "
+        "doi:10.1155/2018/3950312",
+        seconds=_CHOOSING,
+        tip="For missing pixels, at once and without training: smooth surfaces, or lines from plane to plane.",
+        does="undo",
+        learns=False,
+    ),
     "sure": Listed(
         where="napari_restore.methods.sure:Sure",
         label="SURE",

@@ -40,7 +40,7 @@ def restore_samples(
 ) -> NDArray[np.float32]:
     """Restore samples ``(N, C, *S)`` in the image's units; the result is ``(N, C, *(S * rate))``.
 
-    Pixels that are not finite are read as the mean.
+    Pixels that are not finite are read as the mean, and as NaN by a method that fills them.
     """
     given = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
     return restore_tensor(method, given, normalisation=normalisation, precision=precision).cpu().numpy()
@@ -57,7 +57,7 @@ def restore_tensor(
     )
     with torch.inference_mode():
         pixels = (samples - mean) / torch.where(std > 0, std, 1)
-        pixels.masked_fill_(~torch.isfinite(pixels), 0)
+        pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
         with autocast(samples.device, precision):
             restored = method.restore(_compressed(pixels) if method.compresses else pixels)
         restored = _expanded(restored.float()) if method.compresses else restored.float()

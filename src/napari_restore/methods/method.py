@@ -38,7 +38,8 @@ class Batch(NamedTuple):
     Attributes
     ----------
     pixels
-        ``(B, C, *S)`` float32, in units of the image's deviation; 0 where the image is not finite.
+        ``(B, C, *S)`` float32, in units of the image's deviation; where the image is not finite 0, or NaN for a method
+        that ``fills``.
     target
         ``(B, 1, *S)`` bool: pixels whose value may be predicted. Not finite, padded and held-out pixels may not.
     hidden
@@ -128,6 +129,8 @@ class Method(nn.Module):
         Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
     keeps_mean
         Whether a result is to have the mean of its image: training ends with measuring ``line`` for that.
+    fills
+        Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     stopping
@@ -143,6 +146,7 @@ class Method(nn.Module):
     compresses: ClassVar[bool] = False
     noisy_targets: ClassVar[bool] = False
     keeps_mean: ClassVar[bool] = False
+    fills: ClassVar[bool] = False
 
     config: Any
     spatial: str
@@ -215,6 +219,11 @@ class Method(nn.Module):
     def undoes(self) -> Undone | None:
         """The operator that the result is judged through; None for what takes noise away and nothing else."""
         return None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether pixels that are finite stay as they are, to the bit, in their own type."""
+        return False
 
     @property
     def turns(self) -> bool:

@@ -102,7 +102,9 @@ def plan_restoration(
     facts
         Of the image, from ``facts_of``.
     """
-    dtype, why = choose_dtype(image.dtype, facts.noise, model.normalisation)
+    dtype, why = (
+        kept_dtype(image) if model.method.keeps else choose_dtype(image.dtype, facts.noise, model.normalisation)
+    )
     batch = restoring.together or usual_batch(place.device)
     how = {"rule": repr(image.rule), "outliers": restoring.outliers}
     return RestorationPlan(
@@ -253,6 +255,13 @@ def choose_dtype(
         said = f"no noise was found that would hide rounding to {source}"
     real, because = _digits(source, noise, constants)
     return real, f"the result is {real}: {said}{because}"
+
+
+def kept_dtype(image: Image) -> tuple[np.dtype[Any], str]:
+    """The dtype in which pixels that stay as they are do so, and why: that of the source, at least float32."""
+    source = image.stored if image.stored is not None else image.dtype
+    dtype = np.dtype(np.float32) if source.kind == "b" or source == np.float16 else source
+    return dtype, f"the result is {dtype}, as the source: pixels that are there stay as they are"
 
 
 def _digits(source: np.dtype[Any], noise: float, constants: Normalisation | None) -> tuple[np.dtype[Any], str]:

@@ -97,17 +97,35 @@ def read_tile(job: TileJob, index: int) -> Read:
         If a value is too large for float32, in which all is computed.
     """
     seen = seen_reflected(job.image, job.plan.read(index))
-    values, pixels = (to_samples(a, job.image.axes, job.method.spatial) for a in (seen.values, seen.pixels))
+    shown = seen.measured if job.method.fills and job.outliers == "replace" else seen.values
+    values, pixels = (to_samples(a, job.image.axes, job.method.spatial) for a in (shown, seen.pixels))
     narrow = job.normalisation.centred(values)
     known = np.isfinite(narrow)
-    kept = ~known
-    if seen.outliers is not None and job.outliers == "keep":
-        kept |= to_samples(seen.outliers, job.image.axes, job.method.spatial)
+    outliers = None if seen.outliers is None else to_samples(seen.outliers, job.image.axes, job.method.spatial)
+    kept = _kept(job, known, pixels, outliers)
     if values.dtype.itemsize > narrow.itemsize:
         _check_held(job, values, np.isfinite(values) & ~known)
         _check_held(job, pixels, np.isfinite(pixels) & kept & (np.abs(pixels) > _largest(job.dtype)))
     alpha = _alpha(job, index)
     return Read(narrow, kept, pixels, alpha) if kept.any() else Read(narrow, alpha=alpha)
+
+
+def _kept(
+    job: TileJob, known: NDArray[np.bool_], pixels: NDArray[Any], outliers: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Which samples are handed on as they are stored: what is no signal, or has nothing to restore from.
+
+    Where missing pixels are filled, that is what has a stored value: filling, and all where nothing else is changed.
+    """
+    kept = ~known
+    if job.method.fills:
+        there = np.isfinite(pixels)
+        kept = there if job.method.keeps else kept & there
+    if outliers is not None and job.outliers == "keep":
+        kept |= outliers
+    elif outliers is not None and job.method.fills:
+        kept &= ~outliers
+    return kept
 
 
 def _check_held(job: TileJob, pixels: NDArray[Any], over: NDArray[np.bool_]) -> None:
@@ -212,7 +230,7 @@ def _finish(job: TileJob, index: int, read: Read, restored: NDArray[np.float32])
     pixels = _cast(values if kept is None else np.where(kept, 0, values), job.dtype)
     if kept is not None and read.pixels is not None:
         # All output pixels inside one that is handed on have its value.
-        pixels = np.where(kept, cropped(finer(read.pixels, rate)).astype(job.dtype), pixels)
+        pixels[kept] = cropped(finer(read.pixels, rate))[kept].astype(job.dtype)
     stop = list(job.plan.write(index).stop)
     if read.alpha is not None:
         pixels = np.concatenate([pixels, cropped(finer(read.alpha, rate)).astype(job.dtype)], axes.index("C"))

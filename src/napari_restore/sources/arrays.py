@@ -68,6 +68,7 @@ def describe_image(image: Image, level: int) -> Described:
         series=image.series,
         filling=image.filling,
         thickness=image.thickness,
+        stored=image.stored,
     )
 
 

@@ -104,7 +104,7 @@ class Described:
     channel_names, channel_colours
         Names and colours of the channels in order, or empty; of the one channel where there is no C. A text is empty
         where nothing is said of a channel.
-    location, address, files, read_optics, series, filling, thickness
+    location, address, files, read_optics, series, filling, thickness, stored
         As of an ``Image``.
     alpha
         Whether the last of its channels says how much of the others shows, and is no image.
@@ -131,6 +131,7 @@ class Described:
     filling: tuple[tuple[float, float], ...] = ()
     alpha: bool = False
     thickness: float | None = None
+    stored: np.dtype[Any] | None = None
 
 
 def most_from(packed: int, wanted: int, sure: int = SURE) -> int:

@@ -51,6 +51,8 @@ class Image:
         The images that these files hold, this one among them, where there are several, or it lies in several.
     channels
         Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
+    stored
+        Type of the pixels before some were found missing, which are NaN now; None where none were looked for.
     filling
         Values, from and to, that its file says are no pixels.
     rule
@@ -73,6 +75,7 @@ class Image:
     read_optics: ReadOptics = field(default=no_optics, repr=False)
     series: tuple[Held, ...] = field(default=(), repr=False)
     channels: tuple[Channel, ...] = ()
+    stored: np.dtype[Any] | None = None
     filling: tuple[Span, ...] = field(default=(), repr=False)
     rule: PixelRule = field(default=PixelRule(), repr=False)
     alpha: Callable[[Region], NDArray[Any]] | None = field(default=None, repr=False)

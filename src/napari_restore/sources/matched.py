@@ -25,7 +25,7 @@ def in_brightness_of(image: Image, *, gain: Sequence[float], offset: Sequence[fl
         pixels: NDArray[np.float32] = ((image.seen(region).measured - zero[along]) / by[along]).astype(np.float32)
         return pixels
 
-    return replace(image, dtype=np.dtype(np.float32), reader=read, rule=PixelRule())
+    return replace(image, dtype=np.dtype(np.float32), reader=read, rule=PixelRule(), stored=None)
 
 
 def part_of(image: Image, region: Region) -> Image:

@@ -328,6 +328,7 @@ def _image(described: Described) -> Image:
         channels=channels_of(described.channel_names, described.channel_colours, geometry.length("C")),
         filling=described.filling,
         thickness=described.thickness,
+        stored=described.stored,
     )
 
 

@@ -87,7 +87,7 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             terms=terms,
         )
         if ranks.first:
-            yield from _remarks(session.pool, lesson.images)
+            yield from _remarks(session.pool, lesson.images, filled=lesson.method.fills)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
         first = session.state.step
@@ -219,6 +219,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 device=terms.device,
                 normalisation=opened[0].normalisation if opened else normalisation,
                 rate=lesson.rate(mates),
+                gaps=math.nan if lesson.method.fills else 0.0,
                 compress=lesson.method.compresses,
             )
             opened.append(pool)
@@ -253,8 +254,8 @@ def _started(session: Session, floor: float | None) -> TrainingStarted:
     )
 
 
-def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
-    """What the pixels themselves say before the first step."""
+def _remarks(pool: PatchPool, images: Sequence[Image], *, filled: bool) -> Iterator[Event]:
+    """What the pixels themselves say before the first step; ``filled`` is whether those that are missing will be."""
     if pool.unusable and not any(pool.normalisation.std) and not any(pool.normalisation.mean):
         raise ImageError(
             f"{images[0].name}: no pixel looked at is finite (all are NaN or infinite), so there is nothing to learn "
@@ -271,7 +272,7 @@ def _remarks(pool: PatchPool, images: Sequence[Image]) -> Iterator[Event]:
             f"{' and in the image that goes with it' if pool.paired else ''}, so there is nothing to learn from. Is "
             "this the right file, and the right channel?"
         )
-    if pool.unusable:
+    if pool.unusable and not filled:
         yield Note(f"{pool.unusable} pixels are not finite (NaN or infinite): they are not learned from", "warning")
 
 

@@ -169,6 +169,8 @@ class PatchPool:
         Constants to use instead of those measured on the first blocks.
     rate
         Pixels of a partner to one of its image along each spatial axis; 1 where none are given.
+    gaps
+        What stands for a pixel that is not finite: 0, which is the mean, or NaN.
     compress
         Whether what lies far from all else is brought nearer, as the method says.
     """
@@ -183,9 +185,10 @@ class PatchPool:
         device: torch.device,
         normalisation: Normalisation | None = None,
         rate: Sequence[int] = (),
+        gaps: float = 0.0,
         compress: bool = False,
     ) -> None:
-        self._compressed = compress
+        self._gaps, self._compressed = gaps, compress
         self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
         rng = np.random.default_rng([seed, 1])
@@ -360,7 +363,7 @@ class PatchPool:
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
         held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
-        pixels = np.where(np.isfinite(sample), self._shown(sample), 0)
+        pixels = np.where(np.isfinite(sample), self._shown(sample), np.float32(self._gaps))
         self._pixels[slot] = torch.from_numpy(np.moveaxis(pixels[0], 0, -1).copy()).to(self._device)
         self._role[slot, ..., 0] = torch.from_numpy(role).to(self._device)
         self._put += 1

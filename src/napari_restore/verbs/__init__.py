@@ -79,6 +79,10 @@ _IMAGING_LOSS = (
     "How far the result, measured as the instrument would, is from the image beyond its noise (SURE),\n"
     f"and how it changes where it should not; in units of the image's variance. {_FLAT}"
 )
+_GAPS_LOSS = (
+    "Error at known pixels that are hidden as the missing ones are, in units of the image's variance.\n"
+    f"Thin: on the patches of the moment. Bold: on pixels kept out of training. {_FLAT}"
+)
 _HAS_A_MODEL = "the model is there already"
 
 VERBS: dict[str, Verb] = {
@@ -114,6 +118,18 @@ VERBS: dict[str, Verb] = {
         loss=_IMAGING_LOSS,
         does="undo",
         instant="richardson_lucy",
+    ),
+    "inpaint": Verb(
+        label="Inpaint",
+        own="napari_restore.verbs.inpainting:Inpaint",
+        flow="napari_restore.verbs.run:trained_and_restored",
+        tip="Train on this image, then give values to its missing pixels, lines and planes in a new layer.",
+        gives="image",
+        groups=_WHOLE,
+        suffix="inpainted",
+        loss=_GAPS_LOSS,
+        does="undo",
+        instant="interpolation",
     ),
     "train": Verb(
         label="Train",

@@ -17,7 +17,7 @@ from napari_restore.methods.method import Method
 from napari_restore.metrics.noise import image_noise
 from napari_restore.restoration.engine import check_memory
 from napari_restore.restoration.part import part_of
-from napari_restore.restoration.plan import choose_dtype, output_geometry, tiles_over
+from napari_restore.restoration.plan import choose_dtype, kept_dtype, output_geometry, tiles_over
 from napari_restore.restoration.reading import Filled, steady
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
@@ -90,7 +90,8 @@ def check_restoring(request: Request, image: Image, method: Method, output: Path
     if output is None:
         return
     source = steady(image, Filled(), unreadable=request.restoring.unreadable)
-    dtype, _ = choose_dtype(image.dtype, image_noise(source) if image.dtype.kind != "f" else None)
+    noise = image_noise(source) if image.dtype.kind != "f" else None
+    dtype, _ = kept_dtype(image) if method.keeps else choose_dtype(image.dtype, noise)
     outputs.check_dtype(output, dtype)
     outputs.check_space(output, geometry=output_geometry(image, method, tiles.box), dtype=dtype)
 

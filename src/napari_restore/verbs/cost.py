@@ -14,7 +14,7 @@ from napari_restore.restoration import engine, memory
 from napari_restore.sources.planes import planes_of_channels
 from napari_restore.store.model import Model
 from napari_restore.training.cost import pool_bytes, step_bytes
-from napari_restore.verbs.learning import counted, opened, settle
+from napari_restore.verbs.learning import counted, settle, subject_of
 from napari_restore.verbs.request import Request
 
 
@@ -26,7 +26,7 @@ def estimate(request: Request) -> Cost:
     RestoreError
         If something given cannot be used, or the memory does not suffice.
     """
-    image = counted(opened(request.image, request), request)
+    image = counted(subject_of(request), request)
     course = drain(settle(request, [image]))
     fit = course.fit()
     built = course.method(fit, seed=request.computing.seed)

@@ -90,6 +90,8 @@ FLAGS: Mapping[str, Flag] = {
     "psf": Flag(metavar="PSF"),
     "factor": Flag(metavar="N|AXIS=N", read=factor, example="2, or Z=4"),
     "noise": Flag(metavar="auto|SIGMA"),
+    "mask": Flag(metavar="MASK"),
+    "missing": Flag(metavar="auto|nan|zeros|planes|lines|dead|saturated"),
     "thickness": Flag(metavar="auto|N|LENGTH"),
     "model": Flag(metavar="M.safetensors"),
     "tile": Flag(metavar="N,N", read=lengths, example="256,256"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -313,6 +313,16 @@ def check_alike(images: Sequence[Image]) -> None:
 def opened(image: Any, request: Request) -> Image:
     """An image as the request says that it is to be opened."""
     return open_as(image, request.opening)
+
+
+def subject_of(request: Request) -> Image:
+    """The image that is asked about, opened; with what its verb finds missing of it as NaN.
+
+    It comes before ``counted``: lost planes and zeros would be taken for filling there, and be handed on.
+    """
+    image = opened(request.image, request)
+    seen: Callable[[Image], Image] | None = getattr(request.own, "subject", None)
+    return image if seen is None else seen(image)
 
 
 def counted(image: Image, request: Request) -> Image:

@@ -44,8 +44,8 @@ from napari_restore.verbs.learning import (
     learn,
     model_of,
     notes_of,
-    opened,
     prepare,
+    subject_of,
 )
 from napari_restore.verbs.request import Request, load
 
@@ -69,7 +69,7 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
 
     What can be known before training is looked at before it.
     """
-    image = opened(request.image, request)
+    image = subject_of(request)
     check_places(request, [image])
     check_region(request, image)
     runner = runner_for(image, request.restoring, request.opening)

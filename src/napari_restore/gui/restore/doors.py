@@ -9,7 +9,7 @@ from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import options_of
 
-EDITED = ("factor", "psf", "noise", "method")
+EDITED = ("factor", "psf", "noise", "mask", "missing", "denoise", "method")
 """Options with an editor of their own, which tests compare with ``EDITORS``."""
 
 _CHOSEN_METHOD = {"method", "second", "target"}

@@ -12,6 +12,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.choices import FactorChoice, MethodChoice
 from napari_restore.gui.restore.editor import Editor
+from napari_restore.gui.restore.missing_choice import DenoiseSwitch, MaskChoice, MissingChoice
 from napari_restore.gui.restore.noise_choice import NoiseChoice
 from napari_restore.gui.restore.psf_choice import PsfChoice
 from napari_restore.gui.restore.subject import Subject
@@ -44,6 +45,9 @@ EDITORS: Mapping[str, Row] = {
     "factor": Row("Factor", lambda around: FactorChoice()),
     "psf": Row("PSF", lambda around: PsfChoice(around.viewer, around.links)),
     "noise": Row("Noise", lambda around: NoiseChoice(around.engine)),
+    "mask": Row("Mask", lambda around: MaskChoice(around.viewer, around.links)),
+    "missing": Row("Missing", lambda around: MissingChoice()),
+    "denoise": Row("Noise", lambda around: DenoiseSwitch()),
     "method": Row("Method", lambda around: MethodChoice(around.viewer, around.links, around.subject.open)),
 }
 """By the name of the option. A verb shows the rows of the options it has; all others are under Advanced, or nowhere."""

@@ -15,6 +15,7 @@ from napari_restore.gui.parts.layers import PART
 from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.work import names, resolved
 from napari_restore.sources.image import Image
+from napari_restore.sources.layers import is_layer
 from napari_restore.sources.locations import without_secrets
 from napari_restore.verbs.request import Request
 from napari_restore.verbs.words import Shown, Words, as_command, as_script
@@ -99,6 +100,8 @@ def placed(request: Request, places: Places) -> Request:
         training = replace(training, second=places.other)
     if training.target is not None:
         training = replace(training, target=places.other)
+    if is_layer(getattr(request.own, "mask", None)):
+        request = replace(request, own=replace(request.own, mask=file_of(request.own.mask)))
     if places.folder is not None:
         suffix = request.row.suffix + (PART if region is not None else "")
         writing = replace(writing, output=next(names(places.folder, request, suffix=suffix)))

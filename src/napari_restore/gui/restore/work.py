@@ -142,11 +142,12 @@ def resolved(request: Request) -> Request:
 
 def to_train(request: Request) -> Request:
     """To train what a request trains on its way to an image; reads the PSF."""
-    from napari_restore.verbs.learning import lesson_for, opened
+    from napari_restore.verbs.learning import lesson_for, subject_of
 
-    method, asked = drain(lesson_for(request, opened(request.image, request)))
+    image = subject_of(request)
+    method, asked = drain(lesson_for(request, image))
     return replace(
-        ask("train", request.image, method=method),
+        ask("train", image, method=method),
         config={**asked, **request.config},
         opening=request.opening,
         training=request.training,

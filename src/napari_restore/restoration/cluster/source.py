@@ -64,6 +64,11 @@ def find_source(image: Image, opening: Opening = _PLAIN) -> Source:
                 "and give that path."
             )
         return Source(None, Opening(axes=image.axes), pixels=image.read())
+    if image.stored is not None:
+        raise ImageError(
+            f"what is missing of {image.name} was found here and is not in its file, which is what workers open: save "
+            "it with NaN where pixels are missing and give that path with `missing` = nan, or leave `client` out."
+        )
     place = image.address or image.location
     location = place if "://" in place else str(Path(place).absolute())
     # With a channel, the user's axes are those of the file; without one, the image's, which may have been guessed.

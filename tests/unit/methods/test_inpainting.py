@@ -1,0 +1,158 @@
+"""Inpainting and interpolation: what is hidden, what is chosen by it, and what holds of every result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from napari_restore.core.errors import RestoreError
+from napari_restore.methods import configure
+from napari_restore.methods.hiding import SIDE, Shapes, hidden
+from napari_restore.methods.inpainting import Inpainting, _share
+from napari_restore.methods.interpolation import Interpolation
+from napari_restore.methods.method import Batch
+from napari_restore.sources import open_image
+from napari_restore.store.model import build_method
+
+
+def texture(shape: tuple[int, ...] = (64, 72)) -> np.ndarray:
+    y, x = np.meshgrid(*(np.arange(n) for n in shape[-2:]), indexing="ij")
+    plane = 100 + 20 * np.sin(y / 5.0) * np.cos(x / 7.0)
+    return np.broadcast_to(plane, shape).astype(np.float32).copy()
+
+
+def gapped(shape: tuple[int, ...] = (64, 72), share: float = 0.2) -> np.ndarray:
+    image = texture(shape)
+    image[np.random.default_rng(0).random(shape) < share] = np.nan
+    return image
+
+
+def built(image: np.ndarray, axes: str, name: str = "inpainting", **settings: object) -> Interpolation:
+    kind = Inpainting if name == "inpainting" else Interpolation
+    fit = kind.fit_to(configure(name, settings), [open_image(image, axes=axes)])
+    channels = image.shape[axes.index("C")] if "C" in axes else 1
+    method = build_method(name, fit.config, spatial=fit.spatial, channels=channels, seed=0)
+    assert isinstance(method, Interpolation)
+    return method
+
+
+def units(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy((image - 100) / 20)[None, None]
+
+
+def woken(method: Interpolation) -> Interpolation:
+    """With a network that adds something: its last layer begins at 0."""
+    torch.manual_seed(1)
+    torch.nn.init.normal_(method.network.head.weight, std=0.1)
+    return method.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("YX", (64, 72)), ("ZYX", (7, 40, 44))])
+@pytest.mark.parametrize("name", ["inpainting", "interpolation"])
+def test_what_is_there_stays_and_what_is_missing_is_filled(axes: str, shape: tuple[int, ...], name: str) -> None:
+    image = gapped(shape)
+    method = built(image, axes, name, dimensions=len(axes))
+    pixels = units(image)
+    if name == "inpainting":
+        woken(method)
+    found = method.restore(pixels)
+    known = torch.isfinite(pixels)
+    assert torch.isfinite(found).all()
+    assert torch.equal(found[known], pixels[known])
+    assert not torch.equal(found, method.plain(pixels)) or name == "interpolation"
+
+
+def test_an_untrained_network_is_the_interpolation() -> None:
+    image = gapped()
+    pixels = units(image)
+    assert torch.equal(built(image, "YX").restore(pixels), built(image, "YX", "interpolation").restore(pixels))
+
+
+def test_a_hidden_pixel_never_sees_itself() -> None:
+    """Not by value: another one in its place changes nothing of what is predicted."""
+    method = woken(built(gapped(), "YX"))
+    pixels = units(texture())
+    known = torch.from_numpy(np.random.default_rng(3).random(pixels.shape) < 0.7)
+    other = torch.where(known, pixels, pixels + 5)
+    for one, two in zip(method._parts(pixels, known), method._parts(other, known), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_denoising_predicts_each_pixel_from_around_it() -> None:
+    method = woken(built(gapped(), "YX", denoise=True))
+    assert not method.keeps
+    pixels = units(texture())
+    other = pixels.clone()
+    other[..., 30, 31] += 3
+    one, two = (method.restore(each) for each in (pixels, other))
+    assert torch.equal(one[..., 30, 31], two[..., 30, 31])  # its own weight is 0 before it is measured
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_hidden_shapes_are_those_of_what_is_missing(deep: bool) -> None:
+    """A row stays a row, wherever it is moved."""
+    masks = np.zeros((1, 7 if deep else 1, SIDE, SIDE), bool)
+    masks[0, :, 10:14] = True
+    size = (7, 48, 80) if deep else (48, 80)
+    found = hidden(torch.from_numpy(masks), 20, size, torch.Generator().manual_seed(0)).numpy()
+    assert found.shape == (20, 1, *size) and found.any()
+    assert np.array_equal(found.any(-1), found.all(-1))
+
+
+def test_shapes_survive_the_model_file() -> None:
+    method = built(gapped(), "YX")
+    config = method.config
+    again = configure("inpainting", json.loads(json.dumps(asdict(config))))
+    assert again == config
+    masks = Shapes.unpacked(config.shapes).masks
+    assert Shapes(masks).packed() == config.shapes and masks.any()
+
+
+def test_the_rule_is_the_one_that_misses_hidden_pixels_least() -> None:
+    rng = np.random.default_rng(0)
+    smooth, noisy = gapped(), gapped() * 0 + rng.normal(0, 20, (64, 72)).astype(np.float32)
+    assert built(smooth, "YX", "interpolation").config.rule == "biharmonic"
+    assert built(noisy, "YX", "interpolation").config.rule == "harmonic"
+    stack = texture((9, 40, 44))
+    stack[[2, 6]] = np.nan
+    lost = built(stack, "ZYX", "interpolation")
+    assert (lost.spatial, lost.config.rule) == ("ZYX", "between")
+
+
+def _batch(method: Interpolation) -> Batch:
+    pixels = units(gapped()).repeat(6, 1, 1, 1)
+    held = torch.from_numpy(np.random.default_rng(5).random((6, 1, 64, 72)) < 0.3) & torch.isfinite(pixels)
+    return Batch(pixels, held)
+
+
+def test_a_network_that_makes_it_worse_is_not_used() -> None:
+    method = woken(built(gapped(), "YX"))
+    method.finish(_batch(method))
+    assert set(method.config.trust) == {0.0}
+    pixels = units(gapped())
+    assert torch.equal(method.restore(pixels), method.plain(pixels))
+
+
+def test_a_correction_is_used_where_it_helps_and_not_elsewhere() -> None:
+    left, added = torch.ones(100), torch.full((100,), 2.0)
+    assert _share(left, added) == pytest.approx(0.5)
+    assert _share(left, -added) == 0
+    assert _share(left[:5], added[:5]) == 0  # too few to tell
+
+
+def test_nothing_missing_is_refused_with_what_to_do() -> None:
+    for name, kind in (("inpainting", Inpainting), ("interpolation", Interpolation)):
+        with pytest.raises(RestoreError, match=r"nothing is missing.*`mask`"):
+            kind.fit_to(configure(name, {}), [open_image(texture(), axes="YX")])
+
+
+def test_wide_gaps_are_said_to_be_bridged_only() -> None:
+    image = texture((200, 200))
+    image[20:150, 30:160] = np.nan
+    fit = Interpolation.fit_to(configure("interpolation", {}), [open_image(image, axes="YX")])
+    assert any("only bridged" in note.text for note in fit.notes)
