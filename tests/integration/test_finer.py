@@ -74,10 +74,11 @@ def test_results_are_called_what_was_done(tmp_path: Path, monkeypatch: pytest.Mo
     assert sharper.model.method.config.psf.startswith("inline:"), "the model can be used without the array"
 
 
-def test_planes_between_planes_leave_the_measured_ones_as_they_are(tmp_path: Path) -> None:
+def test_planes_between_thin_planes_leave_the_measured_ones_as_they_are(tmp_path: Path) -> None:
     stack = picture(5, 64, 70)
     size = {"Z": 2.0, "Y": 0.5, "X": 0.5}
-    result = super_resolve(stack, factor={"Z": 2}, axes="ZYX", pixel_size=size, output=tmp_path / "o.zarr", **QUICK)
+    thin = {"factor": {"Z": 2}, "thickness": 0}
+    result = super_resolve(stack, axes="ZYX", pixel_size=size, output=tmp_path / "o.zarr", **thin, **QUICK)
     found = np.asarray(result)
     assert found.shape == (10, 64, 70)
     np.testing.assert_array_equal(found[::2], stack)
@@ -161,7 +162,7 @@ def test_deblur_from_the_shell_with_a_model_used_again(say: Any, tmp_path: Path)
 def test_planes_from_the_shell(say: Any, tmp_path: Path) -> None:
     stack = picture(4, 96, 96)
     tifffile.imwrite(tmp_path / "raw.tif", stack, imagej=True, metadata={"axes": "ZYX"})
-    code, _, err = say("super-resolve", "raw.tif", "-o", "o.zarr", "--factor", "Z=3", *TINY)
+    code, _, err = say("super-resolve", "raw.tif", "-o", "o.zarr", "--factor", "Z=3", "--thickness", 0, *TINY)
     assert code == 0, err
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "o.zarr").read())[::3], stack)
 

@@ -19,7 +19,7 @@ from napari_restore.core.options import GROUPS
 from napari_restore.methods.settings import Setting, setting_of, settings_of
 
 VERBS = ("denoise_events", "super_resolve_events", "deblur_events", "train_events", "restore_events", "estimate_cost")
-HANDED_ON = {"psf", "noise", "factor"}
+HANDED_ON = {"psf", "noise", "factor", "thickness"}
 """What super-resolving and deblurring ask for and hand on to the method: one thing, with one name on purpose."""
 
 
