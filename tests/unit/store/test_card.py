@@ -14,6 +14,7 @@ import torch
 from napari_restore import methods
 from napari_restore.core.errors import ModelError, RestoreError
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods.classical import Classical
 from napari_restore.sources import open_image
 from napari_restore.store.card import checked_card
 from napari_restore.store.header import card_digest
@@ -43,7 +44,7 @@ def rewritten(path: Path, **over: Any) -> Path:
 @pytest.mark.parametrize("name", sorted(methods.METHODS))
 def test_the_card_of_every_method_may_be_so(name: str, tmp_path: Path) -> None:
     spatial = "ZYX" if name == "finer_planes" else "YX"
-    config = {} if methods.listed(name).learns else {"psf": "gaussian:1"}
+    config = {"psf": "gaussian:1"} if issubclass(methods.find(name), Classical) else {}
     method = build_method(name, config, spatial=spatial, channels=2)
     settled = {k: [1.0, 1.0] for k in ("sigma", "mean", "std") if hasattr(method.config, k)}
     if name == "posterior":

@@ -29,7 +29,7 @@ def photons(mean, seed=0):
 class Bent(torch.nn.Module):
     """What a denoiser may do: the mean of 3 x 3 pixels, by a line, with a part of the pixel's own noise."""
 
-    spatial, channels, radius, grid, rate, compresses = "YX", 1, (1, 1), (1, 1), (1, 1), False
+    spatial, channels, radius, grid, rate, compresses, fills = "YX", 1, (1, 1), (1, 1), (1, 1), False, False
 
     def __init__(self, gain, offset):
         super().__init__()
