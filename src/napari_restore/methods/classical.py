@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from annotated_types import Interval
-from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note
 from napari_restore.core.options import Effort
 from napari_restore.methods.measuring import check_lengths, choose_psf, constants, noise_levels
-from napari_restore.methods.method import Batch, Fit, Method, Undone
+from napari_restore.methods.method import Fit, Method, Undone
 from napari_restore.metrics.noise_level import NoiseLevel, describe
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators import psf as psfs
@@ -109,16 +107,6 @@ class Classical(Method):
     def noise(self) -> tuple[PixelNoise, ...]:
         """Of each channel, in units of the image."""
         return tuple(PixelNoise(sigma**2) for sigma in self.config.sigma or (0.0,) * self.channels)
-
-    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """There is nothing to learn, and so no loss.
-
-        Raises
-        ------
-        RestoreError
-            Always.
-        """
-        raise RestoreError(f"{self.label} has nothing to train: restore with it as it is.")
 
 
 def kernel_of(text: str, *, ndim: int, label: str) -> psfs.Kernel:

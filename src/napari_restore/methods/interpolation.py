@@ -16,7 +16,7 @@ from napari_restore.core.events import Note
 from napari_restore.methods import METHODS
 from napari_restore.methods.hiding import Shapes, Window, hidden_error, loses_planes, shapes_of, windows_of
 from napari_restore.methods.measuring import constants
-from napari_restore.methods.method import Batch, Fit, Method
+from napari_restore.methods.method import Fit, Method
 from napari_restore.operators import gaps
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
@@ -119,16 +119,6 @@ class Interpolation(Method):
     def restore(self, pixels: Tensor) -> Tensor:
         """The same: nothing is learned."""
         return self.plain(pixels)
-
-    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """There is nothing to learn, and so no loss.
-
-        Raises
-        ------
-        RestoreError
-            Always.
-        """
-        raise RestoreError(f"{self.label} has nothing to train: restore with it as it is.")
 
 
 def _check_size(image: Image, *, label: str) -> None:

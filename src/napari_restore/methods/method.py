@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Effort
@@ -245,8 +246,14 @@ class Method(nn.Module):
         return pixels
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The loss, a scalar."""
-        raise NotImplementedError
+        """The loss, a scalar.
+
+        Raises
+        ------
+        RestoreError
+            Of a method that learns nothing.
+        """
+        raise RestoreError(f"{self.label} has nothing to train: restore with it as it is.")
 
     def chosen(
         self, images: Sequence[Image], *, rng: np.random.Generator, stopping: Callable[[], bool]
