@@ -120,6 +120,15 @@ METHODS: dict[str, Listed] = {
         does="undo",
         learns=False,
     ),
+    "learned_richardson_lucy": Listed(
+        where="napari_restore.methods.learned_richardson_lucy:LearnedRichardsonLucy",
+        label="Learned Richardson-Lucy",
+        citation="Efron B (1979). Bootstrap methods: another look at the jackknife. The Annals of Statistics 7:1. "
+        "doi:10.1214/aos/1176344552",
+        seconds={"quick": 60, "normal": 240, "thorough": 900},
+        tip="For blur, on top of Richardson-Lucy: learns from its result, measured again, what it leaves wrong.",
+        does="undo",
+    ),
     "wiener": Listed(
         where="napari_restore.methods.wiener:Wiener",
         label="Wiener filter",

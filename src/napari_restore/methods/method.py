@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -258,7 +258,7 @@ class Method(nn.Module):
     def chosen(
         self, images: Sequence[Image], *, rng: np.random.Generator, stopping: Callable[[], bool]
     ) -> tuple[Self, tuple[Note, ...]]:
-        """In place of training, where nothing is learned: itself with settings that suit the images, and what to say.
+        """Itself with settings that suit the images, and what to say: before training, or in place of it.
 
         Raises
         ------
@@ -267,9 +267,21 @@ class Method(nn.Module):
         """
         return self, ()
 
+    def memory(self) -> Mapping[str, Tensor]:
+        """What training goes on from besides weights and random numbers: kept in checkpoints, not in models."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Tensor]) -> None:
+        """Go on from what ``memory`` gave."""
+        return
+
     def finish(self, batch: Batch) -> None:
         """Settle what can be told only after training, from held-out patches; most methods have nothing."""
         return
+
+    def remarks(self) -> Iterator[Note]:
+        """What the user is told of that."""
+        yield from ()
 
     def restore(self, pixels: Tensor) -> Tensor:
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""

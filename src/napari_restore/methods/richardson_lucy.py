@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,8 @@ class RichardsonLucy(Classical):
         else:
             found = [self._best(images[0], c, updates, weights, rng, stopping) for c in range(self.channels)]
         settled = replace(config, updates=tuple(t.updates for t in found), price=tuple(t.weight for t in found))
-        made = type(self)(settled, spatial=self.spatial, channels=self.channels)
+        made = copy.deepcopy(self)
+        made.config, made._scales = settled, scales_of(settled, self.channels)
         return made, tuple(Note(self._said(settled, c)) for c in range(self.channels))
 
     def _best(
@@ -163,7 +165,7 @@ class RichardsonLucy(Classical):
                 stopping=stopping,
             )
 
-    def _sharpened(self, photons: Tensor) -> Callable[[Tensor], Tensor]:
+    def _sharpened(self, photons: Tensor) -> Operator:
         """Wiener's filter for some photons of which half are taken; nothing for a PSF that it is too short for."""
         noise = float((photons.mean() / 2).sqrt()) / max(float(photons.std()) / 2, 1e-6)
         try:

@@ -103,6 +103,8 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
         if ranks.first:
             yield from _conclude(session, first=first, floor=floor, stopped=stopped)
         precision = session.finish(lesson.images)
+        if ranks.first:
+            yield from session.state.average.remarks()
         return Model(
             lesson.name,
             session.state.average,

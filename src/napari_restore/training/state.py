@@ -128,6 +128,7 @@ class TrainingState:
         groups = itertools.chain(
             ((f"method.{k}", v) for k, v in self.method.state_dict().items()),
             ((f"average.{k}", v) for k, v in self.average.state_dict().items()),
+            ((f"memory.{k}", v) for k, v in self.method.memory().items()),
             slots.items(),
         )
         return {**{k: v.detach().cpu().contiguous() for k, v in groups}, "rng": self.rng.get_state()}
@@ -138,6 +139,7 @@ class TrainingState:
 
         self.method.load_state_dict(part("method."))
         self.average.load_state_dict(part("average."))
+        self.method.recall(part("memory."))
         weights = list(self.method.parameters())
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in part("optimizer.").items():

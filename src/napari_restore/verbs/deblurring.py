@@ -23,8 +23,9 @@ class Deblur:
     noise
         Standard deviation of the noise in units of the image, or ``auto`` to estimate it.
     method
-        ``scale_equivariant``; ``richardson_lucy`` or ``wiener``, which are classical and need no training; or one the
-        first is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``, ``css``, ``supervised``.
+        ``scale_equivariant``; ``richardson_lucy`` or ``wiener``, which are classical and need no training;
+        ``learned_richardson_lucy``, which corrects the first of these by what it learns, in 3-D too; or one the first
+        is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``, ``css``, ``supervised``.
         ``auto`` is the first, and with the effort ``instant`` Richardson-Lucy.
     """
 

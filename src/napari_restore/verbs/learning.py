@@ -134,12 +134,14 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
     course = prepared.course
     if not methods.listed(course.name).learns:
         return (yield from _settled(prepared, request, watch))
+    method = yield from _chosen(prepared.lesson, request, watch)
+    lesson = replace(prepared.lesson, method=method or prepared.lesson.method)  # who asks to stop is heard in training
     settings = TrainingSettings.settled(
         request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
     )
-    learned_from = [*prepared.lesson.images, *(prepared.lesson.partners or ())]
+    learned_from = [*lesson.images, *(lesson.partners or ())]
     before = [files_state(image) for image in learned_from]
-    model = yield from train_events(prepared.lesson, settings, watch)
+    model = yield from train_events(lesson, settings, watch)
     for image, state in zip(learned_from, before, strict=True):
         if files_state(image) != state:
             yield Note(
@@ -155,14 +157,24 @@ def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model
     """The model of a method that does not learn: its settings, chosen for the images."""
     course, lesson, seed = prepared.course, prepared.lesson, request.computing.seed
     assert lesson.normalisation is not None
-    method, began = lesson.method, time.perf_counter()
-    try:
-        method, notes = method.chosen(lesson.images, rng=np.random.default_rng(seed), stopping=lambda: watch.stopping)
-        yield from notes
-    except Interrupted:
+    began = time.perf_counter()
+    method = yield from _chosen(lesson, request, watch)
+    if method is None:
+        method = lesson.method
         yield Stopped("training", 0, None)
     facts = {"seconds": round(time.perf_counter() - began, 1), "seed": seed}
     return Model(course.name, method.eval(), lesson.normalisation, "float32", provenance(list(lesson.images), **facts))
+
+
+def _chosen(lesson: Lesson, request: Request, watch: Watch) -> Events[Method | None]:
+    """The method with the settings that it chooses for the images itself; None if somebody asks to stop meanwhile."""
+    rng = np.random.default_rng(request.computing.seed)
+    try:
+        method, notes = lesson.method.chosen(lesson.images, rng=rng, stopping=lambda: watch.stopping)
+    except Interrupted:
+        return None
+    yield from notes
+    return method
 
 
 def lesson_for(request: Request, image: Image) -> Events[tuple[str, dict[str, Any]]]:
