@@ -42,6 +42,9 @@ _LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 96, "X": 96}}
 _DRAWS = {2: 3, 3: 1}
 """How often photons are tossed: a part of a plane has few of them."""
 
+_FEWEST_UPDATES = 3
+"""Of which the last sets out from two before it."""
+
 _TILE = {2: (1024, 1024), 3: (48, 256, 256)}
 
 _DARK_SHARE, _DARK_SMOOTH = 1e-3, 1.5
@@ -131,6 +134,8 @@ class RichardsonLucy(Classical):
             found = [thinning.Tried(updates[0], weights[0])] * self.channels
         else:
             found = [self._best(images[0], c, updates, weights, rng, stopping) for c in range(self.channels)]
+        if config.iterations == "auto":
+            found = [thinning.of_all(each) for each in found]
         settled = replace(config, updates=tuple(t.updates for t in found), price=tuple(t.weight for t in found))
         made = copy.deepcopy(self)
         made.config, made._scales = settled, scales_of(settled, self.channels)
@@ -205,6 +210,12 @@ class RichardsonLucy(Classical):
     def tile(self) -> tuple[int, ...]:
         """Large ones: what is read around them is most of the work."""
         return _TILE[len(self.spatial)]
+
+    def in_short(self) -> Self:
+        """A copy with as few updates as have all that more of them have at once."""
+        short = copy.deepcopy(self)
+        short._scales = tuple(replace(scale, updates=_FEWEST_UPDATES) for scale in self._scales)
+        return short
 
     def restore(self, pixels: Tensor) -> Tensor:
         """Each channel by itself, in photons."""
