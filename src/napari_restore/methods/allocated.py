@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 HEAP = 1.5
 """What a processor's heap takes for what a network holds: freed buffers are kept, and their gaps are not all filled.
@@ -28,6 +28,61 @@ def peak_of(work: Callable[[], Any]) -> int:
         work()
     peak: int = counting.peak
     return peak
+
+
+def peak_without_computing(work: Callable[[Any], Any], given: Any) -> int:
+    """The ``peak_of`` of ``work(given)``, from shapes alone: nothing large is computed, nor allocated.
+
+    Parameters
+    ----------
+    work
+        Torch alone, and no decision by the value of a tensor that comes of ``given``. Weights that it differentiates by
+        belong to ``given``: what torch makes of real ones for itself has no place for a gradient.
+    given
+        Tensors, in lists, tuples or dicts; their values are not looked at.
+
+    Raises
+    ------
+    DecidesByValueError
+        If there is such a decision.
+    """
+    # Loads torch's compiler, which training loads anyhow.
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+    fakes = _fakes()
+    try:
+        with fakes:
+            return peak_of(lambda: work(tree_map(lambda t: _fake(fakes, t), given)))
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise DecidesByValueError(str(error)) from error
+
+
+class DecidesByValueError(Exception):
+    """What is done depends on the values of tensors: shapes do not tell what it takes."""
+
+
+def _fakes() -> Any:
+    """A mode in which tensors made of fakes are fakes, and all others, such as random numbers, are what they are."""
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+    class Fakes(FakeTensorMode):  # type: ignore[no-untyped-call]
+        inside = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            # What torch makes on the way to a fake, such as the empty tensor that another dtype is copied to, is one.
+            if not self.inside and not any(isinstance(each, FakeTensor) for each in tree_leaves((args, kwargs))):
+                return func(*args, **(kwargs or {}))
+            self.inside += 1
+            try:
+                return super().__torch_dispatch__(func, types, args, kwargs)
+            finally:
+                self.inside -= 1
+
+    return Fakes(allow_non_fake_inputs=True)
+
+
+def _fake(fakes: Any, given: Any) -> Any:
+    return fakes.from_tensor(given) if isinstance(given, torch.Tensor) else given
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]

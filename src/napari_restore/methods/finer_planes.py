@@ -168,6 +168,12 @@ class FinerPlanes(Method):
         return 1, side, side
 
     @property
+    def least_patch(self) -> tuple[int, ...]:
+        """All planes of ``patch``, and 16 coarser pixels along Y and X in whole steps of the network's grid."""
+        steps = (-(-16 // g) * g * self._factor for g in self.network.grid)
+        return self.patch[0], *(min(n, step) for n, step in zip(self.patch[1:], steps, strict=True))
+
+    @property
     def batch(self) -> int:
         """Planes a step."""
         return 8

@@ -237,6 +237,12 @@ class Imaging(Method):
         )
 
     @property
+    def least_patch(self) -> tuple[int, ...]:
+        """Four planes and 16 pixels along Y and X whose surroundings the operator sees: never less than the PSF."""
+        each = zip(self.spatial, self.patch, self.operator.margin, self.grid, strict=True)
+        return tuple(min(n, -(-((4 if axis == "Z" else 16) + 2 * m) // g) * g) for axis, n, m, g in each)
+
+    @property
     def batch(self) -> int:
         """As many patches as have some 18 000 fine pixels, at least 2."""
         pixels = torch.Size(n * r for n, r in zip(self.patch, self._rate, strict=True)).numel()

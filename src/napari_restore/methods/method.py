@@ -237,6 +237,16 @@ class Method(nn.Module):
         return {2: (64, 64), 3: (16, 48, 48)}[len(self.spatial)]
 
     @property
+    def least_patch(self) -> tuple[int, ...]:
+        """The smallest patch that it is made to learn from where memory is short, in whole steps of the grid."""
+        each = zip(self.spatial, self.patch, self.grid, strict=True)
+        return tuple(min(n, -(-(4 if axis == "Z" else 32) // g) * g) for axis, n, g in each)
+
+    def in_short(self) -> Self:
+        """A copy whose steps and restorations take as much memory, and less time where that can be."""
+        return copy.deepcopy(self)
+
+    @property
     def batch(self) -> int | None:
         """A good number of patches a step, or None for one that suits the size of the patches."""
         return None

@@ -6,15 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
-from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
+from napari_restore.methods.free import free_memory, free_on, held
 from napari_restore.restoration.work import TileJob, restore_together
 
 AHEAD = 2
@@ -31,10 +30,6 @@ def helpers(device: torch.device) -> tuple[int, int]:
 
 
 _SIDES = {2: (64, 192), 3: (16, 32)}
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
 
 
 @dataclass(frozen=True)
@@ -124,23 +119,7 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     limit = now + int(share * free_memory())
     if not card:
         return MemoryPlan(host, limit, now)
-    return MemoryPlan(host, limit, now, inside, int(share * _free_on(job.device)))
-
-
-def held() -> int:
-    """Bytes of memory that this process has now."""
-    return int(psutil.Process().memory_info().rss)
-
-
-def free_memory() -> int:
-    """Bytes this process can still have: what the machine has free, or less where its control group is limited."""
-    free = int(psutil.virtual_memory().available)
-    for limit, used in _CGROUPS:
-        try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):  # no such group, or "max"
-            continue
-    return max(free, 0)
+    return MemoryPlan(host, limit, now, inside, int(share * free_on(job.device)))
 
 
 def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
@@ -155,12 +134,6 @@ def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
 
 def _with_padding(job: TileJob, sides: Sequence[int]) -> int:
     return prod(n + 2 * m for n, m in zip(sides, job.method.padding, strict=True))
-
-
-def _free_on(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(torch.mps.recommended_max_memory()) if device.type == "mps" else 0
 
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:

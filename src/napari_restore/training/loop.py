@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from napari_restore.core.errors import ImageError, OutputError, RestoreError
+from napari_restore.core.errors import ImageError, ModelError, OutputError, RestoreError
 from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, drain
 from napari_restore.core.normalisation import Normalisation
@@ -20,8 +20,10 @@ from napari_restore.methods.device import describe, find_precision, kept_buffers
 from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
+from napari_restore.store.weights import read_weights
 from napari_restore.training.advice import advice
 from napari_restore.training.bits import make_fabric
+from napari_restore.training.cost import plan_step
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import Ranks, find_ranks
@@ -74,7 +76,7 @@ def train_events(lesson: Lesson, settings: TrainingSettings, watch: Watch) -> Ev
 
 
 def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks) -> Events[Model]:
-    terms = _terms(lesson, settings, ranks)
+    terms = yield from _terms(lesson, settings, ranks)
     fabric = make_fabric(terms.device, terms.precision, ranks)
     terms = replace(terms, ranks=ranks.launch(fabric))
     with kept_buffers(), terms.ranks.together(), _pools(lesson, settings, terms) as pools:
@@ -115,23 +117,40 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
         )
 
 
-def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Terms:
-    """What the settings leave open, settled for this method, these images and this machine."""
+def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Events[Terms]:
+    """What the settings leave open, settled for this method, these images and this machine's free memory.
+
+    Ranks have to take the same patches, whatever memory each has: theirs are not fitted.
+    """
     method, device = lesson.method, ranks.device(settings.device)
-    patch = fit_patch(
-        [*lesson.images, *lesson.validation],
-        spatial=method.spatial,
-        grid=method.grid,
-        asked=settings.patch,
-        usual=method.patch,
+    images = [*lesson.images, *lesson.validation]
+    precision = find_precision(device) if settings.precision == "auto" else settings.precision
+    if (begun := _begun(settings)) is not None:
+        return Terms(*begun, device, precision, ranks)
+    if not ranks.alone:
+        patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch, usual=method.patch)
+        return Terms(patch, settings.batch or method.batch or usual_batch(patch), device, precision, ranks)
+    whole, plan = plan_step(
+        method, images, settings, device=device, precision=precision, partners=bool(lesson.partners)
     )
-    return Terms(
-        patch,
-        settings.batch or method.batch or usual_batch(patch),
-        device,
-        find_precision(device) if settings.precision == "auto" else settings.precision,
-        ranks,
-    )
+    if plan is not whole:
+        yield Note(f"{whole}: smaller steps are taken")
+    if plan.measured:
+        yield Note(str(plan))
+    return Terms(plan.patch, plan.batch, device, precision, ranks)
+
+
+def _begun(settings: TrainingSettings) -> tuple[tuple[int, ...], int] | None:
+    """Patch and batch of the run that is gone on with: how much memory is free now must not matter."""
+    for path in reversed(checkpoints(settings.run)) if settings.run is not None and settings.resume else ():
+        try:
+            card, _ = read_weights(path)
+        except ModelError:  # the one before is read instead
+            continue
+        patch, batch = card.get("patch"), card.get("batch")
+        if isinstance(patch, list) and isinstance(batch, int):
+            return settings.patch or tuple(patch), settings.batch or batch
+    return None
 
 
 def _conclude(session: Session, *, first: int, floor: float | None, stopped: bool) -> Iterator[Event]:

@@ -26,7 +26,7 @@ from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState
 from napari_restore.training.thumbnail import thumbnail
 
-_HELD_OUT_PATCHES, _HELD_OUT_PIXELS = 48, 2**20
+_HELD_OUT_PATCHES, _HELD_OUT_PIXELS, _HELD_OUT_BATCHES = 48, 2**20, 16
 _FREEZE_AT = 0.15
 _HELD_OUT_SEED = 2019
 _PREVIEW_SHARE = 0.1
@@ -85,7 +85,7 @@ class Session:
     ) -> None:
         self.name, self.state, self.pool, self.settings, self.terms = name, state, pool, settings, terms
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
-        self._held_out: Batch = judge.draw_held_out(held_out_patches(terms.patch), terms.patch, rng)
+        self._held_out: Batch = judge.draw_held_out(held_out_patches(terms.patch, terms.batch), terms.patch, rng)
         self._began = time.perf_counter() - state.seconds
         self._loss: Tensor | None = None
         self._losses = 0
@@ -275,12 +275,14 @@ class Timer:
         self._next = time.perf_counter() + max(self._every, cost / self._share)
 
 
-def held_out_patches(patch: Sequence[int]) -> int:
+def held_out_patches(patch: Sequence[int], batch: int) -> int:
     """How many patches the held-out loss is measured on, all at once: 48, or a million pixels' worth, and at least 2.
+
+    And no more than 16 batches, where memory leaves room for small ones only.
 
     48 patches of 24 x 84 x 84, which a microscope's PSF in 3-D asks for, take ten times the memory of a step.
     """
-    return max(2, min(_HELD_OUT_PATCHES, _HELD_OUT_PIXELS // math.prod(patch)))
+    return max(2, min(_HELD_OUT_PATCHES, _HELD_OUT_PIXELS // math.prod(patch), _HELD_OUT_BATCHES * batch))
 
 
 def usual_batch(patch: Sequence[int]) -> int:

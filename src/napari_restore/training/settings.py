@@ -50,6 +50,8 @@ class TrainingSettings:
         At its peak, or None for the method's.
     device, precision, seed
         As for ``options.Computing``, where they are checked.
+    memory_share
+        Part of the free memory that a step may take with the pool, over 0 and at most 1.
     memory
         Bytes the patch pool may take on the training device.
     run
@@ -66,6 +68,7 @@ class TrainingSettings:
     precision: Precision = "auto"
     seed: int = 0
     memory: int = 2**30
+    memory_share: float = 0.8
     run: Path | None = None
     resume: bool = False
 
@@ -76,6 +79,7 @@ class TrainingSettings:
         computing: Computing,
         *,
         usual_seconds: float,
+        memory_share: float = 0.8,
         run: str | Path | None = None,
         resume: bool = False,
     ) -> Self:
@@ -89,6 +93,7 @@ class TrainingSettings:
             device=computing.device,
             precision=computing.precision,
             seed=computing.seed,
+            memory_share=memory_share,
             run=Path(run) if run is not None else None,
             resume=resume,
         )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from math import ceil
-
 from napari_restore import methods
 from napari_restore.core.cost import Cost
 from napari_restore.core.job import drain
-from napari_restore.methods.allocated import HEAP
+from napari_restore.methods.device import find_device, find_precision
+from napari_restore.methods.free import held
 from napari_restore.methods.measuring import constants
-from napari_restore.restoration import engine, memory
+from napari_restore.methods.method import Method
+from napari_restore.restoration import engine
+from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 from napari_restore.store.model import Model
-from napari_restore.training.cost import pool_bytes, step_bytes
-from napari_restore.verbs.learning import counted, settle, subject_of
+from napari_restore.training.cost import plan_step
+from napari_restore.training.settings import TrainingSettings
+from napari_restore.verbs.learning import counted, settle, several, subject_of
 from napari_restore.verbs.request import Request
 
 
@@ -33,16 +34,28 @@ def estimate(request: Request) -> Cost:
     normalisation = fit.normalisation or constants(planes_of_channels([image]), image.name)
     model = Model(course.name, built.eval(), normalisation)
     row = methods.listed(course.name)
-    learning = 0
-    if row.learns:
-        learning = ceil(HEAP * step_bytes(copy.deepcopy(built), [image]))
-        learning += pool_bytes([image], images_apiece=1 + bool(row.needs))
+    learning = _learning(request, image, built, partners=bool(row.needs)) if row.learns else 0
     restoring, plan = engine.foresee(image, model, restoring=request.restoring, computing=request.computing)
     seconds = _training_seconds(request, course.seconds) if row.learns else row.seconds.get("instant", 0.0)
     if plan.device:
         device = max(plan.device, learning)
         return Cost(course.name, seconds, restoring, plan.host, plan.host_limit, device, plan.device_limit)
-    return Cost(course.name, seconds, restoring, max(plan.host, memory.held() + learning), plan.host_limit)
+    return Cost(course.name, seconds, restoring, max(plan.host, held() + learning), plan.host_limit)
+
+
+def _learning(request: Request, image: Image, method: Method, *, partners: bool) -> int:
+    """Bytes of training, with patches that fit."""
+    computing, training = request.computing, request.training
+    device = find_device(computing.device)
+    settings = TrainingSettings.settled(
+        training, computing, usual_seconds=1.0, memory_share=request.restoring.memory_share
+    )
+    precision = find_precision(device) if settings.precision == "auto" else settings.precision
+    given = bool(several(training.second) or several(training.target))
+    _, plan = plan_step(
+        method, [image], settings, device=device, precision=precision, partners=partners or given, exact=True
+    )
+    return plan.total
 
 
 def _training_seconds(request: Request, usual: float) -> float | None:

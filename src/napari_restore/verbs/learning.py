@@ -137,7 +137,12 @@ def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | Non
     method = yield from _chosen(prepared.lesson, request, watch)
     lesson = replace(prepared.lesson, method=method or prepared.lesson.method)  # who asks to stop is heard in training
     settings = TrainingSettings.settled(
-        request.training, request.computing, usual_seconds=course.seconds, run=run, resume=resume
+        request.training,
+        request.computing,
+        usual_seconds=course.seconds,
+        memory_share=request.restoring.memory_share,
+        run=run,
+        resume=resume,
     )
     learned_from = [*lesson.images, *(lesson.partners or ())]
     before = [files_state(image) for image in learned_from]

@@ -14,6 +14,7 @@ from napari_restore.core.job import Events, drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.watch import Watch
+from napari_restore.methods import free
 from napari_restore.methods.allocated import peak_of
 from napari_restore.restoration import engine, memory, work
 from napari_restore.restoration.fitting import Fitting
@@ -220,7 +221,7 @@ def test_the_limit_of_a_control_group_counts(tmp_path: object, monkeypatch: pyte
     limit, used = tmp_path / "max", tmp_path / "current"  # type: ignore[operator]
     limit.write_text(f"{100 * MIB}\n")
     used.write_text(f"{70 * MIB}\n")
-    monkeypatch.setattr(memory, "_CGROUPS", ((str(limit), str(used)),))
-    assert memory.free_memory() == 30 * MIB
+    monkeypatch.setattr(free, "_CGROUPS", ((str(limit), str(used)),))
+    assert free.free_memory() == 30 * MIB
     limit.write_text("max\n")
-    assert memory.free_memory() > 30 * MIB
+    assert free.free_memory() > 30 * MIB

@@ -11,10 +11,14 @@ from napari_restore.training.session import held_out_patches
 
 @pytest.mark.parametrize("patch", [(64, 64), (8, 24, 24), (24, 84, 84), (64, 256, 256)])
 def test_large_patches_are_few(patch: tuple[int, ...]) -> None:
-    count = held_out_patches(patch)
+    count = held_out_patches(patch, 8)
     assert 2 <= count <= 48
     assert count == 2 or count * math.prod(patch) <= 2**20
 
 
 def test_patches_of_the_usual_size_are_as_many_as_they_were() -> None:
-    assert held_out_patches((64, 64)) == held_out_patches((128, 128)) == 48
+    assert held_out_patches((64, 64), 8) == held_out_patches((128, 128), 3) == 48
+
+
+def test_small_batches_have_few_patches_to_be_judged_by() -> None:
+    assert held_out_patches((64, 64), 1) == 16
