@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -19,14 +20,27 @@ def held() -> int:
 
 
 def free_memory() -> int:
-    """Bytes this process can still have: what the machine has free, or less where its control group is limited."""
+    """Bytes this process can still have: what the machine has free, less where a limit is set for it or its group."""
     free = int(psutil.virtual_memory().available)
     for limit, used in _CGROUPS:
         try:
             free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
         except (OSError, ValueError):  # no such group, or "max"
             continue
-    return max(free, 0)
+    return max(min(free, _left_to_process()), 0)
+
+
+def _left_to_process() -> int:
+    """Bytes that the limits of the process (``ulimit -d``, ``ulimit -v``) leave; without any, more than there is."""
+    process = psutil.Process()
+    if not hasattr(process, "rlimit"):  # on Linux alone
+        return sys.maxsize
+    now = process.memory_info()
+    limits = ((psutil.RLIMIT_DATA, now.data), (psutil.RLIMIT_AS, now.vms))
+    left = [
+        process.rlimit(limit)[0] - used for limit, used in limits if process.rlimit(limit)[0] != psutil.RLIM_INFINITY
+    ]
+    return min(left, default=sys.maxsize)
 
 
 def free_on(device: torch.device) -> int:

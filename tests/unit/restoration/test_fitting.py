@@ -225,3 +225,13 @@ def test_the_limit_of_a_control_group_counts(tmp_path: object, monkeypatch: pyte
     assert free.free_memory() == 30 * MIB
     limit.write_text("max\n")
     assert free.free_memory() > 30 * MIB
+
+
+def test_the_limit_of_the_process_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    psutil = pytest.importorskip("psutil")
+    if not hasattr(psutil, "RLIMIT_DATA"):
+        pytest.skip("only Linux limits a process")
+    now = psutil.Process().memory_info().data
+    limits = {psutil.RLIMIT_DATA: now + 50 * MIB, psutil.RLIMIT_AS: psutil.RLIM_INFINITY}
+    monkeypatch.setattr(psutil.Process, "rlimit", lambda self, which: (limits[which], psutil.RLIM_INFINITY))
+    assert 40 * MIB < free.free_memory() <= 50 * MIB
