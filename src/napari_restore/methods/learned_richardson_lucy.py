@@ -27,8 +27,11 @@ _CROP, _CROPS = {2: (64, 64), 3: (16, 48, 48)}, {2: 6, 3: 2}
 _FIRST, _EVERY, _KEPT = 4, 16, 12
 """Rehearsals before the second step, steps from one to the next, and how many are kept."""
 
-_JUDGED = 2
-"""Held-out patches that are looked at: each is deconvolved several times."""
+_JUDGED, _TRIED = 2, 8
+"""Held-out patches that the loss and the share of the correction are measured on: each is deconvolved some times."""
+
+_LEAST_VARIANCE = 0.1
+"""Photons, of a pixel where next to none are expected."""
 
 _STEP, _BLOCK, _SURE = 0.1, {2: 24, 3: 12}, 2.0
 """Of a finite difference, against the noise; side of the blocks whose gains differ by chance alone; standard errors."""
@@ -65,9 +68,8 @@ class LearnedRichardsonLucy(RichardsonLucy):
     restored lacks detail, what it lost once more is added to it before (one step of the iterated bootstrap: Hall 1992,
     "The Bootstrap and Edgeworth Expansion", section 1.4), so that what is learned from is as sharp as the truth.
 
-    How much of the correction is used is told by the image's own noise: the risk in what the instrument sees, sharpened
-    by Wiener's filter (Eldar 2009, doi:10.1109/TSP.2008.2008212), for photons (Luisier, Blu, Unser 2011,
-    doi:10.1109/TIP.2010.2073477), with and without it. It is a parabola of the share that is used.
+    How much of the correction is used is told by the image's own noise: the risk in what the instrument sees, for
+    photons (Luisier, Blu, Unser 2011, doi:10.1109/TIP.2010.2073477), is a parabola of the share that is used.
     """
 
     listed = METHODS["learned_richardson_lucy"]
@@ -160,7 +162,7 @@ class LearnedRichardsonLucy(RichardsonLucy):
     def finish(self, batch: Batch) -> None:
         """Settle how much of the correction is used."""
         with torch.autocast(batch.pixels.device.type, enabled=False):
-            trust = tuple(self._trust(batch.pixels[:_JUDGED], c) for c in range(self.channels))
+            trust = tuple(self._trust(batch.pixels[:_TRIED], c) for c in range(self.channels))
         self.config = replace(self.config, trust=trust)
         self._held_out = None
 
@@ -232,9 +234,10 @@ class LearnedRichardsonLucy(RichardsonLucy):
     def _trust(self, pixels: Tensor, channel: int) -> float:
         """The share of the correction with the least risk; 0 where that is not surely less than without.
 
-        With ``e`` what is expected of the base and ``a`` of the correction, sharpened, and noise ``n`` of the measured
-        photons ``y``, the risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``; the second by a finite
-        difference along noise of their variance (Ramani, Blu, Unser 2008, doi:10.1109/TIP.2008.2001404, eq. 13).
+        With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured photons
+        ``y``, the risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``, each pixel over its variance; the
+        second by a finite difference along noise of their variance (Ramani, Blu, Unser 2008,
+        doi:10.1109/TIP.2008.2001404, eq. 13).
         """
         scale = self._scales[channel]
         rng = torch.Generator().manual_seed(channel)
@@ -243,10 +246,10 @@ class LearnedRichardsonLucy(RichardsonLucy):
         (base, added), (_, added_moved) = (
             self._seen(each, scale) for each in (photons, (photons + _STEP * noise).clamp(min=0))
         )
-        sharpen = self._sharpened(photons).to(photons.device)
-        a, left = sharpen(added), sharpen(photons - scale.background - base)
-        divergence = sharpen(noise) * sharpen(added_moved - added) / _STEP
-        pull, square = 2 * (left * a - divergence), a.square()
+        expected = base + scale.background
+        variance = expected.clamp(min=_LEAST_VARIANCE)
+        divergence = noise * (added_moved - added) / _STEP
+        pull, square = 2 * ((photons - expected) * added - divergence) / variance, added.square() / variance
         share = min(max(float(pull.mean() / (2 * square.mean()).clamp(min=1e-12)), 0.0), 1.0)
         gain = _by_blocks(share * pull - share**2 * square, _BLOCK[len(self.spatial)])
         sure = float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5
