@@ -146,6 +146,8 @@ def step_bytes(
 
     They follow from the shapes; where a method decides by the values of its pixels, a step is made in short.
     """
+    import lightning_fabric  # noqa: F401  training loads it, and torch's compiler with it: 100 MB that are held from now
+
     learner = channels_last(method.in_short().cpu())
     weights: dict[str, torch.Tensor] = dict(learner.named_parameters())
 

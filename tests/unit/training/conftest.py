@@ -86,7 +86,8 @@ def train_imaging():
     def run(image, *, name="sure", steps=5, seed=0, config=None, stop=None, **options):
         lent = {k: options.pop(k) for k in ("partners", "validation", "validation_partners") if k in options}
         kind = methods.find(name)
-        settled = methods.configure(name, {"width": 4, "blocks": 1, "factor": 2, **(config or {})})
+        asked = {"width": 4, "blocks": 1, "factor": 2, **(config or {})}
+        settled = methods.configure(name, {k: v for k, v in asked.items() if v is not None})
         fit = kind.fit_to(settled, [image])
         channels = image.geometry.length("C")
         method = build_method(name, fit.config, spatial=fit.spatial, channels=channels, seed=seed)

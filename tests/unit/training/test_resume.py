@@ -158,3 +158,14 @@ def test_seconds_spent_before_count(train, noisy, stop_after, tmp_path):
     _, second = train(noisy(), run=tmp_path, resume=True)
     assert second[-1].seconds > first[-2].seconds
     assert np.isfinite(second[-1].seconds)
+
+
+def test_what_a_method_remembers_goes_on_too(train_imaging, noisy, stop_after, tmp_path):
+    """Learned Richardson-Lucy keeps what it measured again for some steps: weights are the same to the last bit."""
+    image = noisy((48, 56), offset=20.0)
+    given = {"factor": None, "psf": "gaussian:1", "noise": 1.0, "iterations": 3, "weight": 0.002}
+    common = {"name": "learned_richardson_lucy", "steps": 9, "config": given, "precision": "float32"}
+    whole, _ = train_imaging(image, **common)
+    train_imaging(image, run=tmp_path, stop=stop_after(6), **common)
+    resumed, _ = train_imaging(image, run=tmp_path, resume=True, **common)
+    assert same(whole, resumed)
