@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, prod
 
 import torch
@@ -165,12 +166,19 @@ def step_bytes(
         with torch.no_grad():
             loss(given, training=False)
 
+    def restored(given: tuple[Batch, dict[str, torch.Tensor]]) -> None:
+        with torch.no_grad():
+            learner.eval().restore(given[0].pixels)
+
     held_out = _batch(learner, patch, held_out_patches(patch, count), partners=partners), weights
     batch = _batch(learner, patch, count, partners=partners), weights
+    work = [(judged, held_out), (learned, batch)]
+    if precision != "float32":  # how much that costs is looked at in the end, in full precision
+        work.append((restored, held_out))
     try:
-        return max(peak_without_computing(judged, held_out), peak_without_computing(learned, batch))
+        return max(peak_without_computing(each, given) for each, given in work)
     except DecidesByValueError:
-        return max(peak_of(lambda: judged(held_out)), peak_of(lambda: learned(batch)))
+        return max(peak_of(partial(each, given)) for each, given in work)
 
 
 def _batch(method: Method, patch: Sequence[int], count: int, *, partners: bool) -> Batch:
