@@ -1,7 +1,7 @@
-"""What ``estimate_cost`` says that a run will take, and what training takes, each in a process of its own.
+"""What ``estimate_cost`` says that a run will take, and what it takes, each in a process of its own.
 
-Stacks of noise, three steps on the processor. ``peak_mib`` is the most the operating system saw of the process that
-trained, and ``estimated_mib`` what another one said of the same request.
+Stacks of noise, three steps on the processor, and restoring. ``peak_mib`` is the most the operating system saw of the
+process that did so, ``training_mib`` the most before it restored, and ``estimated_mib`` what another process said.
 """
 
 from __future__ import annotations
@@ -39,31 +39,40 @@ def main() -> None:
         return
     rows = []
     for case in given.cases:
-        estimated, peak = (_child(what, case, given.threads) for what in CHILDREN)
-        rows.append({"case": case, "estimated_mib": estimated, "peak_mib": peak, "ratio": round(estimated / peak, 3)})
+        (said,), (training, peak) = (_child(what, case, given.threads) for what in CHILDREN)
+        found = {"estimated_mib": said, "training_mib": training, "peak_mib": peak, "ratio": round(said / peak, 3)}
+        rows.append({"case": case, **found})
         reporting.progress(str(rows[-1]))
     reporting.finish(machine, results=rows, settings={"steps": 3}, out=given.out)
 
 
-def _child(what: str, case: str, threads: int) -> int:
+def _child(what: str, case: str, threads: int) -> list[int]:
     command = [sys.executable, str(Path(__file__)), "--threads", str(threads), "--child", what, case]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    found: list[int] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
 
 
-def estimated(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> int:
+def estimated(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> list[int]:
     from napari_restore import estimate_cost
 
-    return round(estimate_cost(_stack(shape), method, axes="ZYX", device="cpu", **settings).memory / 2**20)
+    return [round(estimate_cost(_stack(shape), method, axes="ZYX", device="cpu", **settings).memory / 2**20)]
 
 
-def trained(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> int:
-    from napari_restore import train
+def run(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> list[int]:
+    from napari_restore import restore, train
 
-    train(_stack(shape), method, axes="ZYX", device="cpu", steps=3, **settings)
+    stack = _stack(shape)
+    model = train(stack, method, axes="ZYX", device="cpu", steps=3, **settings)
+    training = _peak()
+    restore(stack, model, axes="ZYX", device="cpu")
+    return [training, _peak()]
+
+
+def _peak() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-CHILDREN = {"estimated": estimated, "trained": trained}
+CHILDREN = {"estimated": estimated, "run": run}
 
 
 def _stack(shape: tuple[int, ...]) -> np.ndarray:
