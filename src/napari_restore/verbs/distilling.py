@@ -113,6 +113,7 @@ def prepared_copy(request: Request, images: Sequence[Image], teacher: Model) -> 
         "distilled", config, spatial=method.spatial, channels=method.channels, seed=request.computing.seed
     )
     assert isinstance(student, Distilled)
+    student.split_from(method)
     if config.contrast > 0:
         student.features = _features(config.features, partners, teacher)
     course = Course(

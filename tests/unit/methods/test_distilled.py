@@ -163,3 +163,31 @@ def test_a_file_that_names_what_cannot_be_is_refused(tmp_path, wrong):
     write_weights(path, tensors, {**card, "config": {**card["config"], **wrong}})
     with pytest.raises(ModelError):
         load_model(path)
+
+
+def test_it_begins_with_the_first_features_of_its_teacher_s_layers():
+    method = teacher("posterior")
+    with torch.no_grad():
+        for weight in method.parameters():
+            weight.normal_()
+    whole = copy_of(method, "posterior")
+    whole.split_from(method)
+    theirs, mine = dict(method.named_parameters()), dict(whole.inner.named_parameters())
+    body = [name for name in mine if "head" not in name]
+    assert body and all(torch.equal(mine[name], theirs[name]) for name in body)
+    assert not mine["networks.0.head.weight"].any(), "the teacher gives two numbers a pixel, the copy one"
+    student, settled = method.student(0.5)
+    half = build_method(
+        "distilled", {"student": (student,), "settled": tuple(settled.items())}, spatial="YX", channels=1
+    )
+    half.split_from(method)
+    name = "networks.0.bottom.0.first.weight"
+    part = dict(half.inner.named_parameters())[name]
+    assert torch.allclose(part, theirs[name][:16, :16] * 2**0.5) and part.shape[:2] == (16, 16)
+
+
+def test_a_teacher_with_other_layers_leaves_it_as_it_is():
+    method = teacher("noise2void")
+    one, other = copy_of(method, "noise2void"), copy_of(method, "noise2void")
+    one.split_from(method)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
