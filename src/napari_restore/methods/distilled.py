@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -213,7 +214,8 @@ class Distilled(Method):
         self.features = None
         to_teacher = supervised(self.restore, batch.pixels, batch.partner, weight=batch.target)[0]
         to_plain = supervised(self.plain, batch.pixels, batch.partner, weight=batch.target)[0]
-        self.config = replace(self.config, unlike=(float(to_teacher), float(to_plain)))
+        seen_by = PurePath(self.config.features).name  # where a file lies is nobody's business
+        self.config = replace(self.config, features=seen_by, unlike=(float(to_teacher), float(to_plain)))
 
     def for_restoring(self) -> Self:
         """As of every method, and without the features."""

@@ -182,6 +182,7 @@ def test_features_of_a_vgg_file_are_learned_with_and_not_kept(teacher, tmp_path)
     own, vgg = (distill(STACK, teacher, features=each, contrast=1, **FEW) for each in ("own", str(path)))
     assert not torch.equal(*(next(copy.method.parameters()) for copy in (own, vgg)))
     assert vgg.method.state_dict().keys() == own.method.state_dict().keys()
+    assert (own.method.config.features, vgg.method.config.features) == ("own", "vgg.safetensors")
 
 
 def test_the_shell_makes_one(tmp_path, teacher):
