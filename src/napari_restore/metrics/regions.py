@@ -15,8 +15,13 @@ REACH = 4
 """Pixels up to which what was removed may be correlated."""
 FLAGGED = 3.0
 """Standard errors from which a difference is told."""
+TILE = 16
+"""Side of the squares that the correlation is told from; pieces of a plane begin at multiples of it."""
 _SIGNIFICANT = 4.0
 """Standard errors of a correlation without any: what is less is chance."""
+_MEDIAN = 1.25
+"""The standard error of a median of normal numbers, in that of their mean."""
+_TILES_AT_MOST = 20_000
 
 _LAGS = tuple(
     (dy, dx) for dy in range(REACH + 1) for dx in range(-REACH, REACH + 1) if dy > 0 or dx > 0
@@ -63,14 +68,17 @@ class RegionSums:
     What was removed, measured less restored, is taken for the noise. The variance of the mean of A pixels of a region
     with noise of variance s^2 is ``s^2 (A + 2 sum_h r(h) N(h)) / A^2``: at the lag h the correlation is r(h), and N(h)
     of its pixels have another one of it there (Cressie 1993, Statistics for Spatial Data, eq. 1.3.3). s^2 is the
-    region's own, as noise grows with the signal; r is that of all regions together. Correlations below 0 count as none:
-    they come of what restoring leaves of the noise.
+    region's own, as noise grows with the signal. r is the median over squares of 16 pixels all over the planes:
+    structure that restoring took away in some places is alike over many pixels, and is not to be called noise. Planes
+    of few such squares tell less.
+    Correlations below 0 count as none: they come of what restoring leaves of the noise.
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._pairs = np.zeros((0, len(_LAGS)))
-        self._products = np.zeros(len(_LAGS))
+        self._correlations: list[NDArray[np.float64]] = []
+        self._tiles = 0
 
     def add(self, raw: NDArray[Any], restored: NDArray[Any], labels: NDArray[Any], *, rows: int | None = None) -> None:
         """Count a piece of a plane.
@@ -96,10 +104,10 @@ class RegionSums:
             self._sums[name] += np.bincount(own.ravel(), values[:rows].ravel(), len(self._sums[name]))
         for number, lag in enumerate(_LAGS):
             here, there = _pair(where, lag, rows)
-            both = (here[0] == there[0]) & (here[0] > 0)
-            one, other = removed[here[1]], removed[there[1]]
-            self._products[number] += (one * other)[both].sum()
-            self._pairs[:, number] += np.bincount(here[0][both], minlength=len(self._pairs))
+            both = (here == there) & (here > 0)
+            self._pairs[:, number] += np.bincount(here[both], minlength=len(self._pairs))
+        with np.errstate(invalid="ignore"):  # infinite less infinite
+            self._look_at_tiles(np.asarray(raw[:rows], np.float64) - restored[:rows])
 
     def means(self) -> list[RegionMean]:
         """Of every region that has pixels, by label.
@@ -115,20 +123,31 @@ class RegionSums:
             raise ImageError(
                 "no region has a pixel that was measured: give labels of 1 and more, as large as the image."
             )
-        correlation = self._correlation(labels)
+        correlation = self._correlation()
         return [self._mean(label, correlation) for label in labels]
 
-    def _correlation(self, labels: list[int]) -> NDArray[np.float64]:
+    def _look_at_tiles(self, removed: NDArray[np.float64]) -> None:
+        """Keep the correlations in whole squares of what was removed, as long as there are few."""
+        height, width = (n // TILE for n in removed.shape)
+        if self._tiles >= _TILES_AT_MOST or not height or not width:
+            return
+        cut = removed[: height * TILE, : width * TILE].reshape(height, TILE, width, TILE).swapaxes(1, 2)
+        tiles = cut.reshape(-1, TILE, TILE)
+        tiles = tiles[np.isfinite(tiles).all((1, 2))][: _TILES_AT_MOST - self._tiles]
+        tiles = tiles - tiles.mean((1, 2), keepdims=True)
+        variance = np.square(tiles).mean((1, 2))
+        tiles, variance = tiles[variance > 0], variance[variance > 0]
+        found = [(one * other).mean((1, 2)) / variance for one, other in (_pair(tiles, lag, TILE) for lag in _LAGS)]
+        self._correlations.append(np.stack(found, -1))
+        self._tiles += len(tiles)
+
+    def _correlation(self) -> NDArray[np.float64]:
         """Of what was removed, at each lag."""
-        area, pairs = self._sums["area"][labels], self._pairs[labels]
-        bias = np.square((self._sums["raw"] - self._sums["restored"])[labels] / area)
-        spread = self._sums["square"][labels] / area - bias
-        # A region's mean difference is no correlation: it would be one at all lags.
-        products = self._products - (pairs * bias[:, None]).sum(0)
-        scale, count = (pairs * spread[:, None]).sum(0), pairs.sum(0)
-        found = np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0)
-        sure = found > _SIGNIFICANT / np.sqrt(np.maximum(count, 1))
-        return np.where(sure, found.clip(0, 1), 0.0)
+        if not self._tiles:
+            return np.zeros(len(_LAGS))
+        found = np.median(np.concatenate(self._correlations), 0)
+        chance = [_MEDIAN / math.sqrt(self._tiles * (TILE - dy) * (TILE - abs(dx))) for dy, dx in _LAGS]
+        return np.where(found > _SIGNIFICANT * np.array(chance), found.clip(0, 1), 0.0)
 
     def _mean(self, label: int, correlation: NDArray[np.float64]) -> RegionMean:
         area, raw, restored, square = (float(self._sums[k][label]) for k in ("area", "raw", "restored", "square"))
@@ -147,12 +166,9 @@ class RegionSums:
         self._pairs = np.pad(self._pairs, ((0, size - len(self._pairs)), (0, 0)))
 
 
-def _pair(
-    where: NDArray[np.int64], lag: tuple[int, int], rows: int
-) -> tuple[tuple[NDArray[np.int64], Any], tuple[NDArray[np.int64], Any]]:
-    """Labels and places of the pixels that have a neighbour at this lag, and of these neighbours."""
-    (height, width), (dy, dx) = where.shape, lag
+def _pair(values: NDArray[Any], lag: tuple[int, int], rows: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pixels ``(..., Y, X)`` of the first rows that have a neighbour at this lag, and these neighbours."""
+    (height, width), (dy, dx) = values.shape[-2:], lag
     last = max(0, min(rows, height - dy))
-    here = (slice(0, last), slice(max(0, -dx), max(0, width - max(0, dx))))
-    there = (slice(dy, dy + last), slice(max(0, dx), max(0, width + min(0, dx))))
-    return (where[here], here), (where[there], there)
+    here = values[..., :last, max(0, -dx) : max(0, width - max(0, dx))]
+    return here, values[..., dy : dy + last, max(0, dx) : max(0, width + min(0, dx))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -100,7 +100,7 @@ def measure(
     labels = _Labels.of(regions, image, grid)
     rows = [row for place in labels.places() for row in _measured(image, result, labels, place)]
     if table is not None:
-        _write(rows, table)
+        write_table(rows, table)
     return rows
 
 
@@ -118,9 +118,10 @@ def _free(output: str | Path | None) -> Path | None:
     return path
 
 
-def _write(rows: list[Measured], path: Path) -> None:
+def write_table(rows: Sequence[Measured], path: Path) -> None:
+    """Rows as text, a line each; a file that is there is replaced."""
     names = [*(field.name for field in fields(Measured)), "flagged"]
-    with path.open("x", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(row.row() for row in rows)
@@ -160,7 +161,7 @@ class _Labels:
             raise ImageError(f"{there.name} holds {there.dtype}, and labels are whole numbers: give a mask or labels.")
         if there.shape not in (shape, whole):
             raise ImageError(
-                f"{there.name} has shape {there.shape}: labels of {image.name} have {shape}"
+                f"labels of shape {there.shape}: those of {image.name} have {shape}"
                 f"{f' or {whole}' if whole != shape else ''}."
             )
         order = "".join(a for a in image.axes if a in through or a in "YX") if there.shape == whole else "YX"

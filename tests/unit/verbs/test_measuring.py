@@ -17,14 +17,14 @@ from napari_restore.core.errors import RestoreError
 def pair():
     """Noisy and restored, TCYX: in channel 1 of time 2 a square of the result is brighter than what was measured."""
     rng = np.random.default_rng(0)
-    clean = np.full((3, 2, 40, 48), 100.0, np.float32)
+    clean = np.full((3, 2, 96, 112), 100.0, np.float32)
     noisy = (clean + rng.normal(0, 5, clean.shape)).astype(np.float32)
     clean[2, 1, 8:24, 8:24] += 10
     return noisy, clean
 
 
 def labels():
-    found = np.zeros((40, 48), np.uint16)
+    found = np.zeros((96, 112), np.uint16)
     found[8:24, 8:24], found[28:38, 30:44] = 3, 7
     return found
 
@@ -51,15 +51,15 @@ def test_a_grid_covers_the_plane_and_what_was_not_measured_does_not_count(pair):
     noisy, restored = (a[0, 0].copy() for a in pair)
     noisy[:5] = np.nan
     rows = measure(noisy, restored, grid=16)
-    assert [r.label for r in rows] == list(range(1, 10))
-    assert sum(r.area for r in rows) == 35 * 48
+    assert [r.label for r in rows] == list(range(1, 43))
+    assert sum(r.area for r in rows) == 91 * 112
     assert not any(r.flagged for r in rows)
 
 
 def test_shapes_are_drawn_in_the_image(pair):
     class Shapes:
         def to_labels(self, labels_shape):
-            assert labels_shape == (40, 48)
+            assert labels_shape == (96, 112)
             return labels().astype(int)
 
     assert [r.label for r in measure(pair[0][0, 0], pair[1][0, 0], Shapes())] == [3, 7]
@@ -92,13 +92,13 @@ def test_the_shell_writes_a_table_and_says_what_is_flagged(pair, tmp_path, monke
     ("given", "words"),
     [
         ({}, "either `regions` or `grid`"),
-        ({"regions": np.ones((40, 48), int), "grid": 8}, "either `regions` or `grid`"),
+        ({"regions": np.ones((96, 112), int), "grid": 8}, "either `regions` or `grid`"),
         ({"grid": 1}, "Give a whole number of 2 or more"),
         ({"grid": 8.5}, "Give a whole number of 2 or more"),
-        ({"regions": np.ones((41, 48), int)}, "labels of .* have"),
-        ({"regions": np.ones((40, 48), np.float32)}, "labels are whole numbers"),
-        ({"regions": np.full((40, 48), -1)}, "labels from -1 to -1"),
-        ({"regions": np.zeros((40, 48), np.uint8)}, "no region has a pixel"),
+        ({"regions": np.ones((97, 112), int)}, "labels of shape .*: those of image have"),
+        ({"regions": np.ones((96, 112), np.float32)}, "labels are whole numbers"),
+        ({"regions": np.full((96, 112), -1)}, "labels from -1 to -1"),
+        ({"regions": np.zeros((96, 112), np.uint8)}, "no region has a pixel"),
         ({"grid": 8, "output": "table.txt"}, "ends in .csv"),
         ({"grid": 8, "output": "nowhere/table.csv"}, "does not exist"),
     ],
