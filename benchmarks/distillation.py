@@ -6,8 +6,9 @@
 
 ``posterior``: the eight images, one posterior mean and its copy of all of them. ``frames``: real ones, each with a
 posterior mean and a copy of its own. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
-pictures, its copy on the same ones, and a network of the copy's size that learned from the sharp pictures as long.
-Speed is of processor time on one core, teacher and copy in turn on the same pixels.
+pictures, its copy on the same ones, and a network of the copy's size that learned from the sharp pictures as many
+steps, at its own learning rate and at the copy's. Speed is of processor time on one core, teacher and copy in turn on
+the same pixels.
 """
 
 from __future__ import annotations
@@ -115,13 +116,15 @@ def finer(given: Any, seed: int) -> list[dict[str, Any]]:
     for steps in given.steps:
         copy = distill(coarse, teacher, axes="YX", steps=steps, seed=seed, ratio=ratio(given), **settings(given))
         width = dict(copy.method.config.settled)["width"]
-        alone = train(coarse, "supervised", steps=steps, width=width, **options)
+        fixed = {"steps": steps, "width": width, **options}
+        alone = {"own_rate": train(coarse, "supervised", **fixed)}
+        alone["rate_of_copy"] = train(coarse, "supervised", learning_rate=copy.provenance["learning_rate"], **fixed)
         row = told(teacher, copy, float(np.mean(list(before.values()))), 0.0)
         for name, pairs in judged.items():
             row[name] = {
                 "teacher": round(before[name], 3),
                 "copy": round(mean_psnr(pairs, copy), 3),
-                "same_without_teacher": round(mean_psnr(pairs, alone), 3),
+                "same_without_teacher": {rate: round(mean_psnr(pairs, model), 3) for rate, model in alone.items()},
                 "bicubic": round(float(np.mean([psnr(interpolated(y), x) for x, y in pairs])), 3),
             }
         rows.append({"seed": seed, "steps": steps, **{k: v for k, v in row.items() if k not in DENOISED}})
