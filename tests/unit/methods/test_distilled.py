@@ -26,6 +26,7 @@ CASES = {
     "supervised": {"psf": "gaussian:1", "noise": 5.0},
     "richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
     "wiener": {"psf": "gaussian:1", "noise": 5.0},
+    "learned_richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
     "finer_planes": {"factor": {"Z": 2}, "noise": 5.0},
     "posterior": {"noise": 10.0},
 }
