@@ -39,7 +39,7 @@ _TYPICAL_UPDATES, _TYPICAL_WEIGHT = 15, 0.002
 _LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 96, "X": 96}}
 """Pixels of the part that settings are chosen on, at most, by the number of axes."""
 
-_DRAWS = {2: 3, 3: 1}
+_DRAWS = {2: 6, 3: 2}
 """How often photons are tossed: a part of a plane has few of them."""
 
 _FEWEST_UPDATES = 3
