@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_restore.core.errors import ImageError
-from napari_restore.methods.measuring import noise_levels
+from napari_restore.methods.measuring import noise_covariances, noise_levels
 from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
-from napari_restore.metrics.noise_level import NoiseLevel, varied
+from napari_restore.metrics.covariance import RADIUS
+from napari_restore.metrics.noise_level import WHITE_ENOUGH, varied
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all
 
@@ -42,8 +43,9 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     """The denoiser for images of one kind, with or without a second acquisition or a clean image of each.
 
     What is given beside the image counts most: a clean image, then a second acquisition. Of a noisy image alone the
-    noise is looked at: correlated along Y or X it needs structured Noise2Void; white, and its variance known, it allows
-    for a posterior mean; else Noise2Void, in its second version, which asks the least.
+    noise is looked at: alike in neighbouring pixels it can be told by fresh noise of its kind, and only what reaches
+    farther, as lines do, needs structured Noise2Void; white, and its variance known, it allows for a posterior mean;
+    else Noise2Void, in its second version, which asks the least.
     """
     if target:
         return Choice("supervised_denoising", "there is a clean image to learn from, and nothing teaches better")
@@ -54,11 +56,48 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
     correlation = noise_correlation(planes_of_all(images))
     if correlation.direction != "none":
-        return _structured(correlation, shortest)
+        alike = _alike(images)
+        if not alike or max(correlation.length_yx) > RADIUS:
+            return _structured(correlation, shortest)
+        return _shared(alike)
     try:
-        return _white(noise_levels(images))
+        levels = varied(noise_levels(images))
     except ImageError:
         return Choice("noise2void2", "its noise cannot be measured, and this needs no knowledge of it")
+    if all(level.reliable and level.sigma > 0 and level.white for level in levels):
+        kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""
+        return Choice(
+            "posterior",
+            f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
+        )
+    # Each of the three takes some texture for noise that neighbours share; what is white by one of them is white.
+    told = (max(correlation.lag_1), max(level.correlation for level in levels), max((0.0, *_alike(images))))
+    if min(told) > WHITE_ENOUGH:
+        return _shared(_alike(images))
+    return Choice(
+        "noise2void2", "its noise is not measured surely enough to use a pixel's own value: this does without"
+    )
+
+
+def _alike(images: Sequence[Image]) -> tuple[float, ...]:
+    """How alike the noise of next neighbours is along Y and X where the image is flattest; empty where nothing tells.
+
+    Of the channel in which it is most.
+    """
+    try:
+        found = noise_covariances(images)
+    except ImageError:
+        return ()
+    return max((each.next_yx for each in found), key=max)
+
+
+def _shared(alike: Sequence[float]) -> Choice:
+    y, x = alike
+    return Choice(
+        "recorrupted",
+        f"noise of neighbours is alike by {x:.2f} along X and {y:.2f} along Y: it can be told from the image by fresh "
+        "noise of the same kind, not by hiding pixels",
+    )
 
 
 def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
@@ -70,16 +109,3 @@ def _structured(correlation: NoiseCorrelation, shortest: int) -> Choice:
     cross[y, :] = cross[:, x] = 1
     reason = f"noise is correlated {along}, by {strongest:.2f} between neighbours, and they are hidden together"
     return Choice("struct_noise2void", reason, {"mask": cross.tolist()})
-
-
-def _white(all_levels: Sequence[NoiseLevel]) -> Choice:
-    levels = varied(all_levels)
-    reliable = all(level.reliable for level in levels)
-    if reliable and all(level.sigma > 0 and level.white for level in levels):
-        kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""
-        return Choice(
-            "posterior",
-            f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
-        )
-    why = "correlated with its neighbours' in all directions" if reliable else "not sure enough"
-    return Choice("noise2void2", f"the noise measured is {why} to use a pixel's own value, and this does without")
