@@ -26,6 +26,7 @@ BLOCK = 16
 _MOST_BLOCKS = 8192  # of all planes together
 _FEWEST = 8
 _EXTREME = 0.1  # of a block's pixels, at the least or the greatest value of its plane
+_FILLED = 0.05  # of a block's squares of four pixels with one value; rounded noise of deviation 1 has 0.03
 _FLATTEST, _FLAT = 0.1, 2.5  # of the blocks; times the coarse variance of these
 _RINGS = (1.5, 3.5, 6, 10, 30)  # half periods in a block
 _TURNS = 6
@@ -219,9 +220,14 @@ def _usable(plane: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     windows = np.lib.stride_tricks.sliding_window_view(plane, (BLOCK, BLOCK))[::step, ::step]
     blocks = windows.reshape(-1, BLOCK, BLOCK)
     extreme = (blocks == finite.min()) | (blocks == finite.max())
-    varied = (blocks != blocks[:, :1, :1]).any((1, 2))
-    usable: NDArray[np.float64] = blocks[np.isfinite(blocks).all((1, 2)) & varied & (extreme.mean((1, 2)) <= _EXTREME)]
-    return usable
+    usable = np.isfinite(blocks).all((1, 2)) & (extreme.mean((1, 2)) <= _EXTREME)
+    usable &= (blocks != blocks[:, :1, :1]).any((1, 2))
+    # Where something was filled in, such as around a reconstructed disc, squares of four pixels have one value.
+    down, right, across = blocks[:, 1:, :-1], blocks[:, :-1, 1:], blocks[:, 1:, 1:]
+    alike = (blocks[:, :-1, :-1] == down) & (down == right) & (right == across)
+    natural = usable & (alike.mean((1, 2)) <= _FILLED)
+    chosen: NDArray[np.float64] = blocks[natural if natural.any() else usable]
+    return chosen
 
 
 def _flattest(residual: NDArray[np.float64]) -> NDArray[np.float64]:
