@@ -33,6 +33,7 @@ Axes = Annotated[str | None, typer.Option(metavar="TCZYX", help=plain(_OPENING["
 Channel = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["channel"]))]
 Series = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["series"]))]
 Incomplete = Annotated[str, typer.Option(metavar="refuse|use", help=plain(_OPENING["incomplete"]))]
+FillWord = Annotated[str, typer.Option("--fill", metavar="VALUE|auto|none", help=plain(_OPENING["fill"]))]
 Device = Annotated[str, typer.Option(help=plain(_COMPUTING["device"]))]
 Seed = Annotated[int, typer.Option(help=plain(_COMPUTING["seed"]))]
 
@@ -73,12 +74,16 @@ def evaluate(
     ] = None,
     axes: Axes = None,
     channel: Channel = None,
+    series: Series = None,
+    fill: FillWord = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure an image: by itself, against a reference, or what a model makes of it."""
     from napari_restore import evaluate as measure
 
-    values = measure(image, reference, model=model, axes=axes, channel=channel)
+    which = read_word("series", series) if series is not None else None
+    value = read_word("fill", fill)
+    values = measure(image, reference, model=model, axes=axes, channel=channel, series=which, fill=value)
     _tell(values, as_json=as_json)
 
 
