@@ -55,8 +55,8 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     if shortest < _FEWEST_PIXELS:
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
     correlation = noise_correlation(planes_of_all(images))
+    alike = _alike(images)
     if correlation.direction != "none":
-        alike = _alike(images)
         if not alike or max(correlation.length_yx) > RADIUS:
             return _structured(correlation, shortest)
         return _shared(alike)
@@ -71,12 +71,9 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
             f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
         )
     # Each of the three takes some texture for noise that neighbours share; what is white by one of them is white.
-    told = (max(correlation.lag_1), max(level.correlation for level in levels), max((0.0, *_alike(images))))
-    if min(told) > WHITE_ENOUGH:
-        return _shared(_alike(images))
-    return Choice(
-        "noise2void2", "its noise is not measured surely enough to use a pixel's own value: this does without"
-    )
+    if min(max(correlation.lag_1), max(level.correlation for level in levels), max(alike, default=0.0)) > WHITE_ENOUGH:
+        return _shared(alike)
+    return Choice("noise2void2", "its noise is not sure enough to use a pixel's own value, and this does without")
 
 
 def _alike(images: Sequence[Image]) -> tuple[float, ...]:

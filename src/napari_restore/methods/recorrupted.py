@@ -27,7 +27,7 @@ from napari_restore.operators.noise import from_covariance
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
-_AROUND = 5
+_AROUND = 9
 """Side in pixels of the square whose mean tells how bright a pixel is, where noise grows with the signal."""
 
 _EVEN = 0.05  # difference of correlations that is put down to chance

@@ -27,6 +27,7 @@ _MOST_BLOCKS = 8192  # of all planes together
 _FEWEST = 8
 _EXTREME = 0.1  # of a block's pixels, at the least or the greatest value of its plane
 _FILLED = 0.05  # of a block's squares of four pixels with one value; rounded noise of deviation 1 has 0.03
+_USUAL = 0.25  # of the blocks
 _FLATTEST, _FLAT = 0.1, 2.5  # of the blocks; times the coarse variance of these
 _RINGS = (1.5, 3.5, 6, 10, 30)  # half periods in a block
 _TURNS = 6
@@ -34,6 +35,7 @@ _LOW = 0.1  # quantile of the energy in a ring
 _DEVIATIONS = 2.5
 _LEAST_POWER = 0.03  # of that of white noise: what is finer than that counts for nothing
 _LEAST_SHARE = 0.1
+_SPREAD = 0.03
 _EMPTIEST, _LESS = 0.02, 0.8  # of the blocks; of the deviation in them, where texture may be in all
 _FAR, _TAIL = 6, 0.07  # pixels away; correlation there beyond that of blurred noise
 _NORMAL_MAD = 0.6744897501960817
@@ -60,6 +62,11 @@ class NoiseCovariance:
     correlation: NDArray[np.float64]
     pixels: PixelNoise
     reliable: bool
+
+    @property
+    def spread(self) -> float:
+        """Relative uncertainty of the deviation, where it is reliable: what it missed by on five images and CT."""
+        return _SPREAD
 
     @property
     def next_yx(self) -> tuple[float, float]:
@@ -220,13 +227,13 @@ def _usable(plane: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     windows = np.lib.stride_tricks.sliding_window_view(plane, (BLOCK, BLOCK))[::step, ::step]
     blocks = windows.reshape(-1, BLOCK, BLOCK)
     extreme = (blocks == finite.min()) | (blocks == finite.max())
-    usable = np.isfinite(blocks).all((1, 2)) & (extreme.mean((1, 2)) <= _EXTREME)
-    usable &= (blocks != blocks[:, :1, :1]).any((1, 2))
+    measured = np.isfinite(blocks).all((1, 2)) & (blocks != blocks[:, :1, :1]).any((1, 2))
     # Where something was filled in, such as around a reconstructed disc, squares of four pixels have one value.
     down, right, across = blocks[:, 1:, :-1], blocks[:, :-1, 1:], blocks[:, 1:, 1:]
     alike = (blocks[:, :-1, :-1] == down) & (down == right) & (right == across)
-    natural = usable & (alike.mean((1, 2)) <= _FILLED)
-    chosen: NDArray[np.float64] = blocks[natural if natural.any() else usable]
+    natural = measured & (extreme.mean((1, 2)) <= _EXTREME) & (alike.mean((1, 2)) <= _FILLED)
+    # A detector that cuts off what is darker than 0 does so nearly everywhere: that is what its noise is like.
+    chosen: NDArray[np.float64] = blocks[natural if natural.sum() >= _USUAL * measured.sum() else measured]
     return chosen
 
 
