@@ -66,6 +66,12 @@ def test_noise_that_neighbours_share_is_told_by_noise_of_its_kind(kind):
     assert re.match(r"noise of neighbours is alike by -?\d\.\d\d along X and -?\d\.\d\d along Y: ", choice.reason)
 
 
+def test_noise_that_neighbours_share_a_little_of_is_predicted_from_around():
+    choice = chosen(scene() + 20 * blurred(0.45))
+    assert choice.method == "noise2void2"
+    assert "too little to be predicted" in choice.reason
+
+
 def blurred(std, seed=1, shape=(160, 200)):
     """Noise of deviation 1 that is alike in all directions."""
     smooth = gaussian_filter(np.random.default_rng(seed).normal(size=shape), std, mode="wrap")
