@@ -11,18 +11,18 @@ import numpy as np
 from napari_restore.core.errors import ImageError
 from napari_restore.methods.measuring import noise_covariances, noise_levels
 from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
-from napari_restore.metrics.covariance import RADIUS
+from napari_restore.metrics.covariance import RADIUS, NoiseCovariance
 from napari_restore.metrics.noise_level import varied
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all
 
 _FEWEST_PIXELS = 16  # along Y and X, for a posterior mean
 _LONGEST = 16  # of a mask to either side
-_SHARED = 0.3
+_SHARED = 0.2
 """Correlation of neighbouring pixels from which their noise is told by noise of its kind.
 
 Below, Noise2Void predicts little of it, and a covariance that fits roughly costs more: on CT by filtered backprojection
-(0.13) N2V2 was 0.9 dB better, on noisy JPEG (0.17) 2.4 dB; with 0.45 to 0.9 it was 3.6 to 7 dB worse.
+(0.13) N2V2 was 0.9 dB better, on noisy JPEG (0.17) 2.4 dB; with 0.28 to 0.6 it was 3 dB worse and more.
 """
 
 
@@ -61,11 +61,11 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     if shortest < _FEWEST_PIXELS:
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
     correlation = noise_correlation(planes_of_all(images))
-    alike = _alike(images)
+    alike = _most_alike(images)
     if correlation.direction != "none":
-        if not alike or max(correlation.length_yx) > RADIUS:
+        if alike is None or (max(correlation.length_yx) > RADIUS and not alike.reliable):
             return _structured(correlation, shortest)
-        return _shared(alike) if max(alike) > _SHARED else _little(alike)
+        return _shared(alike) if max(alike.next_yx) > _SHARED else _little(alike)
     try:
         levels = varied(noise_levels(images))
     except ImageError:
@@ -76,26 +76,24 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
             "posterior",
             f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
         )
-    # Each of the three takes some texture for noise that neighbours share; what is white by one of them is white.
-    if min(max(correlation.lag_1), max(level.correlation for level in levels), max(alike, default=0.0)) > _SHARED:
-        return _shared(alike)
+    if alike is not None:
+        # All take some texture for noise that neighbours share: what is white by one of them is, where none is sure.
+        others = (max(correlation.lag_1), max(level.correlation for level in levels))
+        if min((max(alike.next_yx), *(() if alike.reliable else others))) > _SHARED:
+            return _shared(alike)
     return Choice("noise2void2", "its noise is not sure enough to use a pixel's own value, and this does without")
 
 
-def _alike(images: Sequence[Image]) -> tuple[float, ...]:
-    """How alike the noise of next neighbours is along Y and X where the image is flattest; empty where nothing tells.
-
-    Of the channel in which it is most.
-    """
+def _most_alike(images: Sequence[Image]) -> NoiseCovariance | None:
+    """Of the channel whose next neighbours share most of their noise, by the flattest blocks; None where none tell."""
     try:
-        found = noise_covariances(images)
+        return max(noise_covariances(images), key=lambda each: max(each.next_yx))
     except ImageError:
-        return ()
-    return max((each.next_yx for each in found), key=max)
+        return None
 
 
-def _shared(alike: Sequence[float]) -> Choice:
-    y, x = alike
+def _shared(alike: NoiseCovariance) -> Choice:
+    y, x = alike.next_yx
     return Choice(
         "recorrupted",
         f"noise of neighbours is alike by {x:.2f} along X and {y:.2f} along Y: it can be told from the image by fresh "
@@ -103,8 +101,8 @@ def _shared(alike: Sequence[float]) -> Choice:
     )
 
 
-def _little(alike: Sequence[float]) -> Choice:
-    y, x = alike
+def _little(alike: NoiseCovariance) -> Choice:
+    y, x = alike.next_yx
     return Choice(
         "noise2void2",
         f"noise of neighbours is alike by no more than {x:.2f} along X and {y:.2f} along Y, too little to be predicted",

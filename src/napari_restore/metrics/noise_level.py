@@ -192,13 +192,14 @@ def _alike(level: NoiseLevel, planes: Sequence[NDArray[np.float64]]) -> NoiseLev
         return level
     if not found.reliable:
         return replace(level, reliable=level.reliable and abs(level.correlation) < _STRONG)
-    pixels = found.pixels
+    pixels, next_to = found.pixels, max(found.next_yx, key=abs)
     everywhere = np.concatenate([p[np.isfinite(p)] for p in planes])
     return replace(
         level,
         sigma=math.sqrt(float(np.mean(pixels.at(everywhere)))),
         spread=found.spread,
-        correlation=max(found.next_yx, key=abs),
+        # That of reconstructed CT lies in its diagonals and beyond: alike by little from pixel to pixel, and not white.
+        correlation=next_to if abs(next_to) >= WHITE_ENOUGH else level.correlation,
         gain=pixels.gain,
         offset=pixels.offset,
         read=math.sqrt(pixels.constant),
