@@ -65,7 +65,7 @@ class NoiseCovariance:
 
     @property
     def spread(self) -> float:
-        """Relative uncertainty of the deviation, where it is reliable: on ten held-back pictures it missed by -1 to 11 %."""
+        """Relative uncertainty of the deviation where it is reliable: on ten other pictures -1 to 11 % were missed."""
         return _SPREAD
 
     @property
