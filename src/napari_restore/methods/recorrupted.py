@@ -30,6 +30,7 @@ from napari_restore.sources.planes import planes_of_channels
 _AROUND = 9
 """Side in pixels of the square whose mean tells how bright a pixel is, where noise grows with the signal."""
 
+_FOR_GAUSSIAN, _FOR_PHOTONS = 0.5, 1.0  # strengths
 _EVEN = 0.05  # difference of correlations that is put down to chance
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -45,7 +46,9 @@ class RecorruptedConfig(DenoiserConfig):
         Standard deviation of the noise in units of the image, or ``"auto"`` to measure it, with its growth with the
         signal. How alike the noise of neighbours is, is always measured, where the image is flat.
     strength
-        Noise that is added to what the network sees, over the image's own.
+        Noise that is added to what the network sees, over the image's own. ``"auto"`` is 0.5, which was 0.9 dB better
+        than 1 on images with Gaussian noise, and 1 where noise grows with the signal: that of few photons is no
+        Gaussian's, and on a confocal stack 0.5 left two thirds of it in the dark, 1 less than half.
     correlation, sigma, gain, offset, mean, std
         Settled from the images before training, one entry a channel, in their units: the correlation of a pixel's noise
         with its neighbours', about its middle; noise without signal, its variance for a signal one higher, the signal
@@ -53,7 +56,7 @@ class RecorruptedConfig(DenoiserConfig):
     """
 
     noise: Literal["auto"] | Annotated[float, Interval(gt=0)] = "auto"
-    strength: Annotated[float, Interval(ge=0.1, le=4)] = 0.5
+    strength: Literal["auto"] | Annotated[float, Interval(ge=0.1, le=4)] = "auto"
     correlation: tuple[Matrix, ...] = field(default=(), repr=False)
     sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     gain: tuple[float, ...] = ()
@@ -80,6 +83,7 @@ class Recorrupted(Denoiser):
     def __init__(self, config: RecorruptedConfig, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
         white = ((1.0,),)
+        self.strength = _FOR_GAUSSIAN if config.strength == "auto" else config.strength
         self._alike = [from_covariance(np.array(c)) for c in config.correlation or (white,) * channels]
 
     @classmethod
@@ -91,8 +95,10 @@ class Recorrupted(Denoiser):
         found = noise_covariances(images)
         told = None if config.noise == "auto" else PixelNoise(config.noise**2)
         pixels = [told or each.pixels for each in found]
+        grows = any(p.gain > 0 for p in pixels)
         settled = replace(
             fit.config,
+            strength=config.strength if config.strength != "auto" else _FOR_PHOTONS if grows else _FOR_GAUSSIAN,
             correlation=tuple(_as_rows(_even(each.correlation)) for each in found),
             sigma=tuple(math.sqrt(p.constant) for p in pixels),
             gain=tuple(p.gain for p in pixels),
@@ -125,7 +131,7 @@ class Recorrupted(Denoiser):
                     y,
                     fresh=fresh,
                     variance=variance,
-                    alpha=self.config.strength,
+                    alpha=self.strength,
                     weight=batch.target,
                 )[0]
             )

@@ -63,6 +63,7 @@ def test_noise_is_measured_told_and_scaled_by_the_signal():
     y = np.indices((192, 192))[0] // 24 * 30.0 + 10
     grown = fitted(y + np.sqrt(2 * y) * blurred(1.0, shape=(192, 192)))
     method = build_method("recorrupted", grown.config, spatial="YX", channels=1)
+    assert (fit.config.strength, grown.config.strength) == (0.5, 1.0)
     mean, std = grown.config.mean[0], grown.config.std[0]
     bright, dark = (method.variance(0, torch.full((1, 1, 16, 16), (v - mean) / std)).mean() for v in (200, 50))
     assert float(bright / dark) == pytest.approx(4, rel=0.4)
