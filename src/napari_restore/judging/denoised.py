@@ -123,7 +123,9 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         )
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
-    found = summary(structure_map(removed, restored.transpose(planes)))
+    found = summary(
+        structure_map(removed, restored.transpose(planes), correlation=noise.correlation if noise is not None else None)
+    )
 
     def in_its_units(y: NDArray[Any]) -> NDArray[np.float64]:
         return units.give(through(units.take(y)))
@@ -197,11 +199,15 @@ def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], 
 
 @dataclass(frozen=True, eq=False)
 class _Noise:
-    """Its variance at each pixel, the spread of its deviation, and what its correlation makes of an array."""
+    """Its variance at each pixel, the spread of its deviation, and what its correlation makes of an array.
+
+    ``correlation`` is that of the channel whose neighbours are most alike; None for white noise, as ``correlated``.
+    """
 
     variance: NDArray[np.float64]
     spread: float
-    correlated: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None
+    correlated: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    correlation: NDArray[np.float64] | None = None
 
 
 def _noise(pixels: NDArray[Any], image: Image) -> _Noise | None:
@@ -212,16 +218,17 @@ def _noise(pixels: NDArray[Any], image: Image) -> _Noise | None:
         return None
     if not all(level.reliable and level.sigma > 0 for level in varied(levels)):
         return None
-    correlated = None
+    correlated, correlation = None, None
     if not all(level.white for level in varied(levels)):
         found = noise_covariances([image])
         if not all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant):
             return None
         correlated = partial(_mixed, axes=image.axes, correlations=[each.correlation for each in found])
+        correlation = max(found, key=lambda each: max(each.next_yx)).correlation
     split = _channels_first(pixels, image.axes)
     variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
     ordered = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
-    return _Noise(ordered, max(level.spread for level in varied(levels)), correlated)
+    return _Noise(ordered, max(level.spread for level in varied(levels)), correlated, correlation)
 
 
 def _channels_first(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
