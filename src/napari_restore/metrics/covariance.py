@@ -35,6 +35,7 @@ _LOW = 0.1  # quantile of the energy in a ring
 _DEVIATIONS = 2.5
 _LEAST_POWER = 0.03  # of that of white noise: what is finer than that counts for nothing
 _LEAST_SHARE = 0.1
+_ENOUGH = 20  # blocks that have to agree, half of each over the next
 _SPREAD = 0.05
 _EMPTIEST, _LESS = 0.02, 0.8  # of the blocks; of the deviation in them, where texture may be in all
 _FAR, _TAIL = 6, 0.07  # pixels away; correlation there beyond that of blurred noise
@@ -110,7 +111,7 @@ def noise_covariance(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
         other, agree = _refined(scaled)
         if agree > _MORE * share:
             unit, residual, matrix, share = line, scaled, other, agree
-    reliable = share >= _LEAST_SHARE and _tail(matrix) < _TAIL
+    reliable = share >= max(_LEAST_SHARE, _ENOUGH / len(residual)) and _tail(matrix) < _TAIL
     if not reliable:
         matrix = _LESS**2 * _debiased(_mean_products(_emptiest(residual)))
     variance = float(matrix[RADIUS, RADIUS])
