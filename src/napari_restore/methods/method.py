@@ -181,6 +181,23 @@ class Method(nn.Module):
         raise NotImplementedError
 
     @property
+    def neighbours(self) -> int:
+        """Planes to either side that its network, which has two axes, is shown beside each plane.
+
+        They lie along the first of its three spatial axes. As many planes at either end of what ``restore`` is shown
+        are only looked at, and come back as they were.
+        """
+        return 0
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Along each spatial axis, which pixel stands for the one before the first (``core.plan.reflected``).
+
+        A plane must not be its own neighbour: what is hidden in it would be seen there.
+        """
+        return (max(1, self.neighbours), *(1,) * (len(self.spatial) - 1))
+
+    @property
     def border(self) -> tuple[int, ...]:
         """How far past the image's own border ``restore`` has to be shown the mirrored image, in pixels.
 

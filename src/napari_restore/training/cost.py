@@ -30,7 +30,8 @@ def step_bytes(method: Method, images: Sequence[Image]) -> int:
     import lightning_fabric  # noqa: F401  training loads it, and torch's compiler with it: 100 MB that are held from now
 
     row = method.listed
-    patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=None, usual=method.patch)
+    beside, usual = method.neighbours, method.patch
+    patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=None, usual=usual, beside=beside)
     count = method.batch or usual_batch(patch)
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randn((count, method.channels, *patch), generator=rng)

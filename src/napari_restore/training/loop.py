@@ -122,6 +122,7 @@ def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Terms:
         grid=method.grid,
         asked=settings.patch,
         usual=method.patch,
+        beside=method.neighbours,
     )
     return Terms(
         patch,
@@ -221,6 +222,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 rate=lesson.rate(mates),
                 gaps=math.nan if lesson.method.fills else 0.0,
                 compress=lesson.method.compresses,
+                beside=lesson.method.neighbours,
             )
             opened.append(pool)
         if ranks.first:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation, compressed
+from napari_restore.core.plan import reflected
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
@@ -173,6 +174,9 @@ class PatchPool:
         What stands for a pixel that is not finite: 0, which is the mean, or NaN.
     compress
         Whether what lies far from all else is brought nearer, as the method says.
+    beside
+        Planes to either end of a patch, along its first axis, that are only looked at: the ends of the image are
+        mirrored there, and no pixel of them is judged.
     """
 
     def __init__(
@@ -187,8 +191,9 @@ class PatchPool:
         rate: Sequence[int] = (),
         gaps: float = 0.0,
         compress: bool = False,
+        beside: int = 0,
     ) -> None:
-        self._gaps, self._compressed = gaps, compress
+        self._gaps, self._compressed, self._beside = gaps, compress, beside
         self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
         rng = np.random.default_rng([seed, 1])
@@ -205,10 +210,13 @@ class PatchPool:
         shape = (self.capacity, *first.shape[2:])
         self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
         self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
+        self._past = torch.zeros(2, self.capacity, dtype=torch.long)
         self._partner: Tensor | None = None
         if start.partner is not None:
             finer = (self.capacity, *start.partner.shape[2:], first.shape[1])
             self._partner = torch.zeros(finer, device=device)
+        mirror = reflected(-beside, shape[1] + beside, shape[1], apart=max(1, beside))
+        self._mirror = torch.from_numpy(mirror)
         self._filled, self._put = 0, 0
         for sample in samples:
             self._store(sample)
@@ -277,8 +285,14 @@ class PatchPool:
         index = self._pixels_at(places, patch)
         target = (self._role[index] == HELD_OUT).movedim(-1, 1)
         count = max(1, int(HELD_OUT_FRACTION * prod(patch)))
+        if self._beside:
+            target[:, :, : self._beside] = target[:, :, -self._beside :] = False
+            count = max(1, int(HELD_OUT_FRACTION * prod(patch) * (1 - 2 * self._beside / patch[0])))
         # Random keys with the held-out pixels first: the same number is hidden in every patch.
         keys = torch.rand(batch, prod(patch), generator=rng) + target.flatten(1).cpu()
+        if self._beside:
+            ends = keys.view(batch, *patch)
+            ends[:, : self._beside] = ends[:, -self._beside :] = -1
         hidden = keys.topk(count, dim=1).indices
         return Batch(self._pixels[index].movedim(-1, 1), target, hidden, self._partners(places, patch))
 
@@ -289,9 +303,12 @@ class PatchPool:
     def _places(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool) -> _Places:
         block = torch.randint(self._filled, (batch,), generator=rng)
         axes = len(patch)
-        corners = torch.stack(
-            [torch.randint(n - p + 1, (batch,), generator=rng) for n, p in zip(self.block_shape, patch, strict=True)]
-        )
+        inside = [max(1, n - p + 1) for n, p in zip(self.block_shape, patch, strict=True)]
+        corners = torch.stack([torch.randint(n, (batch,), generator=rng) for n in inside])
+        if self._beside:
+            before, after = self._past[:, block]
+            choices = self.block_shape[0] - patch[0] + 1 + before + after
+            corners[0] = (torch.rand(batch, generator=rng) * choices).long() - before
         flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
         square = turn and patch[-1] == patch[-2] and self._rate[-1] == self._rate[-2]
         swap = torch.randint(2, (batch,), generator=rng).bool() if square else None
@@ -316,6 +333,8 @@ class PatchPool:
             along = torch.arange(length).expand(batch, -1)
             along = torch.where(places.flips[axis][:, None], length - 1 - along, along)
             along = along + places.corners[axis][:, None] * r
+            if axis == 0 and self._beside:
+                along = self._mirror[along + self._beside]
             index.append(along.view(batch, *[-1 if a == axis else 1 for a in range(axes)]))
         if places.swap is not None:
             swap = places.swap.view(-1, *[1] * axes)
@@ -360,6 +379,10 @@ class PatchPool:
             finite &= known
             clean = np.where(np.isfinite(read.partner), self._shown(read.partner), 0)
             self._partner[slot] = torch.from_numpy(np.moveaxis(clean[0], 0, -1).copy()).to(self._device)
+        if self._beside:
+            at = block.image.axes.index(self._spatial[0])
+            ends = block.region.start[at] == 0, block.region.stop[at] == block.image.shape[at]
+            self._past[:, slot] = torch.tensor(ends) * self._beside
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
         held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
