@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_restore import networks
 from napari_restore.core.errors import ImageError
 from napari_restore.methods.method import Fit, Method
-from napari_restore.methods.neighbours import beside, in_place
+from napari_restore.methods.neighbours import begun_as, beside, in_place
 from napari_restore.sources import Image
 
 _LEAST = 8
@@ -71,11 +71,16 @@ class Denoiser(Method):
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
-        self.networks = nn.ModuleList(self.build() for _ in range(channels))
+        self.networks = nn.ModuleList(self._new() for _ in range(channels))
         self.register_buffer("line", torch.tensor([[1.0] * channels, [0.0] * channels]))
 
-    def build(self) -> nn.Module:
-        """A new network for one channel."""
+    def _new(self) -> nn.Module:
+        """A new network for one channel; one that is shown neighbours begins as one that is not."""
+        alone = self.build()
+        return begun_as(alone, self.build(2 * self.neighbours + 1), self.neighbours) if self.neighbours else alone
+
+    def build(self, planes: int = 1) -> nn.Module:
+        """A network for one channel that is shown so many ``planes``; only with neighbours more than one."""
         config, ndim = self.config, len(self.spatial)
         size = {"ndim": ndim, "width": config.width, "depth": [0 if a == "Z" else config.depth for a in self.spatial]}
         rest: dict[str, dict[str, Any]] = {

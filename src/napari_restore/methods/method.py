@@ -70,12 +70,15 @@ class Fit:
         Constants the config counts on, or None for training to measure them.
     notes
         What was found out or decided, for the user.
+    rival
+        The same without neighbouring planes, where training is to find out which is better.
     """
 
     config: Any
     spatial: str
     normalisation: Normalisation | None = None
     notes: tuple[Note, ...] = ()
+    rival: Fit | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BeforeValidator
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
@@ -45,6 +45,28 @@ def in_place(planes: Tensor, count: int) -> Tensor:
     return planes.view(count, -1, *planes.shape[1:]).transpose(1, 2)
 
 
+def begun_as(alone: nn.Module, network: nn.Module, count: int) -> nn.Module:
+    """A network that is shown ``count`` planes to either side, begun as one that sees a plane ``alone``.
+
+    What it makes of neighbours is zero until they are found to be of use. Begun at random, 250 steps on eight pictures
+    of different things ended 0.7 dB lower than without neighbours.
+
+    Parameters
+    ----------
+    alone, network
+        Alike but for the channels of their first layer.
+    """
+    weights = alone.state_dict()
+    with torch.no_grad():
+        for name, weight in network.state_dict().items():
+            first = weights[name].shape[1] if weight.ndim > 1 else 0  # features of one plane
+            if weight.shape != weights[name].shape:
+                weight.zero_()
+                weight = weight[:, count * first : (count + 1) * first]
+            weight.copy_(weights[name])
+    return network
+
+
 def own(values: Tensor, count: int) -> Tensor:
     """The planes of ``(B, C, P, *S)`` that have ``count`` to either side; all there is where it is 0."""
     return values[:, :, count:-count] if count else values
@@ -76,10 +98,18 @@ def axis_for(asked: str, *, dimensions: str, images: Sequence[Image]) -> str:
 
 
 def with_neighbours(fit: Fit, images: Sequence[Image]) -> Fit:
-    """The same, with the planes to look at beside each settled, and the axis that they lie along."""
-    asked = fit.config.neighbours
-    axis = axis_for(asked, dimensions=fit.config.dimensions, images=images)
-    return replace(fit, config=replace(fit.config, neighbours=asked if axis else "0"), spatial=axis + fit.spatial)
+    """The same, with the planes to look at beside each settled, and the axis that they lie along.
+
+    Left to ``"auto"`` that is one to either side where there are any, with none as its rival.
+    """
+    asked, dimensions = fit.config.neighbours, fit.config.dimensions
+    without = replace(fit, config=replace(fit.config, neighbours="0"))
+    count = asked if asked != "auto" else "1" if dimensions != "3" and axes_with(1, images) else "0"
+    axis = axis_for(count, dimensions=dimensions, images=images)
+    if not axis:
+        return without
+    seen = replace(fit, config=replace(fit.config, neighbours=count), spatial=axis + fit.spatial)
+    return replace(seen, rival=without) if asked == "auto" else seen
 
 
 def axes_with(count: int, images: Sequence[Image]) -> str:

@@ -72,11 +72,13 @@ class Noise2Void(Denoiser):
     """What its networks have besides their size."""
     config: Noise2VoidConfig
 
-    def build(self) -> nn.Module:
+    def build(self, planes: int = 1) -> nn.Module:
         """A new U-Net for one channel."""
-        axes, size = self.network_axes, {"width": self.config.width, "channels_in": 2 * self.neighbours + 1}
+        axes, width = self.network_axes, self.config.width
         depth = [0 if axis == "Z" else self.config.depth for axis in axes]
-        network: nn.Module = networks.build("unet", ndim=len(axes), depth=depth, **size, **self.unet)
+        network: nn.Module = networks.build(
+            "unet", ndim=len(axes), width=width, depth=depth, channels_in=planes, **self.unet
+        )
         return network
 
     @classmethod

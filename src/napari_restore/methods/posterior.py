@@ -104,13 +104,13 @@ class Posterior(Denoiser):
     weight_decay: ClassVar[float] = 1.0
     config: PosteriorConfig
 
-    def build(self) -> nn.Module:
+    def build(self, planes: int = 1) -> nn.Module:
         """A network that gives two numbers a pixel."""
         config, axes = self.config, self.network_axes
         network: nn.Module = networks.build(
             "residual_unet",
             ndim=len(axes),
-            channels_in=2 * self.neighbours + 1,
+            channels_in=planes,
             channels_out=2,
             width=config.width,
             depth=[0 if a == "Z" else config.depth for a in axes],

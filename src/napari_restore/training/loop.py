@@ -22,6 +22,7 @@ from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
 from napari_restore.training.advice import advice
 from napari_restore.training.bits import make_fabric
+from napari_restore.training.contest import contest, decided
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import Ranks, find_ranks
@@ -74,13 +75,16 @@ def train_events(lesson: Lesson, settings: TrainingSettings, watch: Watch) -> Ev
 
 
 def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks) -> Events[Model]:
+    lesson, begun = yield from _settled(lesson, settings, watch, ranks)
+    if begun is not None and watch.stopping:
+        settings = replace(settings, run=None)  # to be gone on with, all of it has to be known: it begins anew
     terms = _terms(lesson, settings, ranks)
     fabric = make_fabric(terms.device, terms.precision, ranks)
     terms = replace(terms, ranks=ranks.launch(fabric))
     with kept_buffers(), terms.ranks.together(), _pools(lesson, settings, terms) as pools:
         session = Session(
             lesson.name,
-            state=TrainingState(lesson.method, settings, fabric, terms.ranks),
+            state=begun or TrainingState(lesson.method, settings, fabric, terms.ranks),
             pool=pools[0],
             judge=pools[1],
             settings=settings,
@@ -90,7 +94,9 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             yield from _remarks(session.pool, lesson.images, filled=lesson.method.fills)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
-        first = session.state.step
+        first = 0 if begun is not None else session.state.step
+        if begun is not None:
+            session.pool.skip(begun.step)
         floor = _floor(noise=lesson.noise, normalisation=session.pool.normalisation)
         yield _started(session, floor)
         try:
@@ -111,6 +117,25 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             provenance(list(lesson.images), **facts(session)),
             thumbnail=session.thumbnail(precision),
         )
+
+
+def _settled(
+    lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks
+) -> Events[tuple[Lesson, TrainingState | None]]:
+    """A lesson without a rival, and what was learned until it was known which of the two is better."""
+    if lesson.rival is not None and settings.run is not None and settings.resume:
+        lesson = decided(lesson, settings.run)
+    if lesson.rival is None:
+        return lesson, None
+    if not ranks.alone:
+        if ranks.first:
+            yield Note(
+                "planes are restored one by one: whether their neighbours help is found out by one process alone"
+            )
+        return replace(lesson, method=lesson.rival, rival=None), None
+    with kept_buffers():
+        state = yield from contest(lesson, settings, _terms(lesson, settings, ranks), watch)
+    return replace(lesson, method=state.method, rival=None), state
 
 
 def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Terms:

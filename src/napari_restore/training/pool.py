@@ -31,6 +31,7 @@ LEARN, HELD_OUT, NEVER = 0, 1, 2
 """What a pixel is for: a target, a target of validation only, or (not measured, an outlier) no target at all."""
 
 HELD_OUT_FRACTION = 0.01
+_MOST_HIDDEN = 0.05
 _BLOCK_BYTES = 64 * 2**20
 _FIRST_BYTES = 64 * 2**20
 _FLOAT = 4  # bytes
@@ -138,7 +139,9 @@ def _starts(shape: Sequence[int], block: Sequence[int]) -> list[list[int]]:
     return [[*range(0, n - b, b), n - b] for n, b in zip(shape, block, strict=True)]
 
 
-def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArray[np.bool_]:
+def held_out(
+    shape: Sequence[int], corner: Sequence[int], *, seed: int, fraction: float = HELD_OUT_FRACTION
+) -> NDArray[np.bool_]:
     """Which pixels of a box never are a target: a hash of their position, so that overlapping blocks agree."""
     key = np.full((1,) * len(shape), seed, dtype=np.uint64)
     for axis, (n, first) in enumerate(zip(shape, corner, strict=True)):
@@ -150,7 +153,7 @@ def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArr
         key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         key ^= key >> np.uint64(31)
-    return key < np.uint64(int(HELD_OUT_FRACTION * 2**64))
+    return key < np.uint64(int(fraction * 2**64))
 
 
 class PatchPool:
@@ -177,6 +180,8 @@ class PatchPool:
     beside
         Planes to either end of a patch, along its first axis, that are only looked at: the ends of the image are
         mirrored there, and no pixel of them is judged.
+    held_out
+        Fraction of the pixels that are no targets.
     """
 
     def __init__(
@@ -192,7 +197,9 @@ class PatchPool:
         gaps: float = 0.0,
         compress: bool = False,
         beside: int = 0,
+        held_out: float = HELD_OUT_FRACTION,
     ) -> None:
+        self._held_out = held_out
         self._gaps, self._compressed, self._beside = gaps, compress, beside
         self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
@@ -284,10 +291,11 @@ class PatchPool:
         places = self._places(batch, patch, rng, turn=False)
         index = self._pixels_at(places, patch)
         target = (self._role[index] == HELD_OUT).movedim(-1, 1)
-        count = max(1, int(HELD_OUT_FRACTION * prod(patch)))
+        judged = prod(patch)
         if self._beside:
             target[:, :, : self._beside] = target[:, :, -self._beside :] = False
-            count = max(1, int(HELD_OUT_FRACTION * prod(patch) * (1 - 2 * self._beside / patch[0])))
+            judged = judged * (patch[0] - 2 * self._beside) // patch[0]
+        count = max(1, int(min(self._held_out, _MOST_HIDDEN) * judged))
         # Random keys with the held-out pixels first: the same number is hidden in every patch.
         keys = torch.rand(batch, prod(patch), generator=rng) + target.flatten(1).cpu()
         if self._beside:
@@ -384,7 +392,8 @@ class PatchPool:
             ends = block.region.start[at] == 0, block.region.stop[at] == block.image.shape[at]
             self._past[:, slot] = torch.tensor(ends) * self._beside
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
-        held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
+        place = [corner[a] for a in self._spatial]
+        held = held_out(finite.shape, place, seed=self._seed, fraction=self._held_out)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
         pixels = np.where(np.isfinite(sample), self._shown(sample), np.float32(self._gaps))
         self._pixels[slot] = torch.from_numpy(np.moveaxis(pixels[0], 0, -1).copy()).to(self._device)
