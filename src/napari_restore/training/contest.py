@@ -17,7 +17,7 @@ from napari_restore.core.errors import ModelError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
-from napari_restore.methods.method import Batch
+from napari_restore.methods.method import Batch, Method
 from napari_restore.methods.neighbours import own
 from napari_restore.store.weights import read_card
 from napari_restore.training.bits import make_fabric
@@ -59,6 +59,8 @@ def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Wat
     pool = _pool(lesson, settings, terms)
     began = time.perf_counter()
     try:
+        if not pool.learnable or not any(pool.normalisation.std):
+            return states[1]  # there is nothing to learn, which training will say
         while not watch.stopping and (step := states[0].step) < _MOST:
             fraction = budget.fraction(step, time.perf_counter() - began)
             if fraction >= (_SHARE if step >= _LEAST else _MOST_SHARE):
@@ -70,16 +72,20 @@ def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Wat
         better = _better(states, pool, terms.patch, beside, seed=settings.seed)
     finally:
         pool.close()
-    axis = lesson.method.spatial[0]
-    if better:
-        yield Note(f"{beside} plane to either side along {axis} is looked at: pixels held out are predicted better so")
-    else:
-        yield Note(
-            f"planes along {axis} are restored one by one: their neighbours do not help to predict pixels held out"
-        )
+    yield Note(_said(states[0].method, better=better, steps=states[0].step))
     winner = states[0 if better else 1]
     winner.seconds = time.perf_counter() - began
     return winner
+
+
+def _said(method: Method, *, better: bool, steps: int) -> str:
+    axis = method.spatial[0]
+    if better:
+        return (
+            f"{method.neighbours} plane to either side along {axis} is looked at: it helps to predict pixels held out"
+        )
+    why = "do not help to predict pixels held out" if steps >= _LEAST else "are of a use that so few steps do not tell"
+    return f"planes along {axis} are restored one by one: their neighbours {why}"
 
 
 def _pool(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> PatchPool:

@@ -8,7 +8,7 @@ restoring, which shows the pixels themselves, shows more light than training did
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def line_to_measured(
         ``(2, channels)``, gain and offset.
     """
     sums = [_Channel() for _ in range(method.channels)]
-    for image, box in _boxes(images, _SIDES[2 if method.neighbours else len(method.spatial)]):
+    for image, box in _boxes(images, method.spatial[-2:] if method.neighbours else method.spatial):
         try:
             measured = image.read(box)
             restored = restore_region(
@@ -78,8 +78,9 @@ def line_to_measured(
     return np.array([channel.line() for channel in sums], np.float32).T
 
 
-def _boxes(images: Sequence[Image], sides: Mapping[str, int]) -> Iterator[tuple[Image, Region]]:
+def _boxes(images: Sequence[Image], spatial: str) -> Iterator[tuple[Image, Region]]:
     """Up to so many boxes, spread over all images, that do not overlap."""
+    sides = _SIDES[len(spatial)]
     edges = [
         [_edges(n, sides.get(a, n if a == "C" else 1)) for a, n in zip(image.axes, image.shape, strict=True)]
         for image in images
