@@ -6,7 +6,6 @@ How much planes resemble each other does not tell whether they help: the error a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,23 +27,21 @@ from napari_restore.training.session import Terms
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState, checkpoints
 
-_SHARE, _MOST_SHARE = 0.15, 0.3
-"""Of the budget that both are trained for; twice as much where that is fewer steps than tell."""
+_SHARE, _LEAST, _MOST = 0.3, 60, 200
+"""Of the budget that both are trained for, and steps: before so many nothing is known, with the last all there is."""
 
-_LEAST, _MOST = 60, 200
-"""Steps: with fewer than the first nothing is known, with the last all that can be."""
-
-_FEW = 100
-"""Steps: of so short a training, what is of no use costs half a decibel; of one five times as long a tenth."""
+_FEW, _LOOK = 100, 40
+"""Steps: of so short a training, what is of no use costs half a decibel, of one five times as long a tenth; and how
+often it is looked whether neighbours are much better already."""
 
 _HELD_OUT = 0.5
 """Of the pixels, meanwhile: so many tell a difference of a hundredth of a decibel."""
 
-_DRAWS, _PATCHES = 24, 8
-"""Times that patches are judged, and patches each time."""
+_DRAWS, _FEW_DRAWS, _PATCHES = 24, 8, 8
+"""Times that patches are judged, at the end and meanwhile, and patches each time."""
 
-_NEEDED, _AFTER_FEW = (1.0, 0.0), (2.0, 0.003)
-"""Standard errors, and part of the loss, by which neighbours must be better; after few steps the second."""
+_NEEDED, _AFTER_FEW, _MUCH = (1.0, 0.0), (2.0, 0.003), (4.0, 0.01)
+"""Standard errors, and part of the loss, by which neighbours must be better: at the end, if it came soon, meanwhile."""
 
 
 def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Watch) -> Events[TrainingState]:
@@ -52,30 +49,76 @@ def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Wat
 
     Stopped in the middle, what is known then decides, for a model there has to be.
     """
-    assert lesson.rival is not None
-    budget, kinds = settings.budget, (lesson.method, lesson.rival)
-    states = [TrainingState(kind, settings, make_fabric(terms.device, terms.precision, ALONE)) for kind in kinds]
-    beside, peak = lesson.method.neighbours, settings.learning_rate or lesson.method.learning_rate
-    pool = _pool(lesson, settings, terms)
-    began = time.perf_counter()
+    both = _Both(lesson, settings, terms)
+    began, clear = time.perf_counter(), False
     try:
-        if not pool.learnable or not any(pool.normalisation.std):
-            return states[1]  # there is nothing to learn, which training will say
-        while not watch.stopping and (step := states[0].step) < _MOST:
-            fraction = budget.fraction(step, time.perf_counter() - began)
-            if fraction >= (_SHARE if step >= _LEAST else _MOST_SHARE):
+        if not both.learnable:
+            return both.states[1]  # training will say so
+        while not (watch.stopping or clear or both.step >= _MOST):
+            fraction = settings.budget.fraction(both.step, time.perf_counter() - began)
+            if fraction >= _SHARE:
                 break
-            pool.advance(step)
-            batch = pool.draw(terms.batch, terms.patch, states[0].rng, turn=lesson.method.turns)
-            for state, patches in zip(states, (batch, _alone(batch, beside)), strict=True):
-                state.learn(patches, learning_rate=learning_rate_at(fraction, peak=peak))
-        better = _better(states, pool, terms.patch, beside, seed=settings.seed)
+            both.learn(fraction)
+            clear = both.step >= _LEAST and (both.step - _LEAST) % _LOOK == 0 and both.better(_MUCH, draws=_FEW_DRAWS)
+        needed = _AFTER_FEW if both.step < _FEW else _NEEDED
+        better = clear or (both.step >= _LEAST and both.better(needed, draws=_DRAWS))
     finally:
-        pool.close()
-    yield Note(_said(states[0].method, better=better, steps=states[0].step))
-    winner = states[0 if better else 1]
+        both.pool.close()
+    yield Note(_said(lesson.method, better=better, steps=both.step))
+    winner = both.states[0 if better else 1]
     winner.seconds = time.perf_counter() - began
     return winner
+
+
+class _Both:
+    """A method with neighbouring planes and its rival without, in training on the same patches."""
+
+    def __init__(self, lesson: Lesson, settings: TrainingSettings, terms: Terms) -> None:
+        assert lesson.rival is not None
+        self.pool = _pool(lesson, settings, terms)
+        self.states = [
+            TrainingState(method, settings, make_fabric(terms.device, terms.precision, ALONE))
+            for method in (lesson.method, lesson.rival)
+        ]
+        self._terms, self._seed, self._beside = terms, settings.seed, lesson.method.neighbours
+        self._peak, self._turn = settings.learning_rate or lesson.method.learning_rate, lesson.method.turns
+
+    @property
+    def step(self) -> int:
+        """How often each has learned."""
+        return self.states[0].step
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there is anything to learn."""
+        return self.pool.learnable and any(self.pool.normalisation.std)
+
+    def learn(self, fraction: float) -> None:
+        """One step each, with this part of the budget spent."""
+        self.pool.advance(self.step)
+        batch = self.pool.draw(self._terms.batch, self._terms.patch, self.states[0].rng, turn=self._turn)
+        rate = learning_rate_at(fraction, peak=self._peak)
+        for state, patches in zip(self.states, (batch, _alone(batch, self._beside)), strict=True):
+            state.learn(patches, learning_rate=rate)
+
+    def better(self, needed: tuple[float, float], *, draws: int) -> bool:
+        """Whether the first predicts pixels that neither learned from better than the second, by so much as is needed.
+
+        Both are judged by the same pixels, so that their noise is in both errors and not in the difference.
+        """
+        rng, losses = torch.Generator().manual_seed(self._seed), []
+        for state in self.states:
+            state.average.train()  # batch normalisation has seen too little to do without the batch
+        for draw in range(draws):
+            batch = self.pool.draw_held_out(_PATCHES, self._terms.patch, rng)
+            both = zip(self.states, (batch, _alone(batch, self._beside)), strict=True)
+            losses.append([state.held_out_loss(patches, seed=draw) for state, patches in both])
+        for state in self.states:
+            state.average.eval()
+        with_them, without = np.array(losses).T
+        gain, doubt = (without - with_them).mean(), (without - with_them).std(ddof=1) / np.sqrt(draws)
+        errors, part = needed
+        return bool(gain > max(errors * doubt, part * without.mean()))
 
 
 def _said(method: Method, *, better: bool, steps: int) -> str:
@@ -113,25 +156,6 @@ def _alone(batch: Batch, beside: int) -> Batch:
         plane = pixels[0, 0].numel()
         hidden = hidden - beside * plane if inner == 1 else None
     return Batch(pixels, target, hidden)
-
-
-def _better(states: Sequence[TrainingState], pool: PatchPool, patch: Sequence[int], beside: int, *, seed: int) -> bool:
-    """Whether the first predicts pixels that neither learned from better than the second."""
-    if states[0].step < _LEAST:
-        return False
-    rng, losses = torch.Generator().manual_seed(seed), []
-    for state in states:
-        state.average.train()  # batch normalisation has seen too little to do without the batch
-    for draw in range(_DRAWS):
-        batch = pool.draw_held_out(_PATCHES, patch, rng)
-        both = zip(states, (batch, _alone(batch, beside)), strict=True)
-        losses.append([state.held_out_loss(patches, seed=draw) for state, patches in both])
-    for state in states:
-        state.average.eval()
-    with_them, without = np.array(losses).T
-    gain, doubt = (without - with_them).mean(), (without - with_them).std(ddof=1) / np.sqrt(_DRAWS)
-    errors, part = _AFTER_FEW if states[0].step < _FEW else _NEEDED
-    return bool(gain > max(errors * doubt, part * without.mean()))
 
 
 def decided(lesson: Lesson, folder: Path) -> Lesson:

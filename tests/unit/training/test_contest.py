@@ -22,6 +22,7 @@ from napari_restore.training.state import checkpoints
 def _soon(monkeypatch):
     monkeypatch.setattr(contest, "_LEAST", 30)
     monkeypatch.setattr(contest, "_DRAWS", 12)
+    monkeypatch.setattr(contest, "_MOST", 60)
 
 
 def images(*, alike, planes=5, side=32):
