@@ -512,6 +512,10 @@ if not WITH_ATHERIS:
 
         given_to_it()
 
+    def _stored_bits(number: int) -> bytes:
+        """The element (0028,0101), BitsStored, of a DICOM file."""
+        return b"\x28\x00\x01\x01US\x02\x00" + struct.pack("<H", number)
+
     @pytest.mark.parametrize(
         ("door", "content", "said"),
         [
@@ -535,11 +539,23 @@ if not WITH_ATHERIS:
                 b'"default"}, "fill_value": 0, "codecs": [{"name": "bytes"}], "attributes": {}}' % (b"0" * 400),
                 "claims more than",
             ),
+            ("dicom", (_stored_bits(12), _stored_bits(17)), "17 bits are stored in pixels of 16"),
+            ("dicom", (_stored_bits(12), _stored_bits(65535)), "65535 bits are stored in pixels of 16"),
+            ("journal", (b'"placement": null', b'"placement": [[1, 0], [0]]'), "x.zarr"),
+            ("journal", (b'"shape": [16, 16], "pixel', b'"shape": [16, [16]], "pixel'), "x.zarr"),
+            ("journal", (b'"chunks": [8, 8]', b'"chunks": [8]'), "x.zarr"),
         ],
         indirect=["door"],
     )
-    def test_what_was_found_is_said(door: tuple[Target, Feed, list[bytes]], content: bytes, said: str) -> None:
-        found = fed(door[1], content)
+    def test_what_was_found_is_said(
+        door: tuple[Target, Feed, list[bytes]], content: bytes | tuple[bytes, bytes], said: str
+    ) -> None:
+        """`content`: an input, or what is in the first one that is as it should be, and what stands there instead."""
+        _, feed, seeds = door
+        if isinstance(content, tuple):
+            assert seeds[0].count(content[0]) == 1
+            content = seeds[0].replace(*content)
+        found = fed(feed, content)
         assert said in found if said else found == ""
 
 

@@ -33,6 +33,7 @@ Axes = Annotated[str | None, typer.Option(metavar="TCZYX", help=plain(_OPENING["
 Channel = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["channel"]))]
 Series = Annotated[str | None, typer.Option(metavar="N|NAME", help=plain(_OPENING["series"]))]
 Incomplete = Annotated[str, typer.Option(metavar="refuse|use", help=plain(_OPENING["incomplete"]))]
+FillWord = Annotated[str, typer.Option("--fill", metavar="VALUE|auto|none", help=plain(_OPENING["fill"]))]
 Device = Annotated[str, typer.Option(help=plain(_COMPUTING["device"]))]
 Seed = Annotated[int, typer.Option(help=plain(_COMPUTING["seed"]))]
 
@@ -73,13 +74,55 @@ def evaluate(
     ] = None,
     axes: Axes = None,
     channel: Channel = None,
+    series: Series = None,
+    fill: FillWord = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure an image: by itself, against a reference, or what a model makes of it."""
     from napari_restore import evaluate as measure
 
-    values = measure(image, reference, model=model, axes=axes, channel=channel)
+    which = read_word("series", series) if series is not None else None
+    value = read_word("fill", fill)
+    values = measure(image, reference, model=model, axes=axes, channel=channel, series=which, fill=value)
     _tell(values, as_json=as_json)
+
+
+@app.command()
+def measure(
+    raw: Annotated[Path, typer.Argument(metavar="RAW", help="The measured image.")],
+    restored: Annotated[Path, typer.Argument(metavar="RESTORED", help="What was restored of it, of the same shape.")],
+    regions: Annotated[
+        Path | None, typer.Option(metavar="LABELS", help="Regions: whole numbers, 0 is none; of a plane or the stack.")
+    ] = None,
+    grid: Annotated[int | None, typer.Option(metavar="N", help="Squares of so many pixels instead.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="TABLE.csv", help="A new file.")] = None,
+    axes: Axes = None,
+    channel: Channel = None,
+    series: Series = None,
+    fill: FillWord = "auto",
+    as_json: Json = False,
+) -> None:
+    """Compare the means of regions before and after: may the restored image be measured?"""
+    from napari_restore import measure as measured
+
+    which, value = read_word("series", series) if series is not None else None, read_word("fill", fill)
+    opened = {"axes": axes, "channel": channel, "series": which, "fill": value}
+    rows = measured(raw, restored, regions, grid=grid, output=output, **opened)
+    if as_json:
+        print(json.dumps([row.row() for row in rows], indent=1))  # noqa: T201
+        return
+    flagged = [row for row in rows if row.flagged]
+    for row in flagged[:20]:
+        print(  # noqa: T201
+            f"region {row.label}{_place(row)}: {row.area} pixels, mean {row.raw:.5g} measured and {row.restored:.5g} "
+            f"restored, {row.difference:+.3g} +- {row.standard_error:.2g} (z {row.z:+.1f})"
+        )
+    print(f"{len(flagged)} of {len(rows)} regions differ by 3 standard errors or more")  # noqa: T201
+
+
+def _place(row: Any) -> str:
+    at = {"channel": row.channel, "t": row.t, "z": row.z_plane}
+    return "".join(f", {name} {number}" for name, number in at.items() if number is not None)
 
 
 @app.command()

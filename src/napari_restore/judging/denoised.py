@@ -42,9 +42,9 @@ class Checked:
     mse
         Estimated mean squared distance to the truth, in squared units of the image.
     psnr, psnr_at_least, psnr_before
-        In dB over the range of the restored part: estimated (SURE), by two standard errors less, and of the measured
-        image. These and ``mse`` are None where the noise could not be measured or is correlated, and a PSNR is where
-        no error is left to tell it by.
+        In dB over the range of the restored part: estimated (SURE); sure, by two standard errors, the noise's among
+        them; and of the measured image. These and ``mse`` are None where the noise could not be measured or is
+        correlated, and a PSNR is where no error is left to tell it by.
     structure
         Share of the pixels around which what was removed holds structure, 0 to 1.
     whiteness
@@ -107,11 +107,12 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         return through(np.where(known, y, shown))  # what was not measured is always seen as it is when restoring
 
     restored = denoise(pixels)
-    variance = _variance(seen.measured, image)
+    noise = _noise(seen.measured, image)
     error: EstimatedError | None = None
-    if variance is not None:
+    if noise is not None:
+        variance, spread = noise[0] / units.scale**2, noise[1]
         rng = np.random.default_rng(seed)
-        error = estimated_error(denoise, pixels, variance=variance / units.scale**2, rng=rng, restored=restored)
+        error = estimated_error(denoise, pixels, variance=variance, spread=spread, rng=rng, restored=restored)
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(structure_map(removed, restored.transpose(planes)))
@@ -185,8 +186,8 @@ def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], 
     return denoise
 
 
-def _variance(pixels: NDArray[Any], image: Image) -> NDArray[np.float64] | None:
-    """That of the noise of each pixel, by its channel; None where it is not known or not white."""
+def _noise(pixels: NDArray[Any], image: Image) -> tuple[NDArray[np.float64], float] | None:
+    """Its variance at each pixel and the spread of its deviation; None where it is not known or not white."""
     try:
         levels = noise_levels([image])
     except ImageError:  # no block of finite pixels
@@ -195,4 +196,5 @@ def _variance(pixels: NDArray[Any], image: Image) -> NDArray[np.float64] | None:
         return None
     split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
     variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
-    return np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
+    ordered = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
+    return ordered, max(level.spread for level in varied(levels))

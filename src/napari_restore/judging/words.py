@@ -55,13 +55,15 @@ def gained(error: EstimatedError | None) -> str:
     """How near to the truth a denoised image is; None where that cannot be told."""
     if error is None:
         return "the noise is not known well enough to estimate a PSNR"
-    if math.isinf(error.psnr_at_least):
+    if not error.possible:
         return "the noise was taken for more than it is, so that no PSNR can be estimated"
     if not error.better:
         return "the result is not surely nearer to the truth than the image itself: train longer"
-    told = "" if math.isinf(error.psnr) else f"{error.psnr:.1f} dB, "
-    gain = (error.psnr if told else error.psnr_at_least) - error.psnr_before
+    least = error.psnr_at_least - error.psnr_before
+    if math.isinf(error.psnr):
+        return f"estimated without a truth: PSNR {error.psnr_at_least:.1f} dB at least, {least:.1f} dB more than before"
+    gain = error.psnr - error.psnr_before
     return (
-        f"estimated without a truth: PSNR {told}{error.psnr_at_least:.1f} dB at least, which is "
-        f"{gain:.1f} dB more than before"
+        f"estimated without a truth: PSNR {error.psnr:.1f} dB, {error.psnr_at_least:.1f} dB at least, which is "
+        f"{least:.1f} to {gain:.1f} dB more than before"
     )

@@ -30,10 +30,12 @@ class EstimatedError:
         The estimate, in squared units of the image. It is unbiased, so that chance may bring it below 0.
     standard_error
         Of ``mse``: how much parts of the image far from each other disagree. It knows nothing of a wrong variance.
+    by_variance
+        By how much ``mse`` would be larger if the noise's variance were smaller by one of its own standard errors.
     psnr
         In dB; infinite where ``mse`` is not above 0.
     psnr_at_least
-        In dB, of ``mse`` and two standard errors.
+        In dB, of ``mse`` and twice what both errors make together.
     psnr_before
         Of the measured image, in dB, by its noise.
     """
@@ -43,14 +45,17 @@ class EstimatedError:
     psnr: float
     psnr_at_least: float
     psnr_before: float
+    by_variance: float = 0.0
+
+    @property
+    def possible(self) -> bool:
+        """False where no error is left after two standard errors: the variance was taken for more than it is."""
+        return self.mse + _SURE_OF * self.standard_error > 0
 
     @property
     def better(self) -> bool:
-        """Whether the restored image is nearer to the truth than the measured one, by two standard errors.
-
-        Not where no error is left after these: the variance was taken for more than it is.
-        """
-        return self.psnr_before < self.psnr_at_least < math.inf
+        """Whether the restored image is nearer to the truth than the measured one, by two standard errors."""
+        return self.possible and self.psnr_before < self.psnr_at_least
 
 
 def estimated_error(
@@ -59,6 +64,7 @@ def estimated_error(
     *,
     variance: ArrayLike,
     rng: np.random.Generator,
+    spread: float = 0.0,
     data_range: float | None = None,
     probes: int = 1,
     step: float | None = None,
@@ -86,6 +92,10 @@ def estimated_error(
         Of the noise, in squared units of the image: one number, or what broadcasts to the image.
     rng
         Draws the probes.
+    spread
+        Relative uncertainty of the noise's deviation, the root of ``variance``: 0.01 is 1 %. Where little error is
+        left, it is what the estimate is least sure of: 1 % of the deviation is 2 % of the variance, which is all the
+        error there is at 17 dB below the noise.
     data_range
         The peak of the PSNR, in units of the image; the range of the restored image where it is not given.
     probes
@@ -111,8 +121,11 @@ def estimated_error(
     for _ in range(probes):
         probe = rng.choice([-1.0, 1.0], y.shape)
         divergence += probe * (_restored(denoise, y + h * probe) - f) / (h * probes)
-    risk = np.square(f - y) - v + 2 * v * divergence
-    return _summary(risk, v, finite, data_range if data_range is not None else float(np.ptp(f[finite])))
+    by_variance = v * (2 * divergence - 1)
+    peak = data_range if data_range is not None else float(np.ptp(f[finite]))
+    return _summary(
+        np.square(f - y) + by_variance, v, finite, peak, 2 * spread * abs(float(by_variance[finite].mean()))
+    )
 
 
 def _checked(
@@ -142,15 +155,20 @@ def _restored(denoise: Denoise, y: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _summary(
-    risk: NDArray[np.float64], variance: NDArray[np.float64], finite: NDArray[np.bool_], peak: float
+    risk: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    finite: NDArray[np.bool_],
+    peak: float,
+    by_variance: float,
 ) -> EstimatedError:
     mse, error = float(risk[finite].mean()), _standard_error(risk, finite)
     return EstimatedError(
         mse=mse,
         standard_error=error,
         psnr=_psnr(mse, peak),
-        psnr_at_least=_psnr(mse + _SURE_OF * error, peak),
+        psnr_at_least=_psnr(mse + _SURE_OF * math.hypot(error, by_variance), peak),
         psnr_before=_psnr(float(variance[finite].mean()), peak),
+        by_variance=by_variance,
     )
 
 

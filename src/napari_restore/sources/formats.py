@@ -61,6 +61,11 @@ def _is_dicom(path: Path, head: bytes | None) -> bool:
     return group in (b"\x02\x00", b"\x08\x00") and element <= 0x70 and len(head) > 128 and (explicit or implicit)
 
 
+def _is_ome_xml(path: Path, head: bytes | None) -> bool:
+    """The text beside the files of an OME-TIFF that describes them."""
+    return head is not None and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") and b"openmicroscopy.org" in head
+
+
 def _is_zipped_zarr(path: Path, head: bytes | None) -> bool:
     if head is None or not head.startswith(b"PK\x03\x04"):
         return False
@@ -96,6 +101,7 @@ FORMATS: tuple[Format, ...] = (
         (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk"),
         "TIFF (ImageJ, OME, BigTIFF, LSM, STK)",
     ),
+    Format("OME-XML", _is_ome_xml, "tiff:open_companion", "stack", (".companion.ome",)),
     Format("Zarr", _has(*ZARR_MARKS), "zarrs:open_zarr", "folder", (".zarr",), "OME-Zarr and Zarr"),
     Format("zipped Zarr", _is_zipped_zarr, "zarrs:open_zipped_zarr", "stack", (".zarr.zip", ".ozx")),
     Format("PNG", _starts(b"\x89PNG\r\n\x1a\n"), "pictures:open_png", "plain", (".png",)),
@@ -216,8 +222,6 @@ def _format_of(path: Path, head: bytes | None) -> Format:
         raise ImageError(f"{path} is an empty file (0 bytes). Copy it again.")
     if path.suffix.lower() in (".tif", ".tiff"):
         raise ImageError(f"{path.name} is not a TIFF: it starts with {head[:8]!r}. Check how it was written or copied.")
-    if b"<OME" in head and b"openmicroscopy" in head:
-        raise ImageError(f"{path.name} is OME-XML without pixels: open one of the .ome.tif files beside it.")
     raise ImageError(f"{path.name} is of an unknown format: it starts with {head[:8]!r}. Supported: {_KNOWN}.")
 
 

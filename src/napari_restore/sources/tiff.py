@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, most_from, only_level
 from napari_restore.sources.tiff_claims import check_claims, check_first_page, tiff_header
+from napari_restore.sources.tiff_companion import file_of, with_its_metadata
 from napari_restore.sources.tiff_pages import PageReader, check_page
 from napari_restore.sources.tiff_scales import Scales, optics_of, scales_of
 from napari_restore.sources.tiff_scanimage import order_of
@@ -50,10 +51,17 @@ def open_tiff(path: Path, wanted: Wanted) -> Described:
         check_first_page(path)
         tif = tifffile.TiffFile(path)
         try:
-            return _describe(tif, path, wanted)
+            tif, beside = with_its_metadata(tif, path)
+            described = _describe(tif, path, wanted)
+            return replace(described, files=(*described.files, *beside)) if described.files else described
         except BaseException:
             tif.close()
             raise
+
+
+def open_companion(path: Path, wanted: Wanted) -> Described:
+    """The images that a text beside them describes, by the first of its files that is there."""
+    return open_tiff(file_of(path), wanted)
 
 
 def _describe(tif: Any, path: Path, wanted: Wanted) -> Described:
@@ -238,7 +246,9 @@ def _part_note(tif: Any) -> tuple[str, ...]:
     """A part of an OME-TIFF of several files, whose description lies in another of them."""
     if "BinaryOnly" not in (tif.ome_metadata or ""):
         return ()
-    return ("this file is one part of an OME-TIFF of several; only the planes in it are read",)
+    return (
+        "this file is a part of an OME-TIFF whose metadata are not beside it: only the planes in this file are read",
+    )
 
 
 def _photometric_notes(keyframe: Any) -> tuple[str, ...]:

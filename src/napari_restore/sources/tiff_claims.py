@@ -104,7 +104,7 @@ def check_claims(tif: Any, path: Path) -> None:
             "Write it without it."
         )
     if description.lstrip()[:1] == "<":
-        _check_marks(description, path)
+        check_marks(description, path)
     if tif.ome_metadata:
         _check_ome(tif, path)
     elif tif.is_scn:
@@ -113,7 +113,14 @@ def check_claims(tif: Any, path: Path) -> None:
         _check_micromanager(tif, path)
 
 
-def _check_marks(xml: str, path: Path) -> None:
+def check_marks(xml: str, path: Path) -> None:
+    """Whether XML has more marks than its file can need.
+
+    Raises
+    ------
+    ImageError
+        With how many there are, and may be.
+    """
     marks, most = xml.count("<") + xml.count("="), max(_FEW_MARKS, path.stat().st_size // _BYTES_A_MARK)
     if marks > most:
         raise ImageError(f"{path.name}: its XML has {marks} marks, over the limit of {most} for a file of its length.")
@@ -129,12 +136,12 @@ def _refuse_planes(planes: float, most: int, path: Path) -> None:
 
 def _check_ome(tif: Any, path: Path) -> None:
     """Planes, files and modulo axes that OME-XML speaks of."""
-    _check_marks(tif.ome_metadata, path)
+    check_marks(tif.ome_metadata, path)
     root = ElementTree.fromstring(tif.ome_metadata)
     named = [(each.get("FileName"), each.text) for each in root.iter() if each.tag.endswith("UUID")]
     files = {name for name, _ in named if name}
     for name in files:
-        _check_beside(name, path)
+        check_beside(name, path)
     if len({text for name, text in named if name}) > _MOST_NAMES * (1 + len(files)):
         raise ImageError(f"{path.name}: its metadata give one file more than {_MOST_NAMES} UUIDs. Write it again.")
     pages, first = len(tif.pages), tif.pages.first
@@ -167,8 +174,14 @@ def _steps(along: Mapping[str, str]) -> float:
     return math.inf if math.isnan(places) else places
 
 
-def _check_beside(name: str, path: Path) -> None:
-    """What metadata name is a file beside this one, or is not there: a pipe would never be read to its end."""
+def check_beside(name: str, path: Path) -> None:
+    """What metadata name is a file beside this one, or is not there: a pipe would never be read to its end.
+
+    Raises
+    ------
+    ImageError
+        With the name, where it is anything else.
+    """
     if Path(name).name != name or "\\" in name or name in ("..", "."):
         raise ImageError(f"{path.name}: its metadata point at {name!r}, which is not a file beside it.")
     try:
@@ -195,14 +208,14 @@ def _check_micromanager(tif: Any, path: Path) -> None:
     summary, index = facts.get("Summary"), facts.get("IndexMap")
     if index is not None and len(index) and isinstance(summary, Mapping):
         for beside in path.parent.glob("*_MMStack*.tif"):
-            _check_beside(beside.name, path)
+            check_beside(beside.name, path)
         ends = [int(n) + 1 for n in index[:, :4].max(axis=0)]
         words = ("Channels", "Slices", "Frames", "Positions")
         counts = [max(end, int(summary.get(word, 1) or 1)) for end, word in zip(ends, words, strict=True)]
         _refuse_planes(math.prod(counts), max(_FEW_PLANES, _PLANES_A_PAGE * len(index)), path)
     listed = path.with_name("NDTiff.index")
     if facts.get("MajorVersion", 0) >= 2 and listed.exists():
-        _check_beside(listed.name, path)
+        check_beside(listed.name, path)
         _check_ndtiff(read_ndtiff_index(listed), path)
 
 
@@ -214,7 +227,7 @@ def _check_ndtiff(entries: Iterable[Any], path: Path) -> None:
     for axes, name, *_ in entries:
         count += 1
         if name not in names:
-            _check_beside(name, path)
+            check_beside(name, path)
             names.add(name)
         for axis, place in axes.items():
             if isinstance(place, int):

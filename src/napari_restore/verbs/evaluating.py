@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_restore import metrics
 from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.options import Fill
 from napari_restore.judging.denoised import check
 from napari_restore.metrics.noise import image_noise
 from napari_restore.sources import Image, open_image
@@ -25,6 +26,8 @@ def evaluate(
     measures: Sequence[str] | None = None,
     axes: str | None = None,
     channel: int | str | None = None,
+    series: int | str | None = None,
+    fill: Fill = "auto",
 ) -> dict[str, float]:
     """Measure an image, against a reference where there is one, or what a model would make of it, without any.
 
@@ -38,6 +41,10 @@ def evaluate(
         A trained denoiser: what it makes of the middle of the image is judged without the truth (``checking.check``).
     measures
         Names of what is wanted, of those below.
+    axes, channel
+        Of the image and of the reference, as wherever an image is opened.
+    series, fill
+        Of the image: which of several in its file, by number or name; and which value is no pixel.
 
     Returns
     -------
@@ -50,7 +57,7 @@ def evaluate(
         (dB, SURE), ``psnr_before``, ``structure`` (share of the image with structure in what was removed) and
         ``removed_whiteness``.
     """
-    opened = settled(open_image(image, axes=axes, channel=channel))
+    opened = settled(open_image(image, axes=axes, channel=channel, series=series), fill=fill)
     if model is not None:
         return _estimated(opened, model_of(model))
     alone = ["noise_sigma", *metrics.ALONE]

@@ -69,6 +69,22 @@ def test_noise_that_grows_with_the_signal_is_judged_by_its_own_variance():
         assert found.psnr == pytest.approx(wanted, abs=0.5), name
 
 
+@pytest.mark.parametrize("wrong", [0.98, 1.02])
+def test_what_is_sure_holds_where_the_noise_is_as_wrong_as_it_was_said_to_be(wrong):
+    truth, rng = np.full((256, 256), 100.0) + scene((256, 256)) / 10, np.random.default_rng(5)
+    y = truth + rng.normal(0, 20, truth.shape)
+
+    def denoise(image):
+        return gaussian_filter(image, 3.0)
+
+    found = estimated_error(denoise, y, variance=(20 * wrong) ** 2, spread=0.02, rng=rng, data_range=255)
+    sure = estimated_error(denoise, y, variance=(20 * wrong) ** 2, rng=np.random.default_rng(5), data_range=255)
+    told = 10 * math.log10(255**2 / np.mean((denoise(y) - truth) ** 2))
+    assert found.psnr_at_least < told
+    assert found.by_variance == pytest.approx(0.04 * (20 * wrong) ** 2, rel=0.05), "a wide filter has no divergence"
+    assert sure.psnr_at_least > found.psnr_at_least
+
+
 def test_the_standard_error_is_what_chance_does():
     truth = scene((96, 96))
     errors = []

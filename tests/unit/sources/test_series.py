@@ -10,6 +10,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_restore import evaluate
 from napari_restore.cli import main
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
@@ -42,6 +43,13 @@ def test_another_image_of_the_set_is_taken_by_number_or_name(tmp_path, ome_files
     assert values(again) == values(image)
     with pytest.raises(ImageError, match="is open already"):
         open_image(image, series=0)
+
+
+def test_the_image_that_is_measured_is_the_one_that_was_named(tmp_path, ome_fileset):
+    (file, *_), *_ = ome_fileset(tmp_path)
+    truth = np.full((4, 17, 23), 202, np.uint16) + np.arange(4, dtype=np.uint16)[:, None, None]
+    first, third = (evaluate(file, truth, measures=["psnr"], series=n)["psnr"] for n in (0, 2))
+    assert third > first + 30
 
 
 @pytest.mark.parametrize("wanted", [3, -1, "Pos", 1.5, True, "no such"])

@@ -21,6 +21,7 @@ from superqt import QElidingLabel
 
 from napari_restore.gui.compare.curtain import Way
 from napari_restore.gui.compare.pair import KEY
+from napari_restore.gui.compare.regions import RegionChoice
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
@@ -58,6 +59,8 @@ class Controls(QWidget):  # type: ignore[misc]
         self.alone_box = QCheckBox("Hide the other ima&ges")
         self.difference_button = QPushButton("Add the differe&nce A - B")
         self.structure_button = QPushButton("Find structure in &it")
+        self.regions = RegionChoice(viewer)
+        self.regions_button = QPushButton("&Measure them")
         self.seen = QElidingLabel()
         self.message = QLabel()
         self._divider_name = _named("&Divider", self.divider)
@@ -85,7 +88,7 @@ class Controls(QWidget):  # type: ignore[misc]
         pair = self.pair is not None
         for one, button in self.buttons.items():
             button.setEnabled(pair or one == "off")
-        for button in (self.difference_button, self.structure_button, self.swap_button):
+        for button in (self.difference_button, self.structure_button, self.regions_button, self.swap_button):
             button.setEnabled(pair)
         for part in (self._divider_name, self.divider, self.way):
             part.setEnabled(mode != "blink")
@@ -118,6 +121,10 @@ class Controls(QWidget):  # type: ignore[misc]
             "Where A - B holds more than noise, as a layer: 0 for noise, 1 beyond doubt.\n"
             "Of the plane in view, as it is now. Take the raw layer as A and the restored one as B."
         )
+        self.regions_button.setToolTip(
+            "Means of regions in A, the measured image, and in B, what was restored of it, as a table:\n"
+            "whether B may be measured. What differs by more than the noise explains is marked."
+        )
         self.difference_button.setToolTip(
             "What A has more than B, in the part of the plane in view, as a layer.\n"
             "A restored image minus its raw one should look like noise, with no structure in it."
@@ -149,9 +156,13 @@ class Controls(QWidget):  # type: ignore[misc]
         column.addLayout(self._form())
         hint = QLabel(f"Drag the divider in the canvas. Hold {KEY} to see B alone.")
         hint.setWordWrap(True)
-        for widget in (
-            self.same_box, self.alone_box, self.difference_button, self.structure_button, hint, self.seen, self.message,
-        ):  # fmt: skip
+        for widget in (self.same_box, self.alone_box, self.difference_button, self.structure_button):
+            column.addWidget(widget)
+        line = QHBoxLayout()
+        for part, share in ((_named("&Regions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
+            line.addWidget(part, share)
+        column.addLayout(line)
+        for widget in (hint, self.seen, self.message):
             column.addWidget(widget)
         column.addStretch(1)
 

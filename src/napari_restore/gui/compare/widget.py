@@ -16,6 +16,7 @@ from napari_restore.gui.compare.borrowed import Borrowed, SameContrast
 from napari_restore.gui.compare.controls import STEPS, Controls, Mode
 from napari_restore.gui.compare.curtain import grid_of
 from napari_restore.gui.compare.pair import Comparison, likely_pair
+from napari_restore.gui.compare.regions import Regions
 from napari_restore.gui.parts.colours import Colours
 from napari_restore.gui.parts.links import Links
 
@@ -44,6 +45,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self.mode: Mode = "off"
         self.controls = Controls(self._viewer, self._links)
         self._added = Added(self._viewer, self)
+        self.regions = Regions(self._viewer, self)
         self._timer = QTimer(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -82,9 +84,16 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         if (pair := self.controls.pair) is not None and self._added.find_structure(*pair):
             self.controls.structure_button.setEnabled(False)
 
+    def measure_regions(self) -> None:
+        """Compare the means of the chosen regions in A and B, as a table in a dock; made in a thread."""
+        pair, chosen = self.controls.pair, self.controls.regions.layer
+        if pair is not None and self.regions.measure(*pair, chosen):
+            self.controls.regions_button.setEnabled(False)
+
     def leave(self) -> None:
         """Put the viewer back as it was, and listen to it no more."""
         self._added.abandon()
+        self.regions.abandon()
         self._links.cut()
         self._timer.stop()
         self.mode = "off"
@@ -233,9 +242,14 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self._added.coming.connect(self._look_as_it_is)
         self._added.said.connect(controls.message.setText)
         self._added.ended.connect(self._show_state)
+        controls.regions_button.clicked.connect(lambda _: self.measure_regions())
+        self.regions.said.connect(controls.message.setText)
+        self.regions.ended.connect(self._show_state)
         self._timer.timeout.connect(self._blink)
         self._links.connect(self._viewer.layers.events.inserted, self._propose)
         self._links.connect(self._viewer.layers.events.renamed, self._show_pictures)
+        for event in ("inserted", "removed", "renamed"):
+            self._links.connect(getattr(self._viewer.layers.events, event), controls.regions.refill)
         self._links.connect(grid_of(self._viewer).events.enabled, self._restart)
         self._links.connect(self._viewer.events.theme, self._paint)
         self.destroyed.connect(partial(_leave, self._links, self._borrowed))
