@@ -26,7 +26,8 @@ class Noise2Void2Config(Noise2VoidConfig):
     neighbourhood
         A hidden pixel is replaced by the median of those at most this many pixels away along each axis.
     neighbours
-        Planes to either side, along Z or time, that are looked at beside each plane: 0, 1 or 2.
+        Planes to either side, along Z or time, that are looked at beside each plane. ``"auto"`` trains with one and
+        with none at first, and goes on with what predicts pixels held out better.
     """
 
     neighbourhood: Annotated[int, Interval(ge=1, le=8)] = 2

@@ -45,7 +45,8 @@ class PosteriorConfig:
         Standard deviation of the noise in units of the image, or ``"auto"`` to measure it, with its growth with the
         signal, where the image is flattest.
     neighbours
-        Planes to either side, along Z or time, that are looked at beside each plane: 0, 1 or 2.
+        Planes to either side, along Z or time, that are looked at beside each plane. ``"auto"`` trains with one and
+        with none at first, and goes on with what predicts pixels held out better.
     combine
         Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
         not correlated; without it what is predicted from around is the result, as for Noise2Void.
