@@ -117,7 +117,9 @@ class PretendEngine:
         assert isinstance(watch, Watch)
         self.requests.append(request)
         self.calls.append((request.verb, bound(request)))
-        return {"train": self._only_train, "restore": self._with_model}.get(request.verb, self._image)(request, watch)
+        return {"train": self._only_train, "distill": self._only_train, "restore": self._with_model}.get(
+            request.verb, self._image
+        )(request, watch)
 
     def _only_train(self, request, watch):
         model, _ = yield from self._train(request.image, watch.preview, watch.stop)

@@ -232,7 +232,6 @@ def test_what_is_changed_arrives_and_nothing_else(qtbot, widget, engine):
 def test_the_options_of_another_method_are_forgotten(qtbot, widget):
     editors = unfold(qtbot, widget, "noise2void")
     editors["masked"].setValue(0.05)
-    editors["width"].setValue(8)
     editors["seed"].native.setValue(3)
     widget.form.editors["method"].choose("posterior")
     assert widget.form.advanced.options == {"seed": 3}, "the training's stay: they hold for every method"
@@ -374,3 +373,18 @@ def test_a_small_learning_rate_is_shown_whole(qtbot):
     qtbot.addWidget(box.native)
     box.setValue(2.5e-5)
     assert box.given == 2.5e-5 and box.text().replace(",", ".") == "0.000025"
+
+
+def test_a_faster_copy_of_the_model_takes_its_place(qtbot, widget, engine):
+    """With what is set of a training, and without what is set of restoring."""
+    editors = unfold(qtbot, widget)
+    editors["steps"].setValue(7)
+    editors["unreadable"].native.setCurrentIndex(1)
+    assert not widget.buttons._distill.isEnabled(), "there is no model yet"
+    widget.train()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    teacher = widget.session.model
+    widget.buttons._distill.trigger()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    assert engine.calls[-1] == ("distill", {"model": teacher, "steps": 7})
+    assert widget.session.model is not teacher, "the copy is the one that restores now"

@@ -160,6 +160,17 @@ METHODS: dict[str, Listed] = {
         does="undo",
         learns=False,
     ),
+    "distilled": Listed(
+        where="napari_restore.methods.distilled:Distilled",
+        label="Distilled",
+        citation="Wang Y, Lin S, Qu Y, Wu H, Zhang Z, Xie Y, Yao A (2021). Towards Compact Single Image "
+        "Super-Resolution via Contrastive Self-distillation. IJCAI. doi:10.24963/ijcai.2021/155, arXiv:2105.11683. "
+        "After Meher G, Mandhani A, Akilandeshwari P (2023). IJRASET. doi:10.22214/ijraset.2023.51850",
+        seconds=_USUAL,
+        needs=("target",),
+        tip="A smaller and faster copy of another model, made by `distill`.",
+        does="copy",
+    ),
     "sure": Listed(
         where="napari_restore.methods.sure:Sure",
         label="SURE",

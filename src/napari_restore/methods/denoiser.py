@@ -18,6 +18,7 @@ from napari_restore.methods.neighbours import begun_as, beside, in_place
 from napari_restore.sources import Image
 
 _LEAST = 8
+_NARROWEST = 4
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class Denoiser(Method):
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
     learning_rate: ClassVar[float] = 3e-3
     clip: ClassVar[float | None] = 1.0
-    keeps_mean: ClassVar[bool] = True
-    compresses: ClassVar[bool] = True
+    keeps_mean: bool = True
+    compresses: bool = True
+    narrower: ClassVar[float] = 0.5
     config: Any
     line: Tensor
 
@@ -173,6 +175,17 @@ class Denoiser(Method):
     def batch(self) -> int | None:
         """As of others: planes that are only looked at do not count."""
         return 8 if self.neighbours else super().batch
+
+    def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
+        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far."""
+        config = self.config
+        whole = self.ends_at_the_image  # at every pixel: one level more than a network on 2 x 2 of them
+        return "supervised_denoising", {
+            "dimensions": str(len(self.spatial)),
+            "width": max(_NARROWEST, round(config.width * ratio)),
+            "depth": max(1, config.depth - whole),
+            "blocks": 1 if whole else config.blocks,
+        }
 
     def restore(self, pixels: Tensor) -> Tensor:
         """What was learned, by the line that keeps the image's mean."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Interval
@@ -159,6 +159,10 @@ class FinerPlanes(Method):
     def centred(self) -> tuple[bool, ...]:
         """A thick plane lies in the middle of its finer ones; a thin one is the first of them."""
         return (self._thickness > 0, True, True)
+
+    def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
+        """The same with a narrower network."""
+        return "finer_planes", {**asdict(self.config), "width": max(4, round(self.config.width * ratio))}
 
     @property
     def patch(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -30,6 +30,9 @@ from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
 
 Restore = Callable[[Tensor], Tensor]
+
+NARROWEST = 4
+"""Features of a network's first level, at least."""
 
 _FINE_PATCH = {2: 84, 3: 40}
 _PATCH_PIXELS = 18432
@@ -81,7 +84,7 @@ class ImagingConfig:
     offset: float = 0.0
     risk: Literal["auto", "sure", "unsure", "r2r", "correlated"] = "auto"
     tau: Annotated[float, Interval(gt=0, le=1)] = 0.05
-    width: Annotated[int, Interval(ge=4, le=256)] = 24
+    width: Annotated[int, Interval(ge=NARROWEST, le=256)] = 24
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
     blocks: Annotated[int, Interval(ge=1, le=8)] = 2
     sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
@@ -201,6 +204,12 @@ class Imaging(Method):
     def centred(self) -> tuple[bool, ...]:
         """False along axes of point samples."""
         return self._centred
+
+    def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
+        """The same physics before a narrower network."""
+        known = {field.name for field in fields(ImagingConfig)}
+        settled = {name: value for name, value in asdict(self.config).items() if name in known}
+        return "supervised", {**settled, "width": max(NARROWEST, round(self.config.width * ratio))}
 
     @property
     def undoes(self) -> Undone:

@@ -38,7 +38,8 @@ class Listed:
     tip
         When to take it.
     does
-        ``"denoise"`` leaves an image its pixels, ``"undo"`` undoes blur or coarse sampling.
+        ``"denoise"`` leaves an image its pixels, ``"undo"`` undoes blur or coarse sampling,
+        ``"copy"`` gives what another model gives.
     learns
         Whether it has weights to train. One that does not is ready as soon as its settings are chosen.
     """
@@ -50,7 +51,7 @@ class Listed:
     needs: tuple[Partner, ...] = ()
     takes: tuple[Partner, ...] = ()
     tip: str = ""
-    does: Literal["denoise", "undo"] = "denoise"
+    does: Literal["denoise", "undo", "copy"] = "denoise"
     learns: bool = True
 
     def load(self) -> type[Method]:

@@ -133,6 +133,8 @@ class Method(nn.Module):
         Whether the loss is the squared error towards noisy pixels, so that it ends at the variance of the noise.
     keeps_mean
         Whether a result is to have the mean of its image: training ends with measuring ``line`` for that.
+    narrower
+        Width of its student over its own, where the user gives none: a quarter has a sixteenth of the weights.
     fills
         Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
     suffix
@@ -147,10 +149,11 @@ class Method(nn.Module):
     learning_rate: ClassVar[float] = 2e-3
     clip: ClassVar[float | None] = None
     weight_decay: ClassVar[float] = 1e-4
-    compresses: ClassVar[bool] = False
+    compresses: bool = False
     noisy_targets: ClassVar[bool] = False
-    keeps_mean: ClassVar[bool] = False
+    keeps_mean: bool = False
     fills: ClassVar[bool] = False
+    narrower: ClassVar[float] = 0.25
 
     config: Any
     spatial: str
@@ -236,6 +239,23 @@ class Method(nn.Module):
         """
         return (True,) * len(self.spatial)
 
+    def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
+        """The name and the settings of a smaller method that can learn to give what this one gives.
+
+        Parameters
+        ----------
+        ratio
+            Width of its network over the width of this one's.
+
+        Raises
+        ------
+        RestoreError
+            If there is none.
+        """
+        raise RestoreError(
+            f"{self.label} cannot be distilled: there is no smaller network that learns what it does. Keep the model."
+        )
+
     @property
     def undoes(self) -> Undone | None:
         """The operator that the result is judged through; None for what takes noise away and nothing else."""
@@ -245,6 +265,11 @@ class Method(nn.Module):
     def keeps(self) -> bool:
         """Whether pixels that are finite stay as they are, to the bit, in their own type."""
         return False
+
+    @property
+    def mean_line(self) -> Tensor:
+        """Of a method that ``keeps_mean``: gain and offset ``(2, channels)``, for training to measure."""
+        return self.get_buffer("line")
 
     @property
     def turns(self) -> bool:

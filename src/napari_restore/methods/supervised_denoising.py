@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
@@ -22,7 +20,7 @@ class SupervisedDenoising(Denoiser):
     """
 
     listed = METHODS["supervised_denoising"]
-    keeps_mean: ClassVar[bool] = False  # that of the clean image is what is wanted
+    keeps_mean = False  # that of the clean image is what is wanted
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at targets; the network sees every pixel."""

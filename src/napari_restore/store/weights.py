@@ -97,6 +97,22 @@ def read_tensors(path: Path, header: Mapping[str, Any], card: Mapping[str, Any])
     return tensors
 
 
+def read_others(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a ``.safetensors`` file of another program, by name.
+
+    Raises
+    ------
+    ModelError
+        If it is no such file, or damaged.
+    """
+    header = read_header(path)
+    try:
+        check_length(path, header)
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}): copy or download it again.") from error
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """What a model file says about itself in words and numbers: without its tensors and its thumbnail."""
     card = card_in(path, read_header(path))

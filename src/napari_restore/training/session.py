@@ -229,7 +229,7 @@ class Session:
     def _keep_mean(self, images: Sequence[Image], precision: Precision) -> None:
         """As it will be restored, in that precision: bfloat16 rounds some tenths of a percent of few photons away."""
         average, constants = self.state.average, self.pool.normalisation
-        line = average.get_buffer("line")
+        line = average.mean_line
         line[0], line[1] = 1, 0  # a model that training goes on from had one
         device = self.terms.device
         found = line_to_measured(

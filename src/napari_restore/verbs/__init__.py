@@ -12,7 +12,7 @@ from typing import Any, Literal
 from napari_restore.core.options import Computing, Opening, Restoring, Training, Writing
 
 Gives = Literal["image", "model", "folder"]
-Does = Literal["denoise", "undo"]
+Does = Literal["denoise", "undo", "copy"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Verb:
     loss
         What the curves of its training are, for the window; empty for verbs that it has no button for.
     does
-        Whether it takes the noise away, with a method that is chosen, or undoes what the instrument did, with its own.
+        Whether it takes the noise away, with a method that is chosen, or undoes what the instrument did, with its
+        own, or copies a model that does.
     instant
         The method of the effort of that name, which trains nothing; empty where there is none for it.
     """
@@ -146,6 +147,25 @@ VERBS: dict[str, Verb] = {
         defaults={"resume": False},
         first="images",
         second="method",
+    ),
+    "distill": Verb(
+        label="Distill",
+        own="napari_restore.verbs.distilling:Distill",
+        flow="napari_restore.verbs.distilling:distilled",
+        tip="Make a small, fast copy of a trained model.",
+        gives="model",
+        groups=(Opening, Training, Computing, Writing),
+        lacks={
+            "second": "the copy learns from what its teacher makes of the images",
+            "target": "the copy learns from what its teacher makes of the images",
+            "output": "a model is kept with `save_model`",
+            "overwrite": "a model is always written over",
+            "version": "it writes no image",
+        },
+        defaults={"resume": False},
+        first="images",
+        second="model",
+        does="copy",
     ),
     "restore": Verb(
         label="Restore",

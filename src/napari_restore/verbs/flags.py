@@ -59,6 +59,11 @@ def factor(word: str) -> int | dict[str, int]:
     return {axis: _whole(number) for axis, number in by_axis(word).items()}
 
 
+def share(word: str) -> float | str:
+    """A number, or ``auto``."""
+    return word if word == "auto" else float(word)
+
+
 def index_or_name(word: str) -> int | str:
     """A number, or a name."""
     return int(word) if re.fullmatch(r"-?[0-9]{1,18}", word) else word
@@ -93,6 +98,7 @@ FLAGS: Mapping[str, Flag] = {
     "mask": Flag(metavar="MASK"),
     "missing": Flag(metavar="auto|nan|zeros|planes|lines|dead|saturated"),
     "thickness": Flag(metavar="auto|N|LENGTH"),
+    "ratio": Flag(metavar="auto|SHARE", read=share, example="0.25, or auto"),
     "model": Flag(metavar="M.safetensors"),
     "tile": Flag(metavar="N,N", read=lengths, example="256,256"),
     "together": Flag(metavar="N"),

@@ -20,6 +20,7 @@ from napari_restore.verbs.request import REQUIRED, ask, options_of, own_of
 
 NEEDED: dict[str, dict[str, Any]] = {
     "deblur": {"psf": "gaussian:1"},
+    "distill": {"model": "m.safetensors"},
     "restore": {"model": "m.safetensors"},
     "restore_folder": {"model": "m.safetensors", "output": "out"},
 }

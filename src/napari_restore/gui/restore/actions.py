@@ -35,6 +35,7 @@ class Actions(QWidget):  # type: ignore[misc]
     train = Signal()
     restore = Signal()
     restore_with_file = Signal()
+    distill = Signal()
     restore_with_recent = Signal(str)
     recent_wanted = Signal()
     stop = Signal()
@@ -76,6 +77,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.copy_button.setEnabled(has_layer and not wrong)
         self.save_button.setEnabled(idle and has_model)
         self._with_last.setEnabled(has_model)
+        self._distill.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
         self.stop_button.setText("Cancelling…" if state == "stopping" else "Cancel")
 
@@ -100,6 +102,10 @@ class Actions(QWidget):  # type: ignore[misc]
         self.recent_menu = menu.addMenu("Recent models")
         self.recent_menu.setToolTipsVisible(True)
         self.recent_menu.aboutToShow.connect(self.recent_wanted)
+        menu.addSeparator()
+        self._distill = menu.addAction("Make a faster copy of the model")
+        self._distill.setToolTip(VERBS["distill"].tip)
+        self._distill.triggered.connect(self.distill)
         self.restore_button.setMenu(menu)
 
     def show_recent(self, models: Iterable[Known]) -> None:

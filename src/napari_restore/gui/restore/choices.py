@@ -162,7 +162,7 @@ class MethodChoice(Editor):
         self._opened = opened
         self._layer: Any = None
         self.box = QComboBox()
-        self._rows = {name: row for name, row in rows().items() if row.does != "undo"}
+        self._rows = {name: row for name, row in rows().items() if row.does == "denoise"}
         self._add("auto", "Chosen by the noise", "Looks at the noise, takes the method that suits it, and says why.")
         for name, row in self._rows.items():
             self._add(name, row.label + "".join(_WITH[need] for need in row.needs), row.tip)

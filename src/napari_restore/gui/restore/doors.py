@@ -19,7 +19,10 @@ _PREFERRED = {"device", "memory_share"}
 """Under File ▸ Preferences, for whatever is done."""
 
 _AROUND = {"axes", "effort", "region", "output", "save_model", "model"}
-"""Boxes and buttons of the tab Restore: Axes, Effort, What, Result, Save model…, Restore with…"""
+"""Boxes and buttons of the tab Restore: Axes, Effort, What, Result, Save model…, Restore with…
+
+In its menu is what makes a copy of the model, with what is set of its training.
+"""
 
 BATCH = ("pattern", "model", "output", "suffix", "overwrite")
 """The form of the tab Batch."""
@@ -40,6 +43,7 @@ def _has(verb: str) -> Iterator[str]:
     there = {
         "restore": OF_RESTORING | {"model", "axes", "region", "output"},
         "restore_folder": set(BATCH),
+        "distill": {"model", "axes", "effort", "save_model"} | (set(OFFERED) - OF_RESTORING),
         **{name: _of_form(name) for name in (*SHOWN, "train")},
     }[verb] | _PREFERRED
     return (option.name for option in options_of(verb) if option.name in there)
@@ -82,6 +86,12 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
         "validation": "The window trains on the one image that is looked at, of which some pixels are held out.",
         "start": "The window trains on the image that is looked at, from fresh weights.",
         "run": "The window keeps the model itself, until it is saved.",
+        "resume": "A training that is stopped leaves its model in the window, and no folder to go on from.",
+    },
+    "distill": {
+        **_FROM_LAYER,
+        "ratio": "The window takes what suits the model; a script makes a copy of another size.",
+        "run": "The window keeps the copy itself, until it is saved.",
         "resume": "A training that is stopped leaves its model in the window, and no folder to go on from.",
     },
     "restore": {

@@ -69,6 +69,10 @@ class Form(QWidget):  # type: ignore[misc]
         """To restore with a model, or with the file of one; None, and the reason is said."""
         return self._asked(lambda image: ask("restore", image, model=model, **self._of_restoring, **self._part(image)))
 
+    def distilling(self, model: Any) -> Request | None:
+        """To make a small copy of a model on the whole image; None, and the reason is said."""
+        return self._asked(lambda image: ask("distill", image, model=model, **self._of_distilling))
+
     def places(self) -> Places:
         """Where the images of a request come from, and where its result goes."""
         other = self.editors["method"].partner if "method" in self.editors.shown else None
@@ -128,6 +132,13 @@ class Form(QWidget):  # type: ignore[misc]
     def _of_restoring(self) -> dict[str, Any]:
         """What is set under Advanced that is not of the training."""
         return {name: value for name, value in self.advanced.options.items() if name in OF_RESTORING}
+
+    @property
+    def _of_distilling(self) -> dict[str, Any]:
+        """What is set of a training that is not of its method; effort, but for the one that trains nothing."""
+        known = {option.name for option in options_of("distill")}
+        set_ = {name: value for name, value in self.advanced.options.items() if name in known}
+        return set_ if self.effort.effort == "instant" else {"effort": self.effort.effort, **set_}
 
     def _part(self, image: Image) -> dict[str, Any]:
         """Which part of the image is meant; nothing for all of it."""

@@ -30,7 +30,7 @@ from napari_restore.gui.parts.describe import Status, describe_time, status_of
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.preview import region_in_view
-from napari_restore.gui.restore.work import Engine, Pair, doing, training
+from napari_restore.gui.restore.work import Engine, Pair, distilling, doing, training
 from napari_restore.sources.image import Image
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import Request
@@ -138,6 +138,10 @@ class Session(QObject):  # type: ignore[misc]
     def train(self, raw: Any, request: Request) -> bool:
         """Train on the layer's image as the request would, and keep the model."""
         return self._start(raw, request, request.verb, training)
+
+    def distill(self, raw: Any, request: Request) -> bool:
+        """Make a small copy of the model that the request names, and keep it in its place."""
+        return self._start(raw, request, request.verb, distilling)
 
     def stop(self) -> None:
         """Ask for a stop; it comes at the work's next step."""

@@ -132,6 +132,11 @@ def training(engine: Engine, request: Request, preview: PreviewRequest) -> Start
     return lambda stop: compared(_trained(engine, request, Watch(stop, preview)), request.image)
 
 
+def distilling(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
+    """Train a small copy of the model that the request names, and give it."""
+    return lambda stop: compared(engine.run(request, Watch(stop, preview)), request.image)
+
+
 def resolved(request: Request) -> Request:
     """The request with its PSF read from a picture of beads, which may take its time."""
     psf = getattr(request.own, "psf", None)

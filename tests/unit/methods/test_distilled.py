@@ -1,0 +1,193 @@
+"""A copy: the student of every method, what it learns to give, and its file."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from napari_restore import methods
+from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods.distilled import Distilled, DistilledConfig
+from napari_restore.methods.method import Batch
+from napari_restore.networks.features import learned_features
+from napari_restore.sources import open_image
+from napari_restore.store.model import Model, build_method, load_model
+from napari_restore.store.weights import read_weights, write_weights
+
+RNG = np.random.default_rng(0)
+STACK = open_image(RNG.normal(100, 10, (4, 64, 64)).astype(np.float32), axes="ZYX")
+FILLING = ("inpainting", "interpolation")
+CASES = {
+    **{name: {} for name in methods.METHODS if name not in FILLING},
+    "scale_equivariant": {"factor": 2, "noise": 5.0},
+    "supervised": {"psf": "gaussian:1", "noise": 5.0},
+    "richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
+    "wiener": {"psf": "gaussian:1", "noise": 5.0},
+    "finer_planes": {"factor": {"Z": 2}, "noise": 5.0},
+    "posterior": {"noise": 10.0},
+}
+
+
+def teacher(name: str):
+    fit = methods.find(name).fit_to(methods.configure(name, CASES[name]), [STACK])
+    return build_method(name, fit.config, spatial=fit.spatial, channels=1)
+
+
+def copy_of(method, name: str, **settings) -> Distilled:
+    student, settled = method.student(method.narrower)
+    config = DistilledConfig(student=(student,), settled=tuple(settled.items()), teacher=(name,), **settings)
+    copy = build_method("distilled", config, spatial=method.spatial, channels=method.channels, seed=1)
+    assert isinstance(copy, Distilled)
+    return copy
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_method_has_a_student_that_gives_pixels_where_it_does(name):
+    method = teacher(name)
+    copy = copy_of(method, name)
+    for fact in ("rate", "centred", "suffix", "spatial"):
+        assert getattr(copy, fact) == getattr(method, fact), fact
+    assert (copy.undoes is None) == (method.undoes is None)
+    shape = [g * 4 for g in copy.grid]
+    given = copy.restore(torch.zeros(1, 1, *shape))
+    assert list(given.shape[2:]) == [n * r for n, r in zip(shape, copy.rate, strict=True)]
+    learnt = sum(p.numel() for p in method.parameters())
+    if learnt and method.narrower < 1 and name != "zero_shot":
+        assert sum(p.numel() for p in copy.parameters()) < learnt
+    again, settled = copy.student(1.0)
+    assert methods.configure(again, settled), "a copy can be copied"
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_what_fills_gaps_has_none_and_says_so(name):
+    settings = {"dimensions": "2", "rule": "biharmonic"} if name == "interpolation" else {"dimensions": "2"}
+    method = build_method(name, settings, spatial="YX", channels=1)
+    with pytest.raises(RestoreError, match="cannot be distilled"):
+        method.student(0.5)
+
+
+def test_at_a_quarter_of_the_width_it_has_a_sixteenth_of_the_weights():
+    method = build_method("supervised", {"factor": 2, "width": 48}, spatial="YX", channels=1)
+    own, its = (sum(p.numel() for p in each.parameters()) for each in (method, copy_of(method, "supervised")))
+    assert 15 < own / its < 17
+
+
+def batch(seed: int = 0) -> Batch:
+    pixels = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 1, 24, 32))).float()
+    target = torch.ones(3, 1, 24, 32, dtype=torch.bool)
+    target[..., :5] = False
+    return Batch(pixels, target, None, 0.5 * pixels + 0.1)
+
+
+def distance(copy: Distilled, given: Batch) -> float:
+    with torch.no_grad():
+        return (copy.restore(given.pixels) - given.partner).square()[..., 5:].mean().item()
+
+
+@pytest.fixture
+def copy() -> Distilled:
+    copy = copy_of(teacher("posterior"), "posterior", contrast=0.5)
+    copy.features = learned_features(batch(7).pixels)
+    return copy
+
+
+def gradient(copy: Distilled, seed: int = 0) -> torch.Tensor:
+    copy.zero_grad()
+    copy(batch(), torch.Generator().manual_seed(seed)).backward()
+    return torch.cat([p.grad.flatten() for p in copy.parameters()])
+
+
+def test_its_loss_is_the_squared_distance_to_the_teacher_where_that_counts(copy):
+    given = batch()
+    for mode in (True, False):
+        assert copy.train(mode)(given, torch.Generator()).item() == pytest.approx(distance(copy, given), rel=1e-5)
+
+
+def test_the_contrast_is_learned_from_but_not_shown(copy):
+    copy.train()
+    with_contrast = gradient(copy)
+    copy.features = None
+    assert not torch.allclose(with_contrast, gradient(copy), rtol=1e-3)
+
+
+def test_how_unlike_the_teacher_it_is_is_measured_at_the_end_and_the_features_go(copy):
+    given = batch()
+    copy.eval().finish(given)
+    to_teacher, to_plain = copy.config.unlike
+    assert to_teacher == pytest.approx(distance(copy, given), rel=1e-5)
+    assert to_plain == pytest.approx(float((given.pixels - given.partner).square()[..., 5:].mean()))
+    assert copy.features is None
+
+
+def test_its_file_knows_teacher_and_student_and_gives_the_same_pixels(tmp_path):
+    method = teacher("scale_equivariant")
+    copy = copy_of(method, "scale_equivariant").eval()
+    copy.features = learned_features(batch().pixels)
+    with torch.no_grad():
+        for weight in copy.parameters():
+            weight.normal_(0, 0.1)
+    model = Model("distilled", copy, Normalisation((0.0,), (1.0,)))
+    loaded = load_model(model.save(tmp_path / "copy.safetensors"))
+    assert loaded.method.config == methods.configure(
+        "distilled", json.loads(json.dumps(dataclasses.asdict(copy.config)))
+    )
+    assert loaded.method.label == "Distilled Scale-equivariant imaging"
+    pixels = torch.randn(1, 1, 12, 16)
+    assert torch.equal(loaded.method.restore(pixels), copy.restore(pixels))
+    assert not [name for name in copy.state_dict() if "kernel" in name]
+    assert copy.for_restoring().features is None and copy.features is not None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"student": ["distilled"]},
+        {"student": ["wiener"], "settled": [["psf", "gaussian:1"]]},
+        {"student": ["no_such_method"]},
+        {"teacher": ["no_such_method"]},
+        {"settled": [["width", 10**6]]},
+        {"settled": [["sigma", [1.0, 2.0]]], "student": ["supervised"]},
+        {"settled": [["no_such_setting", 1]]},
+        {"settled": [["width"]]},
+        {"settled": [[["width"], 4]]},
+    ],
+)
+def test_a_file_that_names_what_cannot_be_is_refused(tmp_path, wrong):
+    path = Model("distilled", copy_of(teacher("posterior"), "posterior"), Normalisation((0.0,), (1.0,))).save(
+        tmp_path / "copy.safetensors"
+    )
+    card, tensors = read_weights(path)
+    write_weights(path, tensors, {**card, "config": {**card["config"], **wrong}})
+    with pytest.raises(ModelError):
+        load_model(path)
+
+
+def test_it_begins_with_the_first_features_of_its_teacher_s_layers():
+    method = teacher("posterior")
+    with torch.no_grad():
+        for weight in method.parameters():
+            weight.normal_()
+    whole = copy_of(method, "posterior")
+    whole.split_from(method)
+    theirs, mine = dict(method.named_parameters()), dict(whole.inner.named_parameters())
+    body = [name for name in mine if "head" not in name]
+    assert body and all(torch.equal(mine[name], theirs[name]) for name in body)
+    assert not mine["networks.0.head.weight"].any(), "the teacher gives two numbers a pixel, the copy one"
+    student, settled = method.student(0.5)
+    half = build_method(
+        "distilled", {"student": (student,), "settled": tuple(settled.items())}, spatial="YX", channels=1
+    )
+    half.split_from(method)
+    name = "networks.0.bottom.0.first.weight"
+    part = dict(half.inner.named_parameters())[name]
+    assert torch.allclose(part, theirs[name][:16, :16] * 2**0.5) and part.shape[:2] == (16, 16)
+
+
+def test_a_teacher_with_other_layers_leaves_it_as_it_is():
+    method = teacher("noise2void")
+    one, other = copy_of(method, "noise2void"), copy_of(method, "noise2void")
+    one.split_from(method)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
