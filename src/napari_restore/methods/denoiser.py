@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
-from napari_restore.core.errors import ImageError
+from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.methods.method import Fit, Method
 from napari_restore.methods.neighbours import begun_as, beside, in_place
 from napari_restore.sources import Image
@@ -177,7 +177,17 @@ class Denoiser(Method):
         return 8 if self.neighbours else super().batch
 
     def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
-        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far."""
+        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far.
+
+        Raises
+        ------
+        RestoreError
+            If it looks at neighbouring planes, which the student would not be shown.
+        """
+        if self.neighbours:
+            raise RestoreError(
+                f"{self.label} that looks at neighbouring planes cannot be distilled: train it with neighbours = 0."
+            )
         config = self.config
         whole = self.ends_at_the_image  # at every pixel: one level more than a network on 2 x 2 of them
         return "supervised_denoising", {
