@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
@@ -20,7 +22,7 @@ from napari_restore.judging.kinds import kept_by_kind, stays_noisy
 from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
-from napari_restore.methods.measuring import noise_levels
+from napari_restore.methods.measuring import noise_covariances, noise_levels
 from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
 from napari_restore.metrics.noise_level import varied
 from napari_restore.metrics.structure import structure_map, summary
@@ -110,12 +112,21 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     noise = _noise(seen.measured, image)
     error: EstimatedError | None = None
     if noise is not None:
-        variance, spread = noise[0] / units.scale**2, noise[1]
         rng = np.random.default_rng(seed)
-        error = estimated_error(denoise, pixels, variance=variance, spread=spread, rng=rng, restored=restored)
+        error = estimated_error(
+            denoise,
+            pixels,
+            variance=noise.variance / units.scale**2,
+            spread=noise.spread,
+            correlated=noise.correlated,
+            rng=rng,
+            restored=restored,
+        )
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
-    found = summary(structure_map(removed, restored.transpose(planes)))
+    found = summary(
+        structure_map(removed, restored.transpose(planes), correlation=noise.correlation if noise is not None else None)
+    )
 
     def in_its_units(y: NDArray[Any]) -> NDArray[np.float64]:
         return units.give(through(units.take(y)))
@@ -186,15 +197,53 @@ def _denoiser(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]], 
     return denoise
 
 
-def _noise(pixels: NDArray[Any], image: Image) -> tuple[NDArray[np.float64], float] | None:
-    """Its variance at each pixel and the spread of its deviation; None where it is not known or not white."""
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """Its variance at each pixel, the spread of its deviation, and what its correlation makes of an array.
+
+    ``correlation`` is that of the channel whose neighbours are most alike; None for white noise, as ``correlated``.
+    """
+
+    variance: NDArray[np.float64]
+    spread: float
+    correlated: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    correlation: NDArray[np.float64] | None = None
+
+
+def _noise(pixels: NDArray[Any], image: Image) -> _Noise | None:
+    """None where it is not known."""
     try:
         levels = noise_levels([image])
     except ImageError:  # no block of finite pixels
         return None
-    if not all(level.reliable and level.sigma > 0 and level.white for level in varied(levels)):
+    if not all(level.reliable and level.sigma > 0 for level in varied(levels)):
         return None
-    split = np.moveaxis(pixels, image.axes.index("C"), 0) if "C" in image.axes else pixels[None]
+    correlated, correlation = None, None
+    if not all(level.white for level in varied(levels)):
+        found = noise_covariances([image])
+        if not all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant):
+            return None
+        correlated = partial(_mixed, axes=image.axes, correlations=[each.correlation for each in found])
+        correlation = max(found, key=lambda each: max(each.next_yx)).correlation
+    split = _channels_first(pixels, image.axes)
     variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
     ordered = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
-    return ordered, max(level.spread for level in varied(levels))
+    return _Noise(ordered, max(level.spread for level in varied(levels)), correlated, correlation)
+
+
+def _channels_first(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
+    return np.moveaxis(pixels, axes.index("C"), 0) if "C" in axes else pixels[None]
+
+
+def _mixed(
+    array: NDArray[np.float64], *, axes: str, correlations: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Each channel's planes convolved with the correlation of its noise."""
+    rest = axes.replace("C", "")
+    channels = []
+    for each, matrix in zip(_channels_first(array, axes), correlations, strict=True):
+        planes = np.moveaxis(each, [rest.index(a) for a in "YX"], [-2, -1])
+        wide = matrix.reshape((1,) * (planes.ndim - 2) + matrix.shape)
+        channels.append(np.moveaxis(fftconvolve(planes, wide, "same"), [-2, -1], [rest.index(a) for a in "YX"]))
+    mixed = np.stack(channels)
+    return np.moveaxis(mixed, 0, axes.index("C")) if "C" in axes else mixed[0]

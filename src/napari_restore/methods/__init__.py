@@ -74,6 +74,14 @@ METHODS: dict[str, Listed] = {
         seconds=_USUAL,
         tip="For noise in stripes: pixels along a row are hidden together.",
     ),
+    "recorrupted": Listed(
+        where="napari_restore.methods.recorrupted:Recorrupted",
+        label="Recorrupted",
+        citation="Pang T, Zheng H, Quan Y, Ji H (2021). Recorrupted-to-Recorrupted: Unsupervised Deep Learning for "
+        "Image Denoising. CVPR. doi:10.1109/CVPR46437.2021.00208",
+        seconds=_USUAL,
+        tip="For noise that neighbouring pixels share, alike in all directions, as after resampling.",
+    ),
     "zero_shot": Listed(
         where="napari_restore.methods.zero_shot:ZeroShot",
         label="Zero-shot",

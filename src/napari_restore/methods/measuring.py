@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.metrics.covariance import NoiseCovariance, noise_covariance
 from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up, varied
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.operators import psf as psfs
@@ -190,6 +191,23 @@ def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
 def _levels_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
     images = [image for reference in references if (image := reference()) is not None]
     return tuple(estimate(each) for each in planes_of_channels(images))
+
+
+def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
+    """That of the noise of each channel of some images; measured once, for whoever asks while they are open.
+
+    Raises
+    ------
+    ImageError
+        If they are too small to measure it.
+    """
+    return _covariances_of(tuple(weakref.ref(image) for image in images))
+
+
+@lru_cache(maxsize=4)
+def _covariances_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseCovariance, ...]:
+    images = [image for reference in references if (image := reference()) is not None]
+    return tuple(noise_covariance(each) for each in planes_of_channels(images))
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:

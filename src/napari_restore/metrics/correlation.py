@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from napari_restore.core.errors import ImageError
+from napari_restore.metrics.noise_level import WHITE_ENOUGH
 
 Direction = Literal["none", "horizontal", "vertical", "both"]
 
@@ -25,7 +26,6 @@ _EXTREME = 0.05  # of a tile's pixels, at the least or the greatest value of the
 _SIGNIFICANT = 4.0  # standard errors
 
 # Chosen on 268 photographs with white, blurred and line noise of 5, 10 and 25 gray levels.
-_CORRELATED = 0.12
 _REACHES = 0.08
 _ORDER = 3  # of the difference across an axis: more gains little
 _FLATTEST = 0.1  # of the tiles of an image
@@ -41,7 +41,7 @@ class NoiseCorrelation:
     Attributes
     ----------
     direction
-        Next neighbours are correlated, by more than 0.12 and clearly so: ``"horizontal"`` along X, ``"vertical"``
+        Next neighbours are correlated, by more than 0.15 and clearly so: ``"horizontal"`` along X, ``"vertical"``
         along Y, both, or none.
     lag_1
         Correlation of next neighbours along Y and along X, -1 to 1.
@@ -134,8 +134,8 @@ def noise_correlation(planes: Sequence[NDArray[Any]]) -> NoiseCorrelation:
     excess = _excess(y, x)
     reason = f"what is flattest has {excess:.1f} times the coarse structure that such noise would have"
     # Structure makes neighbours more alike, never less: what is white beside it is white.
-    reliable = excess < _STRUCTURE or max(y.lag_1, x.lag_1) <= _CORRELATED
-    along_y, along_x = (_length(c) if reliable and c.lag_1 > _CORRELATED else 0 for c in (y, x))
+    reliable = excess < _STRUCTURE or max(y.lag_1, x.lag_1) <= WHITE_ENOUGH
+    along_y, along_x = (_length(c) if reliable and c.lag_1 > WHITE_ENOUGH else 0 for c in (y, x))
     return NoiseCorrelation(
         _direction(along_y > 0, along_x > 0),
         (y.lag_1, x.lag_1),

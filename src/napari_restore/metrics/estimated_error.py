@@ -65,6 +65,7 @@ def estimated_error(
     variance: ArrayLike,
     rng: np.random.Generator,
     spread: float = 0.0,
+    correlated: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
     data_range: float | None = None,
     probes: int = 1,
     step: float | None = None,
@@ -77,7 +78,9 @@ def estimated_error(
     normal: -1 and 1 add less chance). ``losses.sure`` is the same number to minimise; here it is kept for each pixel,
     which is what its standard error is made of.
 
-    The noise must be independent from pixel to pixel. Where its variance grows with the signal, give it at the measured
+    The noise must be independent from pixel to pixel, or its correlation be known: then ``v b`` is the covariance times
+    b, whose mean product with the divergence's is what Stein's estimate asks for (Eldar 2009,
+    doi:10.1109/TSP.2008.2008212, eq. 14). Where its variance grows with the signal, give it at the measured
     values and do not clamp it: ``gain * (y - offset) + read**2`` makes this the estimate of Le Montagner et al. (2014,
     doi:10.1109/TIP.2014.2344294, eq. 15) without its second derivative.
 
@@ -96,6 +99,9 @@ def estimated_error(
         Relative uncertainty of the noise's deviation, the root of ``variance``: 0.01 is 1 %. Where little error is
         left, it is what the estimate is least sure of: 1 % of the deviation is 2 % of the variance, which is all the
         error there is at 17 dB below the noise.
+    correlated
+        What the noise's correlation makes of an array of the image's shape: a convolution with it; None where noise is
+        independent from pixel to pixel.
     data_range
         The peak of the PSNR, in units of the image; the range of the restored image where it is not given.
     probes
@@ -120,7 +126,8 @@ def estimated_error(
     divergence = np.zeros(y.shape)
     for _ in range(probes):
         probe = rng.choice([-1.0, 1.0], y.shape)
-        divergence += probe * (_restored(denoise, y + h * probe) - f) / (h * probes)
+        weight = probe if correlated is None else correlated(probe)
+        divergence += weight * (_restored(denoise, y + h * probe) - f) / (h * probes)
     by_variance = v * (2 * divergence - 1)
     peak = data_range if data_range is not None else float(np.ptp(f[finite]))
     return _summary(

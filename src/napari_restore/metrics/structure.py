@@ -56,7 +56,7 @@ def structure_map(
     Two kinds of evidence are summed. Neighbours in the residual, 1 and 2 pixels apart in eight directions, are more
     alike than those of the noise; less alike counts for nothing, since a restoration that fits some of the noise leaves
     neighbours with opposite signs. And the residual follows the restored image or its slopes, where these vary more
-    than noise. Each is a correlation in a Gaussian window of 4 px, in units of what white noise has by chance. The root
+    than noise. Each is a correlation in a Gaussian window of 4 px, in units of what such noise has by chance. The root
     of the sum of their squares is 0 in the map up to what chance reaches in one of 10000 pixels, 1 from twice that on.
     The residual is divided by its own local deviation first, so that noise may grow with the signal.
 
@@ -83,9 +83,9 @@ def structure_map(
     r, s = np.asarray(residual, np.float64), np.asarray(restored, np.float64)
     if r.shape != s.shape or r.ndim < 2:
         raise ImageError(f"structure: shapes {r.shape} and {s.shape}. Give two images (..., Y, X) of the same shape.")
-    known = _known(correlation)
+    known, fewer = _known(correlation), _fewer(correlation)
     planes = zip(r.reshape(-1, *r.shape[-2:]), s.reshape(-1, *s.shape[-2:]), strict=True)
-    maps = [_of_plane(a, b, known) for a, b in planes]
+    maps = [_of_plane(a, b, known, fewer) for a, b in planes]
     return np.asarray(maps, np.float32).reshape(r.shape)
 
 
@@ -121,8 +121,13 @@ def _known(correlation: NDArray[Any] | None) -> dict[tuple[int, int], float]:
     return {(dy, dx): float(c[y + dy, x + dx]) for dy, dx in _LAGS}
 
 
+def _fewer(correlation: NDArray[Any] | None) -> float:
+    """How many pixels of such noise tell as much as one of white noise (Bartlett 1946): what chance is larger by."""
+    return 1.0 if correlation is None else max(1.0, float(np.square(np.asarray(correlation, np.float64)).sum()))
+
+
 def _of_plane(
-    residual: NDArray[np.float64], restored: NDArray[np.float64], known: dict[tuple[int, int], float]
+    residual: NDArray[np.float64], restored: NDArray[np.float64], known: dict[tuple[int, int], float], fewer: float
 ) -> NDArray[np.float64]:
     good = np.isfinite(residual) & np.isfinite(restored)
     weight = good.astype(np.float64)
@@ -136,7 +141,7 @@ def _of_plane(
     chance = float(
         chi2.isf(_BY_CHANCE, len(_LAGS) / 2 + 3)
     )  # half of the lags are less alike by chance, and do not count
-    evidence = np.sqrt(np.where(good, evidence, 0.0) / chance)
+    evidence = np.sqrt(np.where(good, evidence, 0.0) / (chance * fewer))
     return np.asarray(np.clip((evidence - 1) / (_FULL - 1), 0, 1))
 
 

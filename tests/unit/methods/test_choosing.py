@@ -1,6 +1,7 @@
 """A method is chosen by what there is to learn from, and by what its noise is like."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -19,12 +20,12 @@ def scene(seed=0, shape=(160, 200)):
     return 60 + 140 * (gaussian_filter(rng.normal(size=shape), 12) > 0)
 
 
-def noise(kind, seed=1, shape=(160, 200)):
+def noise(kind, seed=1, shape=(160, 200), reach=3):
     white = np.random.default_rng(seed).normal(size=shape)
     if kind == "white":
         return 20 * white
     axis = {"horizontal": 1, "vertical": 0}[kind]
-    return 20 * np.sqrt(3) * uniform_filter1d(white, 3, axis=axis)
+    return 20 * np.sqrt(reach) * uniform_filter1d(white, reach, axis=axis)
 
 
 def chosen(pixels, **given):
@@ -32,7 +33,7 @@ def chosen(pixels, **given):
 
 
 def test_what_is_given_beside_the_image_decides_first():
-    lines = scene() + noise("horizontal")
+    lines = scene() + noise("horizontal", reach=15)
     assert chosen(lines, second=True).method == "noise2noise"
     assert chosen(lines, target=True).method == "supervised_denoising"
 
@@ -47,8 +48,8 @@ def test_white_noise_of_known_size_allows_for_a_posterior_mean():
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("horizontal", (1, None)), ("vertical", (None, 1))])
-def test_correlated_noise_gets_a_mask_along_it(kind, shape):
-    choice = chosen(scene() + noise(kind))
+def test_noise_in_lines_gets_a_mask_along_it(kind, shape):
+    choice = chosen(scene() + noise(kind, reach=15))
     assert choice.method == "struct_noise2void"
     mask = np.array(choice.config["mask"])
     assert all(n == wanted for n, wanted in zip(mask.shape, shape, strict=True) if wanted is not None)
@@ -57,8 +58,24 @@ def test_correlated_noise_gets_a_mask_along_it(kind, shape):
     assert "Y" in choice.reason or "X" in choice.reason
 
 
-def test_noise_correlated_on_all_sides_leaves_the_pixel_itself_out():
-    assert chosen(100 + 60 * gaussian_filter(noise("white"), 0.8)).method != "posterior"
+@pytest.mark.parametrize("kind", ["horizontal", "vertical", 0.6, 1.0, 1.5, 2.0])
+def test_noise_that_neighbours_share_is_told_by_noise_of_its_kind(kind):
+    shared = noise(kind) if isinstance(kind, str) else 20 * blurred(kind)
+    choice = chosen(scene() + shared)
+    assert choice.method == "recorrupted"
+    assert re.match(r"noise of neighbours is alike by -?\d\.\d\d along X and -?\d\.\d\d along Y: ", choice.reason)
+
+
+def test_noise_that_neighbours_share_a_little_of_is_predicted_from_around():
+    choice = chosen(scene() + 20 * blurred(0.45))
+    assert choice.method == "noise2void2"
+    assert "too little to be predicted" in choice.reason
+
+
+def blurred(std, seed=1, shape=(160, 200)):
+    """Noise of deviation 1 that is alike in all directions."""
+    smooth = gaussian_filter(np.random.default_rng(seed).normal(size=shape), std, mode="wrap")
+    return smooth / smooth.std()
 
 
 def test_images_too_small_or_without_noise_still_get_a_method():
@@ -67,7 +84,7 @@ def test_images_too_small_or_without_noise_still_get_a_method():
 
 
 def test_training_says_what_was_chosen_and_takes_the_mask():
-    events = train_events((scene() + noise("horizontal")).astype(np.float32), steps=2, effort="quick")
+    events = train_events((scene() + noise("horizontal", reach=15)).astype(np.float32), steps=2, effort="quick")
     said = []
     while True:
         try:
@@ -82,7 +99,7 @@ def test_training_says_what_was_chosen_and_takes_the_mask():
 
 
 def test_a_method_that_is_named_is_taken_and_a_mask_that_is_given_too():
-    image = (scene() + noise("horizontal")).astype(np.float32)
+    image = (scene() + noise("horizontal", reach=15)).astype(np.float32)
 
     assert train(image, "noise2void2", steps=1).name == "noise2void2"
     assert train(image, mask="vertical", steps=1).method.config.mask == "vertical"

@@ -212,3 +212,17 @@ def test_the_smallest_and_the_largest_units_are_none_too_many(scale):
     here, there = estimate([noise((160, 200))]), estimate([scale * noise((160, 200))])
     assert there.sigma == pytest.approx(scale * here.sigma, rel=1e-6, abs=0)
     assert there.reliable == here.reliable
+
+
+@pytest.mark.parametrize("width", [0.6, 1.0, 1.5])
+def test_noise_that_neighbours_share_has_its_whole_level_or_is_not_reliable(width):
+    shared = gaussian_filter(np.random.default_rng(3).normal(size=(160, 200)), width, mode="wrap")
+    shared *= 12 / shared.std()
+    flat = estimate([half_textured() + shared])
+    assert flat.reliable
+    assert flat.sigma == pytest.approx(12, rel=0.12)  # 1 dB
+    assert not flat.white
+    assert f"correlated by {flat.correlation:.2f}" in describe(flat)
+    texture = sum(gaussian_filter(np.random.default_rng(k).normal(size=(160, 200)), 2.0**k) * 2.0**k for k in range(4))
+    told = estimate([30 * texture + shared])
+    assert not told.reliable or told.sigma == pytest.approx(12, rel=0.12)

@@ -1,0 +1,175 @@
+"""Recorrupted-to-recorrupted: two noisy images from one, for noise that neighbouring pixels share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from annotated_types import Interval
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_restore.core.events import Note
+from napari_restore.losses.recorruption import recorrupted
+from napari_restore.methods import METHODS
+from napari_restore.methods.denoiser import Denoiser, DenoiserConfig
+from napari_restore.methods.measuring import constants, noise_covariances
+from napari_restore.methods.method import Batch, Fit
+from napari_restore.metrics.covariance import BLOCK, NoiseCovariance, describe
+from napari_restore.metrics.pixel_noise import PixelNoise
+from napari_restore.operators.combine import Identity
+from napari_restore.operators.noise import from_covariance
+from napari_restore.sources import Image
+from napari_restore.sources.planes import planes_of_channels
+
+_AROUND = 9
+"""Side in pixels of the square whose mean tells how bright a pixel is, where noise grows with the signal."""
+
+_FOR_GAUSSIAN, _FOR_PHOTONS = 0.5, 1.0  # strengths
+_EVEN = 0.05  # difference of correlations that is put down to chance
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class RecorruptedConfig(DenoiserConfig):
+    """Settings of recorrupted-to-recorrupted: those of ``DenoiserConfig``, and what its noise is like.
+
+    Attributes
+    ----------
+    noise
+        Standard deviation of the noise in units of the image, or ``"auto"`` to measure it, with its growth with the
+        signal. How alike the noise of neighbours is, is always measured, where the image is flat.
+    strength
+        Noise that is added to what the network sees, over the image's own. ``"auto"`` is 0.5, which was 0.9 dB better
+        than 1 on images with Gaussian noise, and 1 where noise grows with the signal: that of few photons is no
+        Gaussian's, and on a confocal stack 0.5 left two thirds of it in the dark, 1 less than half.
+    correlation, sigma, gain, offset, mean, std
+        Settled from the images before training, one entry a channel, in their units: the correlation of a pixel's noise
+        with its neighbours', about its middle; noise without signal, its variance for a signal one higher, the signal
+        from which it grows; and what the pixels are divided by.
+    """
+
+    noise: Literal["auto"] | Annotated[float, Interval(gt=0)] = "auto"
+    strength: Literal["auto"] | Annotated[float, Interval(ge=0.1, le=4)] = "auto"
+    correlation: tuple[Matrix, ...] = field(default=(), repr=False)
+    sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
+    gain: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
+
+
+class Recorrupted(Denoiser):
+    """R2R (Pang, Zheng, Quan, Ji, CVPR 2021, doi:10.1109/CVPR46437.2021.00208).
+
+    With fresh noise z of the covariance that the noise of the image y has, the noise of ``y + a z`` and that of
+    ``y - z / a`` are independent (their theorem 1): a network that learns the second from the first learns the clean
+    image. No pixel is hidden, so that noise which neighbours share, and from which a hidden pixel could be predicted,
+    does no harm. All depends on the covariance.
+
+    Restoring shows the network the image as it is.
+    """
+
+    listed = METHODS["recorrupted"]
+    Config: ClassVar[type] = RecorruptedConfig
+    config: RecorruptedConfig
+
+    def __init__(self, config: RecorruptedConfig, *, spatial: str, channels: int) -> None:
+        super().__init__(config, spatial=spatial, channels=channels)
+        white = ((1.0,),)
+        self.strength = _FOR_GAUSSIAN if config.strength == "auto" else config.strength
+        self._alike = [from_covariance(np.array(c)) for c in config.correlation or (white,) * channels]
+
+    @classmethod
+    def fit_to(cls, config: RecorruptedConfig, images: Sequence[Image]) -> Fit:
+        """Settle axes, depth, constants, and the noise of each channel with its neighbours."""
+        cls.shortest_side(images, least=BLOCK)
+        fit = super().fit_to(config, images)
+        normalisation = constants(planes_of_channels(images), images[0].name)
+        found = noise_covariances(images)
+        told = None if config.noise == "auto" else PixelNoise(config.noise**2)
+        pixels = [told or each.pixels for each in found]
+        grows = any(p.gain > 0 for p in pixels)
+        settled = replace(
+            fit.config,
+            strength=config.strength if config.strength != "auto" else _FOR_PHOTONS if grows else _FOR_GAUSSIAN,
+            correlation=tuple(_as_rows(_even(each.correlation)) for each in found),
+            sigma=tuple(math.sqrt(p.constant) for p in pixels),
+            gain=tuple(p.gain for p in pixels),
+            offset=tuple(p.offset for p in pixels),
+            mean=normalisation.mean,
+            std=normalisation.std,
+        )
+        said = tuple(_said(each, mean) for each, mean in zip(found, normalisation.mean, strict=True) if told is None)
+        return Fit(settled, fit.spatial, normalisation, said)
+
+    @property
+    def turns(self) -> bool:
+        """Only where noise that is turned is alike: patches that are turned have theirs turned, too."""
+        matrices = [np.array(c) for c in self.config.correlation]
+        return all(np.array_equal(m, m[:, ::-1]) and np.array_equal(m, m.T) for m in matrices)
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The squared error towards the other recorruption (Pang et al., eq. 9), less the variance of its noise."""
+        identity = Identity(len(self.spatial))
+        losses = []
+        for c, network in enumerate(self.networks):
+            y = batch.pixels[:, c : c + 1]
+            with torch.autocast(y.device.type, enabled=False):
+                variance = self.variance(c, y)
+                fresh = self._alike[c].sample(torch.zeros_like(y), rng) * variance.sqrt()
+            losses.append(
+                recorrupted(
+                    lambda seen, network=network: self.through(network, seen).float(),  # type: ignore[misc]
+                    identity,
+                    y,
+                    fresh=fresh,
+                    variance=variance,
+                    alpha=self.strength,
+                    weight=batch.target,
+                )[0]
+            )
+        return torch.stack(losses).mean()
+
+    def variance(self, channel: int, y: Tensor) -> Tensor:
+        """Of the noise of each pixel, in units of the image's deviation, by the mean of those around it."""
+        config = self.config
+        if not config.sigma:
+            return torch.ones_like(y)
+        std = config.std[channel] or 1.0
+        read = (config.sigma[channel] / std) ** 2
+        noise = PixelNoise(read, config.gain[channel] / std, (config.offset[channel] - config.mean[channel]) / std)
+        if noise.gain == 0:
+            return torch.full_like(y, read)
+        pool = F.avg_pool2d if y.ndim == 4 else F.avg_pool3d
+        around = tuple(1 if a == "Z" else _AROUND for a in self.spatial)
+        half = tuple(n // 2 for n in around)
+        return noise.smooth_at(pool(y, around, stride=1, padding=half, count_include_pad=False))
+
+
+def _said(found: NoiseCovariance, mean: float) -> Note:
+    text = describe(found, mean=mean)
+    if found.reliable or found.pixels == PixelNoise(0.0):
+        return Note(text)
+    return Note(
+        f"{text}; not sure: too little of the image is flat to tell noise from texture, so that only that is taken to "
+        "be noise which the emptiest parts have. Say how much it is with `noise` where you know",
+        "warning",
+    )
+
+
+def _even(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Alike from all sides, where it was found to be so: patches may be turned then."""
+    mean = np.mean([np.rot90(m, k) for m in (correlation, correlation.T) for k in range(4)], 0)
+    near = slice(len(mean) // 2 - 2, len(mean) // 2 + 3)  # farther away chance is larger
+    return mean if np.abs(mean - correlation)[near, near].max() < _EVEN else correlation
+
+
+def _as_rows(correlation: NDArray[np.float64]) -> Matrix:
+    return tuple(tuple(round(float(v), 4) for v in row) for row in correlation)
