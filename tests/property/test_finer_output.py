@@ -387,7 +387,7 @@ def test_a_method_names_what_it_makes() -> None:
 
 
 def method_with(radius: int, rate: int, ndim: int = 2) -> SimpleNamespace:
-    return SimpleNamespace(spatial="ZYX"[-ndim:], radius=(radius,) * ndim, rate=(rate,) * ndim, tile=None)
+    return SimpleNamespace(spatial="ZYX"[-ndim:], radius=(radius,) * ndim, rate=(rate,) * ndim, tile=None, neighbours=0)
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3, 4, 8])

@@ -123,6 +123,16 @@ def test_reflected_is_numpy_pad(length, before, after):
 
 
 @MANY
+@given(st.integers(1, 4), st.integers(1, 9))
+def test_mirrored_apart_no_pixel_finds_itself_so_far_away(apart, more):
+    length = apart + more
+    index = reflected(-apart, length + apart, length, apart=apart)
+    assert np.array_equal(index[apart:-apart], np.arange(length))
+    for own in range(length):
+        assert np.count_nonzero(index[own : own + 2 * apart + 1] == own) == 1
+
+
+@MANY
 @given(st.integers(1, 9), st.integers(-40, 40), st.integers(0, 20), st.integers(0, 20))
 def test_the_mirror_belongs_to_the_image_and_not_to_who_reads(length, start, first, second):
     whole = reflected(start, start + first + second, length)

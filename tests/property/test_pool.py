@@ -218,3 +218,43 @@ def test_a_block_that_cannot_be_read_for_a_moment_is_read_again_and_one_that_nev
     assert set(waited) == {0.1, 1.0}
     with pytest.raises(ImageError, match="away"):
         filled(stumbling(10))
+
+
+@SOME
+@given(images(), st.sampled_from([1, 2]), st.integers(0, 2**32), st.integers(1, 6))
+def test_patches_with_planes_beside_are_mirrored_at_the_ends_of_the_image_alone(image, beside, seed, blocks_in_memory):
+    """No plane is its own neighbour, and where the image goes on, its neighbours are what lies there."""
+    axis = next((a for a in "ZT" if a in image.axes and image.geometry.length(a) > beside), None)
+    if axis is None:
+        return
+    spatial, usual = f"{axis}YX", (2 * beside + 1, 64, 64)
+    patch = fit_patch([image], spatial=spatial, grid=(1, 2, 2), asked=None, usual=usual, beside=beside)
+    assert patch[0] == 2 * beside + 1
+    blocks = cut_blocks([image], spatial=spatial, patch=patch)
+    memory, kept = blocks_in_memory * blocks[0].region.size * 5, Normalisation((0.0,), (1.0,))
+    options = {"spatial": spatial, "memory": memory, "seed": seed, "device": CPU, "normalisation": kept}
+    pool, rng = PatchPool(blocks, **options, beside=beside), torch.Generator().manual_seed(seed)
+    n, at, middles = image.geometry.length(axis), image.axes.index(axis), set()
+    for step in range(4):
+        pool.advance(step)
+        for batch in (pool.draw(8, patch, rng), pool.draw_held_out(2, patch, rng)):
+            places = np.unravel_index(batch.pixels[:, 0].numpy().astype(np.int64) - 1, image.shape)[at]
+            planes = places[:, :, 0, 0]
+            assert (places == planes[:, :, None, None]).all()
+            for patch_of in planes:
+                middle = patch_of[beside]
+                middles.add(int(middle))
+                wanted = [reflected_by_hand(middle + d, n, beside) for d in range(-beside, beside + 1)]
+                assert list(patch_of) in (wanted, wanted[::-1])
+        assert not batch.target[:, :, :beside].any() and not batch.target[:, :, -beside:].any()
+        own = batch.hidden // (patch[1] * patch[2])
+        assert (own == beside).all()
+    if pool.resident and n <= 4:
+        assert len(middles) >= 2
+    pool.close()
+
+
+def reflected_by_hand(index, n, beside):
+    if index < 0:
+        return min(beside - 1 - index, n - 1)
+    return max(2 * n - 1 - beside - index, 0) if index >= n else index

@@ -177,13 +177,23 @@ def plan_tiles(
     return TilePlan(tuple(shape), tuple(tile), halo, tuple(rate), tuple(start), slack)
 
 
-def reflected(start: int, stop: int, length: int) -> NDArray[np.intp]:
+def reflected(start: int, stop: int, length: int, *, apart: int = 1) -> NDArray[np.intp]:
     """Indices ``start..stop`` of an axis mirrored at its first and last pixel, as often as needed.
 
     The mirror belongs to the image, not to a tile: pixel -1 is pixel 1 for whoever reads it.
+
+    Parameters
+    ----------
+    apart
+        Which pixel -1 is. Of an axis longer than this, no pixel finds itself among those up to ``apart`` away. With
+        more than 1, what lies farther out than the axis is long is its last pixel.
     """
     if length == 1:
         return np.zeros(stop - start, dtype=np.intp)
+    index = np.arange(start, stop)
+    if apart > 1:
+        before, after = apart - 1 - index, 2 * length - 1 - apart - index
+        return np.where(index < 0, before, np.where(index < length, index, after)).clip(0, length - 1)
     period = 2 * (length - 1)
-    index = np.arange(start, stop) % period
+    index = index % period
     return np.minimum(index, period - index)

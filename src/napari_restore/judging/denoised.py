@@ -31,7 +31,7 @@ from napari_restore.sources import Image, open_image
 from napari_restore.sources.pixels import Seen
 from napari_restore.store.model import Model
 
-_DEPTH = 8  # planes, where the method looks along Z
+_DEPTH = 8  # planes, where the method looks along Z or T
 _LOST = 0.02  # share of the part with structure in what was removed
 
 
@@ -82,7 +82,7 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     Parameters
     ----------
     size
-        Pixels along Y and X of the part, at most; all channels, one plane, or 8 of them where the method looks along Z.
+        Pixels along Y and X of the part, at most; all channels, one plane, or 8 where the method looks along Z or T.
         Where planes differ by much, the darkest and the brightest one are looked at by themselves, too.
     seed
         Of the random probe of the SURE estimate.
@@ -96,7 +96,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     """
     if model.method.undoes is not None or max(model.method.rate) > 1 or model.method.fills:
         return None
-    seen = _part(image, model.method.spatial, size)
+    along = model.method.spatial[:-2]
+    seen = _part(image, along, size)
     if seen is None:
         return None
     units = _Units.of(model.normalisation)
@@ -130,7 +131,7 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     def in_its_units(y: NDArray[Any]) -> NDArray[np.float64]:
         return units.give(through(units.take(y)))
 
-    kinds = kept_by_kind(image, in_its_units, depth=_DEPTH if "Z" in model.method.spatial else 1, size=size)
+    kinds = kept_by_kind(image, in_its_units, along=along, depth=_DEPTH, size=size)
     noisy = kinds is not None and stays_noisy(kinds)
     return Checked(
         mse=error.mse * units.scale**2 if error is not None else None,
@@ -174,10 +175,9 @@ class _Units:
         return Normalisation(mean, tuple(s / self.scale for s in constants.std))
 
 
-def _part(image: Image, spatial: str, size: int) -> Seen | None:
+def _part(image: Image, along: str, size: int) -> Seen | None:
     """The middle of the image; None where too few of its pixels were measured, or it cannot be read."""
-    depth = _DEPTH if "Z" in spatial else 1
-    region = middle(image, {"C": image.geometry.length("C"), "Z": depth, "Y": size, "X": size})
+    region = middle(image, {"C": image.geometry.length("C"), **dict.fromkeys(along, _DEPTH), "Y": size, "X": size})
     try:
         seen = image.seen(region)
     except ImageError:

@@ -28,7 +28,7 @@ class Kept:
 
 
 def kept_by_kind(
-    image: Image, denoise: Callable[[NDArray[Any]], NDArray[Any]], *, depth: int, size: int
+    image: Image, denoise: Callable[[NDArray[Any]], NDArray[Any]], *, along: str = "", depth: int = 1, size: int
 ) -> tuple[Kept, Kept] | None:
     """Of the darkest and the brightest plane of the middle of the image; None where they do not differ by much.
 
@@ -36,8 +36,8 @@ def kept_by_kind(
     ----------
     denoise
         Restores pixels with the axes of the image, in its units.
-    depth
-        Planes along Z that it has to have around it; 1 where it looks at one at a time.
+    along, depth
+        The axis along which it has to have planes around it, and how many; none where it looks at one at a time.
     size
         Pixels along Y and X, at most.
     """
@@ -46,7 +46,8 @@ def kept_by_kind(
         if levels is None or not differ(*_ends(levels.above)):
             continue
         ends = (int(levels.above.argmin()), int(levels.above.argmax()))
-        kept = [_kept(image, denoise, {axis: levels.first + i}, depth=depth, size=size) for i in ends]
+        at = [{axis: levels.first + i} for i in ends]
+        kept = [_kept(image, denoise, place, along=along, depth=depth, size=size) for place in at]
         if kept[0] is not None and kept[1] is not None:
             return kept[0], kept[1]
     return None
@@ -63,7 +64,13 @@ def _ends(above: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _kept(
-    image: Image, denoise: Callable[[NDArray[Any]], NDArray[Any]], at: dict[str, int], *, depth: int, size: int
+    image: Image,
+    denoise: Callable[[NDArray[Any]], NDArray[Any]],
+    at: dict[str, int],
+    *,
+    along: str,
+    depth: int,
+    size: int,
 ) -> Kept | None:
     """Of one plane; None where its noise cannot be measured."""
     shape = [{"Y": size, "X": size, "C": n}.get(a, 1) for a, n in zip(image.axes, image.shape, strict=True)]
@@ -72,7 +79,7 @@ def _kept(
     inside = [slice(None)] * image.ndim
     for i, axis in enumerate(image.axes):
         place = at.get(axis, start[i])
-        if axis == "Z" and depth > 1:
+        if axis == along and depth > 1:
             start[i] = max(0, min(place - depth // 2, image.shape[i] - depth))
             stop[i] = min(image.shape[i], start[i] + depth)
             inside[i] = slice(place - start[i], place - start[i] + 1)

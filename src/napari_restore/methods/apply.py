@@ -103,7 +103,7 @@ def restore_region(
     span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
     plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate)
     read = plan.read(0).shift(start)
-    seen = seen_reflected(image, read)
+    seen = seen_reflected(image, read, apart=per_axis(image.axes, method.spatial, method.apart, default=1))
     samples = normalisation.centred(to_samples(seen.values, image.axes, method.spatial))
     within = normalisation.of_centred
     restored = restore_samples(method, samples, normalisation=within, device=device, precision=precision)

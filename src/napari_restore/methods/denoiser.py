@@ -12,8 +12,9 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
-from napari_restore.core.errors import ImageError
+from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.methods.method import Fit, Method
+from napari_restore.methods.neighbours import begun_as, beside, in_place
 from napari_restore.sources import Image
 
 _LEAST = 8
@@ -72,11 +73,16 @@ class Denoiser(Method):
 
     def __init__(self, config: Any, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
-        self.networks = nn.ModuleList(self.build() for _ in range(channels))
+        self.networks = nn.ModuleList(self._new() for _ in range(channels))
         self.register_buffer("line", torch.tensor([[1.0] * channels, [0.0] * channels]))
 
-    def build(self) -> nn.Module:
-        """A new network for one channel."""
+    def _new(self) -> nn.Module:
+        """A new network for one channel; one that is shown neighbours begins as one that is not."""
+        alone = self.build()
+        return begun_as(alone, self.build(2 * self.neighbours + 1), self.neighbours) if self.neighbours else alone
+
+    def build(self, planes: int = 1) -> nn.Module:
+        """A network for one channel that is shown so many ``planes``; only with neighbours more than one."""
         config, ndim = self.config, len(self.spatial)
         size = {"ndim": ndim, "width": config.width, "depth": [0 if a == "Z" else config.depth for a in self.spatial]}
         rest: dict[str, dict[str, Any]] = {
@@ -140,17 +146,48 @@ class Denoiser(Method):
         return self.networks[0]
 
     @property
+    def neighbours(self) -> int:
+        """As its setting of that name says, where it has one."""
+        asked = getattr(self.config, "neighbours", "auto")
+        return 0 if asked == "auto" else int(asked)
+
+    @property
+    def network_axes(self) -> str:
+        """Those that its networks look along; planes beside each other are channels to them."""
+        return self.spatial[-2:] if self.neighbours else self.spatial
+
+    @property
     def radius(self) -> tuple[int, ...]:
         """Receptive radius of the network along each spatial axis."""
-        return tuple(self._first.radius)
+        return (*([self.neighbours] if self.neighbours else []), *self._first.radius)
 
     @property
     def grid(self) -> tuple[int, ...]:
         """Of the network."""
-        return tuple(self._first.grid)
+        return (*([1] if self.neighbours else []), *self._first.grid)
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """As of others; with neighbours one plane and these."""
+        return (2 * self.neighbours + 1, 64, 64) if self.neighbours else super().patch
+
+    @property
+    def batch(self) -> int | None:
+        """As of others: planes that are only looked at do not count."""
+        return 8 if self.neighbours else super().batch
 
     def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
-        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far."""
+        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far.
+
+        Raises
+        ------
+        RestoreError
+            If it looks at neighbouring planes, which the student would not be shown.
+        """
+        if self.neighbours:
+            raise RestoreError(
+                f"{self.label} that looks at neighbouring planes cannot be distilled: train it with neighbours = 0."
+            )
         config = self.config
         whole = self.ends_at_the_image  # at every pixel: one level more than a network on 2 x 2 of them
         return "supervised_denoising", {
@@ -167,8 +204,25 @@ class Denoiser(Method):
         return levelled
 
     def learned(self, pixels: Tensor) -> Tensor:
-        """Each channel ``(B, C, *S)`` through its own network."""
-        pieces = [self.through(network, pixels[:, c : c + 1]) for c, network in enumerate(self.networks)]
+        """Each channel ``(B, C, *S)`` through its own network; planes that are only looked at stay as they are."""
+        k, learned = self.neighbours, self.predicted(pixels)
+        return torch.cat([pixels[:, :, :k], learned, pixels[:, :, -k:]], 2) if k else learned
+
+    def predicted(self, pixels: Tensor, shown: Tensor | None = None) -> Tensor:
+        """What the networks make of each channel ``(B, C, *S)``: of planes with neighbours, those that have them all.
+
+        These may be ``shown`` as other than they are, each to itself: its neighbours are seen as they are.
+        """
+        k, pieces = self.neighbours, []
+        for c, network in enumerate(self.networks):
+            channel, seen = pixels[:, c : c + 1], None if shown is None else shown[:, c : c + 1]
+            if not k:
+                pieces.append(self.through(network, channel if seen is None else seen))
+                continue
+            planes = beside(channel, k)
+            if seen is not None:
+                planes[:, k] = seen.flatten(0, 2)
+            pieces.append(in_place(self.through(network, planes), len(pixels)))
         return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
 
     def through(self, network: nn.Module, pixels: Tensor) -> Tensor:

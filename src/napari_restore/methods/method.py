@@ -70,12 +70,15 @@ class Fit:
         Constants the config counts on, or None for training to measure them.
     notes
         What was found out or decided, for the user.
+    rival
+        The same without neighbouring planes, where training is to find out which is better.
     """
 
     config: Any
     spatial: str
     normalisation: Normalisation | None = None
     notes: tuple[Note, ...] = ()
+    rival: Fit | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,6 +187,23 @@ class Method(nn.Module):
         raise NotImplementedError
 
     @property
+    def neighbours(self) -> int:
+        """Planes to either side that its network, which has two axes, is shown beside each plane.
+
+        They lie along the first of its three spatial axes. As many planes at either end of what ``restore`` is shown
+        are only looked at, and come back as they were.
+        """
+        return 0
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Along each spatial axis, which pixel stands for the one before the first (``core.plan.reflected``).
+
+        A plane must not be its own neighbour: what is hidden in it would be seen there.
+        """
+        return (max(1, self.neighbours), *(1,) * (len(self.spatial) - 1))
+
+    @property
     def border(self) -> tuple[int, ...]:
         """How far past the image's own border ``restore`` has to be shown the mirrored image, in pixels.
 
@@ -264,8 +284,11 @@ class Method(nn.Module):
     @property
     def least_patch(self) -> tuple[int, ...]:
         """The smallest patch that it is made to learn from where memory is short, in whole steps of the grid."""
+        short = {axis: 4 if axis == "Z" else 32 for axis in self.spatial}
+        if self.neighbours:  # a plane cannot do with fewer of them
+            short[self.spatial[0]] = self.patch[0]
         each = zip(self.spatial, self.patch, self.grid, strict=True)
-        return tuple(min(n, -(-(4 if axis == "Z" else 32) // g) * g) for axis, n, g in each)
+        return tuple(min(n, -(-short[axis] // g) * g) for axis, n, g in each)
 
     def in_short(self) -> Self:
         """A copy whose steps and restorations take as much memory, and less time where that can be."""

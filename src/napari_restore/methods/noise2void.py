@@ -15,6 +15,7 @@ from napari_restore import networks
 from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.method import Batch, Fit
+from napari_restore.methods.neighbours import own
 from napari_restore.sources import Image
 
 _LEAST = 8
@@ -71,11 +72,12 @@ class Noise2Void(Denoiser):
     """What its networks have besides their size."""
     config: Noise2VoidConfig
 
-    def build(self) -> nn.Module:
+    def build(self, planes: int = 1) -> nn.Module:
         """A new U-Net for one channel."""
-        depth = [0 if axis == "Z" else self.config.depth for axis in self.spatial]
+        axes, width = self.network_axes, self.config.width
+        depth = [0 if axis == "Z" else self.config.depth for axis in axes]
         network: nn.Module = networks.build(
-            "unet", ndim=len(self.spatial), width=self.config.width, depth=depth, **self.unet
+            "unet", ndim=len(axes), width=width, depth=depth, channels_in=planes, **self.unet
         )
         return network
 
@@ -93,13 +95,16 @@ class Noise2Void(Denoiser):
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at hidden pixels, which the network is not shown (eq. 5)."""
-        hidden = self.hide(batch, rng)
-        predicted = self.learned(self.shown(batch.pixels, hidden, rng)).flatten(2)
-        hidden = hidden.to(batch.pixels.device, non_blocking=True)
+        pixels, target = (own(values, self.neighbours) for values in (batch.pixels, batch.target))
+        before = self.neighbours * pixels[0, 0, 0].numel()  # pixels of planes that are only looked at
+        given = None if batch.hidden is None else batch.hidden - before
+        hidden = self.hide(Batch(pixels, target, given), rng)
+        predicted = self.predicted(batch.pixels, self.shown(pixels, hidden, rng)).flatten(2)
+        hidden = hidden.to(pixels.device, non_blocking=True)
         every = hidden[:, None].expand(-1, self.channels, -1)
         predicted = predicted.gather(2, every)
-        weight = batch.target.flatten(2).gather(2, hidden[:, None]).to(predicted.dtype)
-        error = (predicted - batch.pixels.flatten(2).gather(2, every)).square().mean(1, keepdim=True)
+        weight = target.flatten(2).gather(2, hidden[:, None]).to(predicted.dtype)
+        error = (predicted - pixels.flatten(2).gather(2, every)).square().mean(1, keepdim=True)
         return (error * weight).sum() / weight.sum().clamp(min=1)
 
     def hide(self, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -125,7 +130,7 @@ def draw_hidden(sampler: str, fraction: float, count: int, shape: tuple[int, ...
     if sampler == "uniform":
         k = max(1, round(fraction * total))
         return torch.rand(count, total, generator=rng).topk(k, dim=1).indices
-    cell = (1 / fraction) ** (1 / len(shape))
+    cell = (1 / fraction) ** (1 / max(1, sum(n > 1 for n in shape)))
     cells = [max(1, round(n / cell)) for n in shape]
     corners = torch.cartesian_prod(*map(torch.arange, cells)).view(-1, len(shape))
     position = torch.zeros(count, len(corners), dtype=torch.long)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +11,10 @@ from annotated_types import Interval
 from torch import Tensor
 
 from napari_restore.methods import METHODS
+from napari_restore.methods.method import Fit
+from napari_restore.methods.neighbours import Neighbours, with_neighbours
 from napari_restore.methods.noise2void import Noise2Void, Noise2VoidConfig, around
+from napari_restore.sources import Image
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,13 @@ class Noise2Void2Config(Noise2VoidConfig):
     ----------
     neighbourhood
         A hidden pixel is replaced by the median of those at most this many pixels away along each axis.
+    neighbours
+        Planes to either side, along Z or time, that are looked at beside each plane. ``"auto"`` trains with one and
+        with none at first, and goes on with what predicts pixels held out better.
     """
 
     neighbourhood: Annotated[int, Interval(ge=1, le=8)] = 2
+    neighbours: Neighbours = "auto"
 
 
 class Noise2Void2(Noise2Void):
@@ -39,6 +46,11 @@ class Noise2Void2(Noise2Void):
     Config = Noise2Void2Config
     unet: ClassVar[Mapping[str, Any]] = {"pooling": "blur", "top_skip": False}
     config: Noise2Void2Config
+
+    @classmethod
+    def fit_to(cls, config: Noise2VoidConfig, images: Sequence[Image]) -> Fit:
+        """As for Noise2Void, and which planes are looked at beside each."""
+        return with_neighbours(super().fit_to(config, images), images)
 
     def shown(self, pixels: Tensor, hidden: Tensor, rng: torch.Generator) -> Tensor:
         """What the network sees of ``pixels``: each hidden one replaced by the median of its visible neighbours."""
@@ -68,7 +80,9 @@ def visible_median(flat: Tensor, hidden: Tensor, shape: tuple[int, ...], radius:
     Tensor
         ``(B, C, K)``; of an even number of pixels the mean of the middle two.
     """
-    window = around(hidden, box(len(shape), radius, hidden.device), shape)
+    offsets = box(len(shape), radius, hidden.device)
+    offsets = offsets[(offsets.abs() < torch.tensor(shape, device=hidden.device)).all(1)]
+    window = around(hidden, offsets, shape)
     is_hidden = torch.zeros_like(flat[:, 0], dtype=torch.bool).scatter_(1, hidden, True)
     seen = ~is_hidden.gather(1, window.flatten(1)).view_as(window)[:, None].expand(-1, flat.shape[1], -1, -1)
     values = flat.gather(2, window.flatten(1)[:, None].expand(-1, flat.shape[1], -1)).view_as(seen)

@@ -21,6 +21,7 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
+from napari_restore.methods.neighbours import Neighbours, beside, in_place, own, with_neighbours
 from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
@@ -43,6 +44,9 @@ class PosteriorConfig:
     noise
         Standard deviation of the noise in units of the image, or ``"auto"`` to measure it, with its growth with the
         signal, where the image is flattest.
+    neighbours
+        Planes to either side, along Z or time, that are looked at beside each plane. ``"auto"`` trains with one and
+        with none at first, and goes on with what predicts pixels held out better.
     combine
         Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
         not correlated; without it what is predicted from around is the result, as for Noise2Void.
@@ -62,6 +66,7 @@ class PosteriorConfig:
 
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     noise: Literal["auto"] | Annotated[float, Interval(ge=0)] = "auto"
+    neighbours: Neighbours = "auto"
     combine: Literal["auto", "yes", "no"] = "auto"
     width: Annotated[int, Interval(ge=4, le=256)] = 16
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
@@ -101,19 +106,19 @@ class Posterior(Denoiser):
     weight_decay: ClassVar[float] = 1.0
     config: PosteriorConfig
 
-    def build(self) -> nn.Module:
+    def build(self, planes: int = 1) -> nn.Module:
         """A network that gives two numbers a pixel."""
-        config, ndim = self.config, len(self.spatial)
+        config, axes = self.config, self.network_axes
         network: nn.Module = networks.build(
             "residual_unet",
-            ndim=ndim,
-            channels_in=1,
+            ndim=len(axes),
+            channels_in=planes,
             channels_out=2,
             width=config.width,
-            depth=[0 if a == "Z" else config.depth for a in self.spatial],
+            depth=[0 if a == "Z" else config.depth for a in axes],
             blocks=config.blocks,
-            fold=[1 if a == "Z" else 2 for a in self.spatial],
-            rate=(1,) * ndim,
+            fold=[1 if a == "Z" else 2 for a in axes],
+            rate=(1,) * len(axes),
         )
         return network
 
@@ -143,12 +148,12 @@ class Posterior(Denoiser):
             std=normalisation.std,
             unexplained=(),
         )
-        return Fit(settled, spatial, normalisation, said)
+        return with_neighbours(Fit(settled, spatial, normalisation, said), images)
 
     @property
     def radius(self) -> tuple[int, ...]:
         """That of the network, one pixel for a phase, one for the mean that stands in for hidden pixels."""
-        return tuple(r if a == "Z" else r + 2 for a, r in zip(self.spatial, self._first.radius, strict=True))
+        return tuple(r + 2 if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
 
     @property
     def ends_at_the_image(self) -> bool:
@@ -158,12 +163,13 @@ class Posterior(Denoiser):
     @property
     def patch(self) -> tuple[int, ...]:
         """88 pixels along Y and X, fewer in a volume."""
-        return {2: (88, 88), 3: (8, 56, 56)}[len(self.spatial)]
+        planes = (2 * self.neighbours + 1,) if self.neighbours else ()
+        return (*planes, *{2: (88, 88), 3: (8, 56, 56)}[len(self.network_axes)])
 
     @property
     def batch(self) -> int:
         """Few large patches: their borders, where less can be seen, are a smaller part."""
-        return {2: 3, 3: 1}[len(self.spatial)]
+        return {2: 3, 3: 1}[len(self.network_axes)]
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative log-likelihood of the pixels of one phase (Laine et al., eq. 5); its value is the squared error.
@@ -171,13 +177,13 @@ class Posterior(Denoiser):
         The value is what is shown to the user, and a squared error can be compared with the noise.
         """
         dy, dx = phase = _PHASES[int(torch.randint(4, (), generator=rng))]
-        weight = batch.target[..., dy::2, dx::2].float()
+        pixels, target = (own(values, self.neighbours) for values in (batch.pixels, batch.target))
+        weight = target[..., dy::2, dx::2].float()
         losses = []
         for c in range(self.channels):
-            y = batch.pixels[:, c : c + 1]
-            mean, variance = self.blind(c, y, phase)
-            with torch.autocast(y.device.type, enabled=False):
-                error = (y[..., dy::2, dx::2] - mean).square()
+            mean, variance = self.blind(c, batch.pixels[:, c : c + 1], phase)
+            with torch.autocast(pixels.device.type, enabled=False):
+                error = (pixels[:, c : c + 1, ..., dy::2, dx::2] - mean).square()
                 total = variance + self.noise_variance(c, mean.detach())
                 likely = 0.5 * (total.log() + error / total)
                 losses.append(likely + (error - likely).detach())
@@ -185,11 +191,11 @@ class Posterior(Denoiser):
 
     def finish(self, batch: Batch) -> None:
         """Measure the noise once more, by what the predictions leave."""
-        found = []
+        found, target = [], own(batch.target, self.neighbours)
         for c in range(self.channels):
             y = batch.pixels[:, c : c + 1]
             parts = [self.blind(c, y, phase) for phase in _PHASES]
-            weight = [batch.target[..., dy::2, dx::2] for dy, dx in _PHASES]
+            weight = [target[..., dy::2, dx::2] for dy, dx in _PHASES]
             signal = torch.cat([mean[w] for (mean, _), w in zip(parts, weight, strict=True)])
             total = torch.cat([(v + self.noise_variance(c, m))[w] for (m, v), w in zip(parts, weight, strict=True)])
             found.append(_least_line(signal.cpu().double().numpy(), total.cpu().double().numpy()))
@@ -197,27 +203,31 @@ class Posterior(Denoiser):
 
     def learned(self, pixels: Tensor) -> Tensor:
         """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
-        restored = torch.empty_like(pixels, dtype=torch.float32)
+        restored = pixels.float().clone()
         for c in range(self.channels):
-            y = pixels[:, c : c + 1]
+            y, result = pixels[:, c : c + 1], own(restored[:, c : c + 1], self.neighbours)
             for dy, dx in _PHASES:
                 mean, variance = self.blind(c, y, (dy, dx))
                 if self.config.combine == "yes":
                     total = self.noise_variance(c, mean) + variance
                     known = ((total - self.all_noise(c, mean)) / total).clamp(min=0)
-                    mean = mean + known * (y[..., dy::2, dx::2] - mean)
-                restored[:, c : c + 1, ..., dy::2, dx::2] = mean
+                    mean = mean + known * (result[..., dy::2, dx::2] - mean)
+                result[..., dy::2, dx::2] = mean
         return restored
 
     def blind(self, channel: int, y: Tensor, phase: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the pixels ``y[..., dy::2, dx::2]`` of ``(B, 1, *S)``, from all others."""
-        moved = _moved(y, phase)
-        around = _mean_around(moved)
-        seen = moved.clone()
-        seen[..., ::2, ::2] = around
-        layout = torch.channels_last if y.ndim == 4 else torch.channels_last_3d
+        """Mean and variance of the pixels ``y[..., dy::2, dx::2]`` of ``(B, 1, *S)``, from all others.
+
+        With neighbours, of the planes that have them all: these are seen whole.
+        """
+        k = self.neighbours
+        seen = _moved(beside(y, k) if k else y, phase).clone()
+        around = _mean_around(seen[:, k : k + 1])
+        seen[:, k : k + 1, ..., ::2, ::2] = around
+        layout = torch.channels_last if seen.ndim == 4 else torch.channels_last_3d
         learned = self.networks[channel](seen.contiguous(memory_format=layout)).float()[..., ::2, ::2]
-        return around + learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
+        mean, variance = around + learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
+        return (in_place(mean, len(y)), in_place(variance, len(y))) if k else (mean, variance)
 
     def all_noise(self, channel: int, signal: Tensor) -> Tensor:
         """As ``noise_variance``, and no less than what the predictions left unexplained."""

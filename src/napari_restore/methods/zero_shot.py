@@ -70,7 +70,7 @@ class ZeroShot(Denoiser):
     learning_rate: ClassVar[float] = 6e-3
     config: ZeroShotConfig
 
-    def build(self) -> nn.Module:
+    def build(self, planes: int = 1) -> nn.Module:
         """A new network for one channel."""
         return _Small(self.config.width) if self.config.network == "small" else super().build()
 

@@ -35,8 +35,8 @@ class UNet(nn.Module):
     depth
         Times each spatial axis is halved, one entry an axis; an axis with fewer than the others is pooled
         only at the deepest levels.
-    channels
-        Channels in and out.
+    channels_in, channels_out
+        Before and after.
     pooling
         ``"max"``, or ``"blur"`` for ``MaxBlurPool``, which aliases less.
     top_skip
@@ -50,7 +50,8 @@ class UNet(nn.Module):
         ndim: int,
         width: int,
         depth: Sequence[int],
-        channels: int = 1,
+        channels_in: int = 1,
+        channels_out: int = 1,
         pooling: Pooling = "max",
         top_skip: bool = True,
     ) -> None:
@@ -65,13 +66,13 @@ class UNet(nn.Module):
         self.pools = [tuple(2 if k >= levels - d else 1 for d in depth) for k in range(levels)]
         self.pool = nn.ModuleList(MaxPool(p) if pooling == "max" else MaxBlurPool(p) for p in self.pools)
         widths = [width * 2**k for k in range(levels + 1)]
-        self.down = nn.ModuleList(_block(ndim, a, b, b) for a, b in pairwise([channels, *widths[:-1]]))
+        self.down = nn.ModuleList(_block(ndim, a, b, b) for a, b in pairwise([channels_in, *widths[:-1]]))
         self.bottom = _block(ndim, widths[-2], widths[-1], widths[-2])
         self.up = nn.ModuleList(
             _block(ndim, 2 * w if k or top_skip else w, w, widths[max(k - 1, 0)])
             for k, w in reversed(list(enumerate(widths[:-1])))
         )
-        self.head = _CONV[ndim](width, channels, 1)
+        self.head = _CONV[ndim](width, channels_out, 1)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -97,7 +98,7 @@ class UNet(nn.Module):
         return radius + 2 * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, channels, *S)`` to the same shape; S must be multiples of ``grid``."""
+        """Map ``(B, channels_in, *S)`` to ``(B, channels_out, *S)``; S must be multiples of ``grid``."""
         skips = []
         for pool, block in zip(self.pool, self.down, strict=True):
             x = block(x)

@@ -155,7 +155,7 @@ def restore_folder_events(
         single image is the ``reason`` of its state.
     """
     loaded = model if isinstance(model, Model) else load_model(model)
-    check_tile(restoring.tile, loaded.method.spatial)
+    check_tile(restoring.tile, loaded.method.spatial, neighbours=loaded.method.neighbours)
     record = Finished.open(folder.folder)
     sources = find_images(images, pattern=folder.pattern, record=record)
     inputs = Inputs([*sources, *([] if isinstance(model, Model) else [Path(model).expanduser()])])

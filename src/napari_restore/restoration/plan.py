@@ -31,8 +31,8 @@ _SIZES = {2: (32, 64, 128, 256, 512, 1024, 2048), 3: (16, 32, 48, 64, 96, 128)}
 """Sides of usual tiles along Y and X, by the number of axes that the method looks along."""
 _OUTPUT_SIZES = {2: (256, 4096), 3: (64, 512)}
 """Of the sides they write, the least and the most."""
-_DEPTH = 32
-"""Of a usual tile along Z."""
+_DEPTH, _PLANES = 32, 8
+"""Of a usual tile along Z; where a network of two axes looks at neighbouring planes, too, which are read twice."""
 _ROUNDING = 1 / math.sqrt(12)
 """Standard deviation that rounding to integers adds."""
 _ROUNDING_SHARE = 0.05
@@ -131,9 +131,12 @@ def tiles_over(image: Image, method: Method, restoring: Restoring) -> TilePlan:
         If model and image do not fit, or tile or region do not fit them.
     """
     check_fit(image, method)
-    check_tile(restoring.tile, method.spatial)
+    check_tile(restoring.tile, method.spatial, neighbours=method.neighbours)
     part = part_of(restoring.region, image) or Region.of_shape(image.shape)
-    sizes = tuple(restoring.tile) if restoring.tile is not None else _uncut(usual_tile(method), image, part, method)
+    asked = tuple(restoring.tile or ())
+    if len(asked) == len(method.spatial) - 1:
+        asked = (_PLANES, *asked)
+    sizes = asked or _uncut(usual_tile(method), image, part, method)
     largest = [
         dict(zip(method.spatial, sizes, strict=True)).get(a, n if a == "C" else 1)
         for a, n in zip(image.axes, image.shape, strict=True)
@@ -170,17 +173,26 @@ def check_fit(image: Image, method: Method) -> None:
             f"{image.name} has axes {image.axes} and the model looks along {method.spatial}: it needs "
             f"{', '.join(missing)}. If the axes are wrong, name them with `axes`."
         )
+    if image.geometry.length(method.spatial[0]) <= method.neighbours:
+        raise ModelError(
+            f"{image.name} has {image.geometry.length(method.spatial[0])} planes along {method.spatial[0]}, and the "
+            f"model looks at {method.neighbours} to either side of each: train one with neighbours 0."
+        )
 
 
-def check_tile(tile: Sequence[int] | None, spatial: str) -> None:
+def check_tile(tile: Sequence[int] | None, spatial: str, *, neighbours: int = 0) -> None:
     """Refuse a tile that has not one length for each axis that a method looks along; before training, too.
+
+    Two lengths will do for a method that looks along three axes at planes beside each other.
 
     Raises
     ------
     RestoreError
         With the tile and the axes.
     """
-    if tile is not None and (len(tile) != len(spatial) or min(tile) < 1):
+    if tile is None or (neighbours and len(tile) == len(spatial) - 1 and min(tile) >= 1):
+        return
+    if len(tile) != len(spatial) or min(tile) < 1:
         raise RestoreError(f"`tile` = {tuple(tile)}: give {len(spatial)} positive lengths, along {spatial}.")
 
 
@@ -191,12 +203,13 @@ def usual_tile(method: Method) -> tuple[int, ...]:
     """
     if method.tile is not None:
         return method.tile
-    ndim, rate = len(method.spatial), max(method.rate[-2:])
+    ndim, rate = 2 if method.neighbours else len(method.spatial), max(method.rate[-2:])
     least, most = _OUTPUT_SIZES[ndim]
     for size in (n for n in _SIZES[ndim] if least <= n * rate <= most):
         if math.prod((size + 2 * r) / size for r in method.radius[-2:]) <= _MOST_OVERLAP:
             break
-    return (size,) * ndim if ndim == 2 else (_DEPTH, size, size)
+    depth = {"Z": _DEPTH} if ndim == 3 else dict.fromkeys(method.spatial[:-2], _PLANES)
+    return (*depth.values(), size, size)
 
 
 def _uncut(sizes: Sequence[int], image: Image, part: Region, method: Method) -> tuple[int, ...]:

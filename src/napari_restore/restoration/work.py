@@ -20,7 +20,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Outliers
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.region import Region
-from napari_restore.methods.apply import Precision, finer, restore_tensor
+from napari_restore.methods.apply import Precision, finer, per_axis, restore_tensor
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.sources.padded import read_reflected, seen_reflected
@@ -96,7 +96,8 @@ def read_tile(job: TileJob, index: int) -> Read:
     ImageError
         If a value is too large for float32, in which all is computed.
     """
-    seen = seen_reflected(job.image, job.plan.read(index))
+    apart = per_axis(job.image.axes, job.method.spatial, job.method.apart, default=1)
+    seen = seen_reflected(job.image, job.plan.read(index), apart=apart)
     shown = seen.measured if job.method.fills and job.outliers == "replace" else seen.values
     values, pixels = (to_samples(a, job.image.axes, job.method.spatial) for a in (shown, seen.pixels))
     narrow = job.normalisation.centred(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,20 +25,23 @@ def read_reflected(image: Image, region: Region) -> NDArray[Any]:
     return pixels
 
 
-def seen_reflected(image: Image, region: Region) -> Seen:
-    """The same, and which of the pixels count."""
+def seen_reflected(image: Image, region: Region, *, apart: Sequence[int] = ()) -> Seen:
+    """The same, and which of the pixels count; mirrored so far ``apart`` along each axis (``core.plan.reflected``)."""
     if region.inside(image.shape):
         return image.seen(region)
-    needed, turns = _mirrored(image, region)
+    needed, turns = _mirrored(image, region, apart)
     seen = image.seen(needed)
     for axis, index in turns:
         seen = seen.take(index, axis)
     return seen
 
 
-def _mirrored(image: Image, region: Region) -> tuple[Region, Iterator[tuple[int, NDArray[np.intp]]]]:
+def _mirrored(
+    image: Image, region: Region, apart: Sequence[int] = ()
+) -> tuple[Region, Iterator[tuple[int, NDArray[np.intp]]]]:
     """What has to be read for a region, and which rows of it are wanted along the axes where it is not these."""
-    indices = [reflected(a, b, n) for a, b, n in zip(region.start, region.stop, image.shape, strict=True)]
+    sides = zip(region.start, region.stop, image.shape, apart or (1,) * image.ndim, strict=True)
+    indices = [reflected(a, b, n, apart=p) for a, b, n, p in sides]
     needed = Region(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
     return needed, (
         (axis, index - first)

@@ -72,7 +72,7 @@ class Card(_Said):
 
     method: Annotated[str, Len(1, 100)]
     config: dict[str, Any]
-    spatial: Literal["YX", "ZYX"]
+    spatial: Literal["YX", "ZYX", "TYX"]
     channels: Annotated[int, Interval(ge=1, le=MOST_CHANNELS)]
     radius: list[Side] | None = None
     grid: list[Side] | None = None
@@ -84,6 +84,9 @@ class Card(_Said):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         """Lengths: one entry a channel, or an axis."""
+        beside = self.config.get("neighbours", "0") not in ("auto", "0")
+        if self.spatial == ("YX" if beside else "TYX"):
+            raise ValueError(f"neighbours {self.config.get('neighbours', 0)} do not go with the axes {self.spatial}")
         for name, axes in (("radius", self.radius), ("grid", self.grid)):
             if axes is not None and len(axes) != len(self.spatial):
                 raise ValueError(f"{name} has {len(axes)} entries for the axes {self.spatial}")

@@ -108,7 +108,14 @@ def plan_step(
     RestoreError
         If a patch does not fit the images, or nothing that may be taken fits the memory, in numbers.
     """
-    patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch, usual=method.patch)
+    patch = fit_patch(
+        images,
+        spatial=method.spatial,
+        grid=method.grid,
+        asked=settings.patch,
+        usual=method.patch,
+        beside=method.neighbours,
+    )
     batch = settings.batch or method.batch or usual_batch(patch)
     card = device.type != "cpu"
     limit = int(settings.memory_share * (free_on(device) if card else free_memory()))

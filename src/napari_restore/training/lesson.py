@@ -23,6 +23,8 @@ class Lesson:
         With fresh weights, or with those that training goes on from. It is trained in place.
     images
         With the same channels; patches are drawn from all of them alike.
+    rival
+        The same method without neighbouring planes, where it has to show which is better: both are trained at first.
     partners
         The second acquisition or the clean version of each image, for methods that use one.
     validation
@@ -39,6 +41,7 @@ class Lesson:
     name: str
     method: Method
     images: Sequence[Image]
+    rival: Method | None = None
     partners: Sequence[Image] | None = None
     validation: Sequence[Image] = ()
     validation_partners: Sequence[Image] | None = None

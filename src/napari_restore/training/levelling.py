@@ -63,7 +63,7 @@ def line_to_measured(
         ``(2, channels)``, gain and offset.
     """
     sums = [_Channel() for _ in range(method.channels)]
-    for image, box in _boxes(images, method.spatial):
+    for image, box in _boxes(images, method.spatial[-2:] if method.neighbours else method.spatial):
         try:
             measured = image.read(box)
             restored = restore_region(

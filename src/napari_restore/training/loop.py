@@ -23,6 +23,7 @@ from napari_restore.store.model import Model, provenance
 from napari_restore.store.weights import read_weights
 from napari_restore.training.advice import advice
 from napari_restore.training.bits import make_fabric
+from napari_restore.training.contest import contest, decided
 from napari_restore.training.cost import plan_step
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.pool import PatchPool, cut_blocks
@@ -76,13 +77,17 @@ def train_events(lesson: Lesson, settings: TrainingSettings, watch: Watch) -> Ev
 
 
 def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks) -> Events[Model]:
-    terms = yield from _terms(lesson, settings, ranks)
+    lesson, begun = yield from _settled(lesson, settings, watch, ranks)
+    if begun is not None and watch.stopping:
+        settings = replace(settings, run=None)  # to be gone on with, all of it has to be known: it begins anew
+    terms, said = _terms(lesson, settings, ranks)
+    yield from said
     fabric = make_fabric(terms.device, terms.precision, ranks)
     terms = replace(terms, ranks=ranks.launch(fabric))
     with kept_buffers(), terms.ranks.together(), _pools(lesson, settings, terms) as pools:
         session = Session(
             lesson.name,
-            state=TrainingState(lesson.method, settings, fabric, terms.ranks),
+            state=begun or TrainingState(lesson.method, settings, fabric, terms.ranks),
             pool=pools[0],
             judge=pools[1],
             settings=settings,
@@ -92,7 +97,9 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             yield from _remarks(session.pool, lesson.images, filled=lesson.method.fills)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
-        first = session.state.step
+        first = 0 if begun is not None else session.state.step
+        if begun is not None:
+            session.pool.skip(begun.step)
         floor = _floor(noise=lesson.noise, normalisation=session.pool.normalisation)
         yield _started(session, floor)
         try:
@@ -117,7 +124,26 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
         )
 
 
-def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Events[Terms]:
+def _settled(
+    lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks
+) -> Events[tuple[Lesson, TrainingState | None]]:
+    """A lesson without a rival, and what was learned until it was known which of the two is better."""
+    if lesson.rival is not None and settings.run is not None and settings.resume:
+        lesson = decided(lesson, settings.run)
+    if lesson.rival is None:
+        return lesson, None
+    if not ranks.alone:
+        if ranks.first:
+            yield Note(
+                "planes are restored one by one: whether their neighbours help is found out by one process alone"
+            )
+        return replace(lesson, method=lesson.rival, rival=None), None
+    with kept_buffers():
+        state = yield from contest(lesson, settings, _terms(lesson, settings, ranks)[0], watch)
+    return replace(lesson, method=state.method, rival=None), state
+
+
+def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> tuple[Terms, list[Note]]:
     """What the settings leave open, settled for this method, these images and this machine's free memory.
 
     Ranks have to take the same patches, whatever memory each has: theirs are not fitted.
@@ -126,18 +152,23 @@ def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> Events[T
     images = [*lesson.images, *lesson.validation]
     precision = find_precision(device) if settings.precision == "auto" else settings.precision
     if (begun := _begun(settings)) is not None:
-        return Terms(*begun, device, precision, ranks)
+        return Terms(*begun, device, precision, ranks), []
     if not ranks.alone:
-        patch = fit_patch(images, spatial=method.spatial, grid=method.grid, asked=settings.patch, usual=method.patch)
-        return Terms(patch, settings.batch or method.batch or usual_batch(patch), device, precision, ranks)
+        patch = fit_patch(
+            images,
+            spatial=method.spatial,
+            grid=method.grid,
+            asked=settings.patch,
+            usual=method.patch,
+            beside=method.neighbours,
+        )
+        return Terms(patch, settings.batch or method.batch or usual_batch(patch), device, precision, ranks), []
     whole, plan = plan_step(
         method, images, settings, device=device, precision=precision, partners=bool(lesson.partners)
     )
-    if plan is not whole:
-        yield Note(f"{whole}: smaller steps are taken")
-    if plan.measured:
-        yield Note(str(plan))
-    return Terms(plan.patch, plan.batch, device, precision, ranks)
+    said = [f"{whole}: smaller steps are taken"] if plan is not whole else []
+    said += [str(plan)] if plan.measured else []
+    return Terms(plan.patch, plan.batch, device, precision, ranks), [Note(text) for text in said]
 
 
 def _begun(settings: TrainingSettings) -> tuple[tuple[int, ...], int] | None:
@@ -242,6 +273,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 rate=lesson.rate(mates),
                 gaps=math.nan if lesson.method.fills else 0.0,
                 compress=lesson.method.compresses,
+                beside=lesson.method.neighbours,
             )
             opened.append(pool)
         if ranks.first:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation, compressed
+from napari_restore.core.plan import reflected
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
@@ -30,6 +31,7 @@ LEARN, HELD_OUT, NEVER = 0, 1, 2
 """What a pixel is for: a target, a target of validation only, or (not measured, an outlier) no target at all."""
 
 HELD_OUT_FRACTION = 0.01
+_MOST_HIDDEN = 0.05
 _BLOCK_BYTES = 64 * 2**20
 _FIRST_BYTES = 64 * 2**20
 _FLOAT = 4  # bytes
@@ -137,7 +139,9 @@ def _starts(shape: Sequence[int], block: Sequence[int]) -> list[list[int]]:
     return [[*range(0, n - b, b), n - b] for n, b in zip(shape, block, strict=True)]
 
 
-def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArray[np.bool_]:
+def held_out(
+    shape: Sequence[int], corner: Sequence[int], *, seed: int, fraction: float = HELD_OUT_FRACTION
+) -> NDArray[np.bool_]:
     """Which pixels of a box never are a target: a hash of their position, so that overlapping blocks agree."""
     key = np.full((1,) * len(shape), seed, dtype=np.uint64)
     for axis, (n, first) in enumerate(zip(shape, corner, strict=True)):
@@ -149,7 +153,7 @@ def held_out(shape: Sequence[int], corner: Sequence[int], *, seed: int) -> NDArr
         key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         key ^= key >> np.uint64(31)
-    return key < np.uint64(int(HELD_OUT_FRACTION * 2**64))
+    return key < np.uint64(int(fraction * 2**64))
 
 
 class PatchPool:
@@ -173,6 +177,11 @@ class PatchPool:
         What stands for a pixel that is not finite: 0, which is the mean, or NaN.
     compress
         Whether what lies far from all else is brought nearer, as the method says.
+    beside
+        Planes to either end of a patch, along its first axis, that are only looked at: the ends of the image are
+        mirrored there, and no pixel of them is judged.
+    held_out
+        Fraction of the pixels that are no targets.
     """
 
     def __init__(
@@ -187,8 +196,11 @@ class PatchPool:
         rate: Sequence[int] = (),
         gaps: float = 0.0,
         compress: bool = False,
+        beside: int = 0,
+        held_out: float = HELD_OUT_FRACTION,
     ) -> None:
-        self._gaps, self._compressed = gaps, compress
+        self._held_out = held_out
+        self._gaps, self._compressed, self._beside = gaps, compress, beside
         self._rate = tuple(rate) or (1,) * len(spatial)
         self._blocks, self._spatial, self._seed, self._device = blocks, spatial, seed, device
         rng = np.random.default_rng([seed, 1])
@@ -205,10 +217,13 @@ class PatchPool:
         shape = (self.capacity, *first.shape[2:])
         self._pixels = torch.zeros((*shape, first.shape[1]), device=device)
         self._role = torch.full((*shape, 1), NEVER, dtype=torch.uint8, device=device)
+        self._past = torch.zeros(2, self.capacity, dtype=torch.long)
         self._partner: Tensor | None = None
         if start.partner is not None:
             finer = (self.capacity, *start.partner.shape[2:], first.shape[1])
             self._partner = torch.zeros(finer, device=device)
+        mirror = reflected(-beside, shape[1] + beside, shape[1], apart=max(1, beside))
+        self._mirror = torch.from_numpy(mirror)
         self._filled, self._put = 0, 0
         for sample in samples:
             self._store(sample)
@@ -276,9 +291,16 @@ class PatchPool:
         places = self._places(batch, patch, rng, turn=False)
         index = self._pixels_at(places, patch)
         target = (self._role[index] == HELD_OUT).movedim(-1, 1)
-        count = max(1, int(HELD_OUT_FRACTION * prod(patch)))
+        judged = prod(patch)
+        if self._beside:
+            target[:, :, : self._beside] = target[:, :, -self._beside :] = False
+            judged = judged * (patch[0] - 2 * self._beside) // patch[0]
+        count = max(1, int(min(self._held_out, _MOST_HIDDEN) * judged))
         # Random keys with the held-out pixels first: the same number is hidden in every patch.
         keys = torch.rand(batch, prod(patch), generator=rng) + target.flatten(1).cpu()
+        if self._beside:
+            ends = keys.view(batch, *patch)
+            ends[:, : self._beside] = ends[:, -self._beside :] = -1
         hidden = keys.topk(count, dim=1).indices
         return Batch(self._pixels[index].movedim(-1, 1), target, hidden, self._partners(places, patch))
 
@@ -289,9 +311,12 @@ class PatchPool:
     def _places(self, batch: int, patch: Sequence[int], rng: torch.Generator, *, turn: bool) -> _Places:
         block = torch.randint(self._filled, (batch,), generator=rng)
         axes = len(patch)
-        corners = torch.stack(
-            [torch.randint(n - p + 1, (batch,), generator=rng) for n, p in zip(self.block_shape, patch, strict=True)]
-        )
+        inside = [max(1, n - p + 1) for n, p in zip(self.block_shape, patch, strict=True)]
+        corners = torch.stack([torch.randint(n, (batch,), generator=rng) for n in inside])
+        if self._beside:
+            before, after = self._past[:, block]
+            choices = self.block_shape[0] - patch[0] + 1 + before + after
+            corners[0] = (torch.rand(batch, generator=rng) * choices).long() - before
         flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
         square = turn and patch[-1] == patch[-2] and self._rate[-1] == self._rate[-2]
         swap = torch.randint(2, (batch,), generator=rng).bool() if square else None
@@ -316,6 +341,8 @@ class PatchPool:
             along = torch.arange(length).expand(batch, -1)
             along = torch.where(places.flips[axis][:, None], length - 1 - along, along)
             along = along + places.corners[axis][:, None] * r
+            if axis == 0 and self._beside:
+                along = self._mirror[along + self._beside]
             index.append(along.view(batch, *[-1 if a == axis else 1 for a in range(axes)]))
         if places.swap is not None:
             swap = places.swap.view(-1, *[1] * axes)
@@ -360,8 +387,13 @@ class PatchPool:
             finite &= known
             clean = np.where(np.isfinite(read.partner), self._shown(read.partner), 0)
             self._partner[slot] = torch.from_numpy(np.moveaxis(clean[0], 0, -1).copy()).to(self._device)
+        if self._beside:
+            at = block.image.axes.index(self._spatial[0])
+            ends = block.region.start[at] == 0, block.region.stop[at] == block.image.shape[at]
+            self._past[:, slot] = torch.tensor(ends) * self._beside
         corner = dict(zip(block.image.axes, block.region.start, strict=True))
-        held = held_out(finite.shape, [corner[a] for a in self._spatial], seed=self._seed)
+        place = [corner[a] for a in self._spatial]
+        held = held_out(finite.shape, place, seed=self._seed, fraction=self._held_out)
         role = np.where(finite, np.where(held, HELD_OUT, LEARN), NEVER).astype(np.uint8)
         pixels = np.where(np.isfinite(sample), self._shown(sample), np.float32(self._gaps))
         self._pixels[slot] = torch.from_numpy(np.moveaxis(pixels[0], 0, -1).copy()).to(self._device)

@@ -116,11 +116,23 @@ def fit_patch(
     grid: Sequence[int],
     asked: Sequence[int] | None,
     usual: Sequence[int],
+    beside: int = 0,
 ) -> tuple[int, ...]:
-    """A patch that lies inside every image and is a multiple of the grid, at most as large as the method's usual."""
+    """A patch that lies inside every image and is a multiple of the grid, at most as large as the method's usual.
+
+    Along its first axis it reaches as many planes past the image as a method looks at ``beside`` each, and has them
+    to either side of one at least; two lengths of ``asked`` will do then.
+    """
+    if asked and beside and len(asked) == len(spatial) - 1:
+        asked = (2 * beside + 1, *asked)
+    if asked and asked[0] <= 2 * beside:
+        raise RestoreError(
+            f"axis {spatial[0]}: a patch of {asked[0]} planes has none with {beside} to either side. Give "
+            f"{2 * beside + 1} or more, or no length along {spatial[0]}."
+        )
     patch = []
-    for axis, size, g in zip(spatial, asked or usual, grid, strict=True):
-        shortest = min(image.geometry.length(axis) for image in images)
+    for k, (axis, size, g) in enumerate(zip(spatial, asked or usual, grid, strict=True)):
+        shortest = min(image.geometry.length(axis) for image in images) + (2 * beside if k == 0 else 0)
         length = min(size, shortest) // g * g
         if length < 1 or (asked and length != size):
             raise RestoreError(

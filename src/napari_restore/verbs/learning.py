@@ -113,6 +113,7 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
         name=course.name,
         method=method,
         images=images,
+        rival=None if fit.rival is None else course.method(fit.rival, seed=request.computing.seed),
         partners=partners or None,
         validation=judges,
         normalisation=fit.normalisation,

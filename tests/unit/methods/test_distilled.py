@@ -28,7 +28,8 @@ CASES = {
     "wiener": {"psf": "gaussian:1", "noise": 5.0},
     "learned_richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
     "finer_planes": {"factor": {"Z": 2}, "noise": 5.0},
-    "posterior": {"noise": 10.0},
+    "posterior": {"noise": 10.0, "neighbours": 0},
+    "noise2void2": {"neighbours": 0},
 }
 
 
@@ -68,6 +69,12 @@ def test_what_fills_gaps_has_none_and_says_so(name):
     method = build_method(name, settings, spatial="YX", channels=1)
     with pytest.raises(RestoreError, match="cannot be distilled"):
         method.student(0.5)
+
+
+def test_what_looks_at_neighbouring_planes_has_none_and_says_so():
+    fit = methods.find("posterior").fit_to(methods.configure("posterior", {"neighbours": 1}), [STACK])
+    with pytest.raises(RestoreError, match="neighbours = 0"):
+        build_method("posterior", fit.config, spatial=fit.spatial, channels=1).student(0.5)
 
 
 def test_at_a_quarter_of_the_width_it_has_a_sixteenth_of_the_weights():

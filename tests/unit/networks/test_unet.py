@@ -18,7 +18,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=["plain", "blurred witho
 def network(depth, *, width=4, channels=1, seed=0, **kind):
     """A U-Net as it is after training: with statistics of its own in every batch normalisation."""
     torch.manual_seed(seed)
-    unet = UNet(ndim=len(depth), width=width, depth=depth, channels=channels, **kind)
+    unet = UNet(ndim=len(depth), width=width, depth=depth, channels_in=channels, channels_out=channels, **kind)
     for module in unet.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight)  # so that the output varies as much as the input

@@ -1,0 +1,171 @@
+"""With neighbouring planes or without: both are trained on the same patches at first, and one of them goes on.
+
+How much planes resemble each other does not tell whether they help: the error at pixels held out from both does.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_restore.core.errors import ModelError
+from napari_restore.core.events import Note
+from napari_restore.core.job import Events
+from napari_restore.core.watch import Watch
+from napari_restore.methods.method import Batch, Method
+from napari_restore.methods.neighbours import own
+from napari_restore.store.weights import read_card
+from napari_restore.training.bits import make_fabric
+from napari_restore.training.lesson import Lesson
+from napari_restore.training.pool import PatchPool, cut_blocks
+from napari_restore.training.ranks import ALONE
+from napari_restore.training.session import Terms
+from napari_restore.training.settings import TrainingSettings, learning_rate_at
+from napari_restore.training.state import TrainingState, checkpoints
+
+_SHARE, _LEAST, _MOST = 0.3, 60, 200
+"""Of the budget that both are trained for, and steps: before so many nothing is known, with the last all there is."""
+
+_FEW, _LOOK = 100, 40
+"""Steps: of so short a training, what is of no use costs half a decibel, of one five times as long a tenth; and how
+often it is looked whether neighbours are much better already."""
+
+_HELD_OUT = 0.5
+"""Of the pixels, meanwhile: so many tell a difference of a hundredth of a decibel."""
+
+_DRAWS, _FEW_DRAWS, _PATCHES = 24, 8, 8
+"""Times that patches are judged, at the end and meanwhile, and patches each time."""
+
+_NEEDED, _AFTER_FEW, _MUCH = (1.0, 0.0), (2.0, 0.003), (4.0, 0.01)
+"""Standard errors, and part of the loss, by which neighbours must be better: at the end, if it came soon, meanwhile."""
+
+
+def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Watch) -> Events[TrainingState]:
+    """Train a method and its rival until it shows which is better; gives the state of that one, to go on from.
+
+    Stopped in the middle, what is known then decides, for a model there has to be.
+    """
+    both = _Both(lesson, settings, terms)
+    began, clear = time.perf_counter(), False
+    try:
+        if not both.learnable:
+            return both.states[1]  # training will say so
+        while not (watch.stopping or clear or both.step >= _MOST):
+            fraction = settings.budget.fraction(both.step, time.perf_counter() - began)
+            if fraction >= _SHARE:
+                break
+            both.learn(fraction)
+            clear = both.step >= _LEAST and (both.step - _LEAST) % _LOOK == 0 and both.better(_MUCH, draws=_FEW_DRAWS)
+        needed = _AFTER_FEW if both.step < _FEW else _NEEDED
+        better = clear or (both.step >= _LEAST and both.better(needed, draws=_DRAWS))
+    finally:
+        both.pool.close()
+    yield Note(_said(lesson.method, better=better, steps=both.step))
+    winner = both.states[0 if better else 1]
+    winner.seconds = time.perf_counter() - began
+    return winner
+
+
+class _Both:
+    """A method with neighbouring planes and its rival without, in training on the same patches."""
+
+    def __init__(self, lesson: Lesson, settings: TrainingSettings, terms: Terms) -> None:
+        assert lesson.rival is not None
+        self.pool = _pool(lesson, settings, terms)
+        self.states = [
+            TrainingState(method, settings, make_fabric(terms.device, terms.precision, ALONE))
+            for method in (lesson.method, lesson.rival)
+        ]
+        self._terms, self._seed, self._beside = terms, settings.seed, lesson.method.neighbours
+        self._peak, self._turn = settings.learning_rate or lesson.method.learning_rate, lesson.method.turns
+
+    @property
+    def step(self) -> int:
+        """How often each has learned."""
+        return self.states[0].step
+
+    @property
+    def learnable(self) -> bool:
+        """Whether there is anything to learn."""
+        return self.pool.learnable and any(self.pool.normalisation.std)
+
+    def learn(self, fraction: float) -> None:
+        """One step each, with this part of the budget spent."""
+        self.pool.advance(self.step)
+        batch = self.pool.draw(self._terms.batch, self._terms.patch, self.states[0].rng, turn=self._turn)
+        rate = learning_rate_at(fraction, peak=self._peak)
+        for state, patches in zip(self.states, (batch, _alone(batch, self._beside)), strict=True):
+            state.learn(patches, learning_rate=rate)
+
+    def better(self, needed: tuple[float, float], *, draws: int) -> bool:
+        """Whether the first predicts pixels that neither learned from better than the second, by so much as is needed.
+
+        Both are judged by the same pixels, so that their noise is in both errors and not in the difference.
+        """
+        rng, losses = torch.Generator().manual_seed(self._seed), []
+        for state in self.states:
+            state.average.train()  # batch normalisation has seen too little to do without the batch
+        for draw in range(draws):
+            batch = self.pool.draw_held_out(_PATCHES, self._terms.patch, rng)
+            both = zip(self.states, (batch, _alone(batch, self._beside)), strict=True)
+            losses.append([state.held_out_loss(patches, seed=draw) for state, patches in both])
+        for state in self.states:
+            state.average.eval()
+        with_them, without = np.array(losses).T
+        gain, doubt = (without - with_them).mean(), (without - with_them).std(ddof=1) / np.sqrt(draws)
+        errors, part = needed
+        return bool(gain > max(errors * doubt, part * without.mean()))
+
+
+def _said(method: Method, *, better: bool, steps: int) -> str:
+    axis = method.spatial[0]
+    if better:
+        return (
+            f"{method.neighbours} plane to either side along {axis} is looked at: it helps to predict pixels held out"
+        )
+    why = "do not help to predict pixels held out" if steps >= _LEAST else "are of a use that so few steps do not tell"
+    return f"planes along {axis} are restored one by one: their neighbours {why}"
+
+
+def _pool(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> PatchPool:
+    """Patches with neighbours: without them they serve the rival, too."""
+    method = lesson.method
+    return PatchPool(
+        cut_blocks(lesson.images, spatial=method.spatial, patch=terms.patch),
+        spatial=method.spatial,
+        memory=settings.memory,
+        seed=settings.seed,
+        device=terms.device,
+        normalisation=lesson.normalisation,
+        compress=method.compresses,
+        beside=method.neighbours,
+        held_out=_HELD_OUT,
+    )
+
+
+def _alone(batch: Batch, beside: int) -> Batch:
+    """The same patches without the planes that are only looked at: of each patch the planes between, one by one."""
+    inner = batch.pixels.shape[2] - 2 * beside
+    pixels, target = (own(each, beside).transpose(1, 2).flatten(0, 1) for each in (batch.pixels, batch.target))
+    hidden = batch.hidden
+    if hidden is not None:
+        plane = pixels[0, 0].numel()
+        hidden = hidden - beside * plane if inner == 1 else None
+    return Batch(pixels, target, hidden)
+
+
+def decided(lesson: Lesson, folder: Path) -> Lesson:
+    """Of a run that is gone on with, what it was found to be better with; as it was where there is no checkpoint."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            card = read_card(path)
+        except ModelError:
+            continue
+        for method in (lesson.method, lesson.rival):
+            if method is not None and card.get("config", {}).get("neighbours") == method.config.neighbours:
+                return replace(lesson, method=method, rival=None)
+    return lesson
