@@ -121,7 +121,8 @@ def plan_step(
     limit = int(settings.memory_share * (free_on(device) if card else free_memory()))
     pool = pool_bytes(images, images_apiece=1 + partners, memory=settings.memory)
     besides = pool + 3 * sum(p.numel() * p.element_size() for p in method.parameters())
-    bound = _bound(method, max(batch, held_out_patches(patch, batch)) * prod(patch))
+    seen = prod(patch) // patch[0] * (patch[0] - 2 * method.neighbours)  # planes beside one are channels of it
+    bound = _bound(method, max(batch, held_out_patches(patch, batch)) * seen)
     plan = StepPlan(patch, batch, bound, besides, limit, measured=False)
     if not exact and bound <= _UNSAID and plan.fits:
         return plan, plan

@@ -151,18 +151,13 @@ def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> tuple[Te
     method, device = lesson.method, ranks.device(settings.device)
     images = [*lesson.images, *lesson.validation]
     precision = find_precision(device) if settings.precision == "auto" else settings.precision
-    if (begun := _begun(settings)) is not None:
-        return Terms(*begun, device, precision, ranks), []
-    if not ranks.alone:
-        patch = fit_patch(
-            images,
-            spatial=method.spatial,
-            grid=method.grid,
-            asked=settings.patch,
-            usual=method.patch,
-            beside=method.neighbours,
-        )
-        return Terms(patch, settings.batch or method.batch or usual_batch(patch), device, precision, ranks), []
+    begun = _begun(settings)
+    if begun is not None or not ranks.alone:
+        before, batch = begun or (None, method.batch)
+        asked = settings.patch or before
+        spatial, grid, beside = method.spatial, method.grid, method.neighbours
+        patch = fit_patch(images, spatial=spatial, grid=grid, asked=asked, usual=method.patch, beside=beside)
+        return Terms(patch, settings.batch or batch or usual_batch(patch), device, precision, ranks), []
     whole, plan = plan_step(
         method, images, settings, device=device, precision=precision, partners=bool(lesson.partners)
     )
@@ -180,7 +175,7 @@ def _begun(settings: TrainingSettings) -> tuple[tuple[int, ...], int] | None:
             continue
         patch, batch = card.get("patch"), card.get("batch")
         if isinstance(patch, list) and isinstance(batch, int):
-            return settings.patch or tuple(patch), settings.batch or batch
+            return tuple(patch), batch
     return None
 
 
