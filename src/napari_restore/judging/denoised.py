@@ -214,13 +214,14 @@ def _noise(pixels: NDArray[Any], image: Image) -> _Noise | None:
     """None where it is not known."""
     try:
         levels = noise_levels([image])
+        white = all(level.white for level in varied(levels))
+        found = () if white else noise_covariances([image])
     except ImageError:  # no block of finite pixels
         return None
     if not all(level.reliable and level.sigma > 0 for level in varied(levels)):
         return None
     correlated, correlation = None, None
-    if not all(level.white for level in varied(levels)):
-        found = noise_covariances([image])
+    if not white:
         if not all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant):
             return None
         correlated = partial(_mixed, axes=image.axes, correlations=[each.correlation for each in found])

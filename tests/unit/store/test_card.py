@@ -47,8 +47,10 @@ def test_the_card_of_every_method_may_be_so(name: str, tmp_path: Path) -> None:
     config = {"psf": "gaussian:1"} if issubclass(methods.find(name), Classical) else {}
     method = build_method(name, config, spatial=spatial, channels=2)
     settled = {k: [1.0, 1.0] for k in ("sigma", "mean", "std") if hasattr(method.config, k)}
+    if name in ("posterior", "recorrupted"):
+        settled |= {"gain": [0.0, 0.0], "offset": [0.0, 0.0]}
     if name == "posterior":
-        settled |= {"gain": [0.0, 0.0], "offset": [0.0, 0.0], "unexplained": [[0.1, 0.0], [0.2, 0.0]]}
+        settled |= {"unexplained": [[0.1, 0.0], [0.2, 0.0]]}
     method = build_method(name, {**config, **settled}, spatial=spatial, channels=2)
     model = Model(name, method.eval(), Normalisation((5.0, 0.0), (2.0, 0.0)))
     loaded = load_model(model.save(tmp_path / "m.safetensors"))
