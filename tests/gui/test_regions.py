@@ -2,7 +2,6 @@
 
 import csv
 
-import napari
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -12,11 +11,9 @@ from napari_restore.gui.compare.widget import CompareWidget
 PLACE = {"scale": (3.0, 0.5, 0.5), "translate": (5, 6, 7), "axis_labels": ("z", "y", "x")}
 
 
-@pytest.fixture(scope="module")
-def window(qapp):
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    viewer.close()
+@pytest.fixture
+def window(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
 
 
 @pytest.fixture
@@ -31,8 +28,6 @@ def tab(window, qtbot):
     window.window.add_dock_widget(widget, name="Compare")
     yield widget
     widget.leave()
-    window.window.remove_dock_widget("all")
-    window.layers.clear()
 
 
 def labels():

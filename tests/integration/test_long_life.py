@@ -27,8 +27,8 @@ def test_a_round_of_every_kind_of_run_leaves_nothing(tmp_path: Path, monkeypatch
     before, tensors = rounds.once(), living_tensors()
     after = rounds.once()
     assert living_tensors() == tensors
-    for name in ("descriptors", "temporary"):
-        assert after[name] == before[name], name
+    for name in ("descriptors", "temporary"):  # of those that other tests left open, some may be closed meanwhile
+        assert after[name] <= before[name], name
     for name in ("threads", "python_threads"):  # a pool of threads may still fill up
         assert after[name] <= before[name] + 1, name
     assert after["temporary"] == 0
