@@ -54,8 +54,8 @@ class Checked:
     verdict
         All of it in a sentence for users.
     trusted
-        False where detail was removed, the result is not nearer to the truth than the measured image, or planes of one
-        kind (dim ones, mostly) keep their noise.
+        False where detail was removed, the result is not nearer to the truth than the measured image, planes of one
+        kind (dim ones, mostly) keep their noise, or neighbours share the noise: fine texture looks the same then.
     """
 
     mse: float | None
@@ -133,6 +133,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
 
     kinds = kept_by_kind(image, in_its_units, along=along, depth=_DEPTH, size=size)
     noisy = kinds is not None and stays_noisy(kinds)
+    shared = noise is not None and noise.correlated is not None
+    told = "; ".join([words.gained(error), found.verdict, *([words.shared()] if shared else [])])
     return Checked(
         mse=error.mse * units.scale**2 if error is not None else None,
         psnr=_finite(error.psnr) if error is not None else None,
@@ -140,8 +142,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         psnr_before=_finite(error.psnr_before) if error is not None else None,
         structure=found.share,
         whiteness=float(whiteness(np.nan_to_num(removed))),
-        verdict=words.dim_planes(*kinds) if kinds and noisy else f"{words.gained(error)}; {found.verdict}",
-        trusted=found.share < _LOST and (error is None or error.better) and not noisy,
+        verdict=words.dim_planes(*kinds) if kinds and noisy else told,
+        trusted=found.share < _LOST and (error is None or error.better) and not noisy and not shared,
     )
 
 

@@ -51,6 +51,11 @@ def dim_planes(*kinds: Kept) -> str:
     )
 
 
+def shared() -> str:
+    """Neighbours share the noise, as far as can be told."""
+    return "neighbours share what was taken for noise, as they do in fine texture: compare that before and after"
+
+
 def gained(error: EstimatedError | None) -> str:
     """How near to the truth a denoised image is; None where that cannot be told."""
     if error is None:

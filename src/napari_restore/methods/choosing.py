@@ -11,7 +11,7 @@ import numpy as np
 from napari_restore.core.errors import ImageError
 from napari_restore.methods.measuring import noise_covariances, noise_levels
 from napari_restore.metrics.correlation import NoiseCorrelation, noise_correlation
-from napari_restore.metrics.covariance import RADIUS, NoiseCovariance
+from napari_restore.metrics.covariance import NoiseCovariance
 from napari_restore.metrics.noise_level import varied
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all
@@ -24,6 +24,9 @@ _SHARED = 0.2
 Below, Noise2Void predicts little of it, and a covariance that fits roughly costs more: on CT by filtered backprojection
 (0.13) N2V2 was 0.9 dB better, on noisy JPEG (0.17) 2.4 dB; with 0.28 to 0.6 it was 3 dB worse and more.
 """
+
+_AGREED = 0.4
+"""The same, of a covariance that is not sure, where what else tells of it agrees."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     """The denoiser for images of one kind, with or without a second acquisition or a clean image of each.
 
     What is given beside the image counts most: a clean image, then a second acquisition. Of a noisy image alone the
-    noise is looked at: alike in neighbouring pixels it can be told by fresh noise of its kind, and only what reaches
-    farther, as lines do, needs structured Noise2Void; white, and its variance known, it allows for a posterior mean;
-    else Noise2Void, in its second version, which asks the least.
+    noise is looked at: alike in all neighbouring pixels it can be told by fresh noise of its kind, along one axis it
+    needs structured Noise2Void; white, and its variance known, it allows for a posterior mean; else Noise2Void, in its
+    second version, which asks the least.
     """
     if target:
         return Choice("supervised_denoising", "there is a clean image to learn from, and nothing teaches better")
@@ -63,9 +66,10 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     correlation = noise_correlation(planes_of_all(images))
     alike = _most_alike(images)
     if correlation.direction != "none":
-        if alike is None or (max(correlation.length_yx) > RADIUS and not alike.reliable):
-            return _structured(correlation, shortest)
-        return _shared(alike) if max(alike.next_yx) > _SHARED else _little(alike)
+        if alike is not None and alike.reliable and max(alike.next_yx) <= _SHARED:
+            return _little(alike)
+        both = alike is not None and alike.reliable and min(alike.next_yx) > _SHARED
+        return _shared(alike) if both and alike is not None else _structured(correlation, shortest)
     try:
         levels = varied(noise_levels(images))
     except ImageError:
@@ -76,10 +80,10 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
             "posterior",
             f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
         )
-    if alike is not None:
-        # All take some texture for noise that neighbours share: what is white by one of them is, where none is sure.
-        others = (max(correlation.lag_1), max(level.correlation for level in levels))
-        if min((max(alike.next_yx), *(() if alike.reliable else others))) > _SHARED:
+    if alike is not None and all(level.reliable for level in levels):
+        # Each takes some texture, and single bright pixels, for noise that neighbours share: they have to agree.
+        least = min(*alike.next_yx, max(correlation.lag_1), *(level.correlation for level in levels))
+        if least > (_SHARED if alike.reliable else _AGREED):
             return _shared(alike)
     return Choice("noise2void2", "its noise is not sure enough to use a pixel's own value, and this does without")
 

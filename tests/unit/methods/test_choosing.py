@@ -58,12 +58,22 @@ def test_noise_in_lines_gets_a_mask_along_it(kind, shape):
     assert "Y" in choice.reason or "X" in choice.reason
 
 
-@pytest.mark.parametrize("kind", ["horizontal", "vertical", 0.6, 1.0, 1.5, 2.0])
-def test_noise_that_neighbours_share_is_told_by_noise_of_its_kind(kind):
-    shared = noise(kind) if isinstance(kind, str) else 20 * blurred(kind)
-    choice = chosen(scene() + shared)
+@pytest.mark.parametrize("std", [0.6, 1.0, 1.5, 2.0])
+def test_noise_that_neighbours_share_is_told_by_noise_of_its_kind(std):
+    choice = chosen(scene() + 20 * blurred(std))
     assert choice.method == "recorrupted"
     assert re.match(r"noise of neighbours is alike by -?\d\.\d\d along X and -?\d\.\d\d along Y: ", choice.reason)
+
+
+@pytest.mark.parametrize("kind", ["horizontal", "vertical"])
+def test_noise_that_neighbours_share_along_one_axis_is_hidden_together(kind):
+    assert chosen(scene() + noise(kind)).method == "struct_noise2void"
+
+
+def test_single_bright_pixels_are_no_noise_that_neighbours_share():
+    bright = np.random.default_rng(3).random((160, 200)) < 0.02
+    image = np.where(bright, 255, scene() + 10 * np.random.default_rng(4).normal(size=(160, 200)))
+    assert chosen(image).method != "recorrupted"
 
 
 def test_noise_that_neighbours_share_a_little_of_is_predicted_from_around():
