@@ -97,6 +97,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     if model.method.undoes is not None or max(model.method.rate) > 1 or model.method.fills:
         return None
     along = model.method.spatial[:-2]
+    if any(axis not in image.axes for axis in along):  # one picture, for a model that looks at planes beside it
+        return None
     seen = _part(image, along, size)
     if seen is None:
         return None
