@@ -68,8 +68,9 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     if correlation.direction != "none":
         if alike is not None and alike.reliable and max(alike.next_yx) <= _SHARED:
             return _little(alike)
-        both = alike is not None and alike.reliable and min(alike.next_yx) > _SHARED
-        return _shared(alike) if both and alike is not None else _structured(correlation, shortest)
+        if alike is not None and alike.reliable and min(alike.next_yx) > _SHARED:
+            return _shared(alike)
+        return _structured(correlation, shortest)
     try:
         levels = varied(noise_levels(images))
     except ImageError:

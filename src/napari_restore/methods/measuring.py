@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -184,13 +184,7 @@ def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
     ImageError
         If they are too small to measure it.
     """
-    return _levels_of(tuple(weakref.ref(image) for image in images))
-
-
-@lru_cache(maxsize=4)
-def _levels_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
-    images = [image for reference in references if (image := reference()) is not None]
-    return tuple(estimate(each) for each in planes_of_channels(images))
+    return _of_channels(estimate, tuple(weakref.ref(image) for image in images))
 
 
 def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
@@ -201,13 +195,16 @@ def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
     ImageError
         If they are too small to measure it.
     """
-    return _covariances_of(tuple(weakref.ref(image) for image in images))
+    return _of_channels(noise_covariance, tuple(weakref.ref(image) for image in images))
 
 
-@lru_cache(maxsize=4)
-def _covariances_of(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseCovariance, ...]:
+@lru_cache(maxsize=8)  # four images, by two measures
+def _of_channels(
+    measured: Callable[[Sequence[NDArray[Any]]], Any], references: tuple[weakref.ref[Image], ...]
+) -> tuple[Any, ...]:
+    """A measure of each channel."""
     images = [image for reference in references if (image := reference()) is not None]
-    return tuple(noise_covariance(each) for each in planes_of_channels(images))
+    return tuple(measured(each) for each in planes_of_channels(images))
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:
