@@ -12,20 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_restore.core.errors import ModelError
 from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
 from napari_restore.methods.method import Batch, Method
 from napari_restore.methods.neighbours import own
-from napari_restore.store.weights import read_card
 from napari_restore.training.bits import make_fabric
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import ALONE
 from napari_restore.training.session import Terms
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
-from napari_restore.training.state import TrainingState, checkpoints
+from napari_restore.training.state import TrainingState, cards
 
 _SHARE, _LEAST, _MOST = 0.3, 60, 200
 """Of the budget that both are trained for, and steps: before so many nothing is known, with the last all there is."""
@@ -160,11 +158,7 @@ def _alone(batch: Batch, beside: int) -> Batch:
 
 def decided(lesson: Lesson, folder: Path) -> Lesson:
     """Of a run that is gone on with, what it was found to be better with; as it was where there is no checkpoint."""
-    for path in reversed(checkpoints(folder)):
-        try:
-            card = read_card(path)
-        except ModelError:
-            continue
+    for card in cards(folder):
         for method in (lesson.method, lesson.rival):
             if method is not None and card.get("config", {}).get("neighbours") == method.config.neighbours:
                 return replace(lesson, method=method, rival=None)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from napari_restore.core.errors import ImageError, ModelError, OutputError, RestoreError
+from napari_restore.core.errors import ImageError, OutputError, RestoreError
 from napari_restore.core.events import Event, Measured, Note, Preview, Stopped, Trained, TrainingStarted, to_json
 from napari_restore.core.job import Events, drain
 from napari_restore.core.normalisation import Normalisation
@@ -20,7 +20,6 @@ from napari_restore.methods.device import describe, find_precision, kept_buffers
 from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
-from napari_restore.store.weights import read_weights
 from napari_restore.training.advice import advice
 from napari_restore.training.bits import make_fabric
 from napari_restore.training.contest import contest, decided
@@ -30,7 +29,7 @@ from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import Ranks, find_ranks
 from napari_restore.training.session import Session, Terms, Timer, facts, preview_timer, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
-from napari_restore.training.state import TrainingState, checkpoints
+from napari_restore.training.state import TrainingState, cards, checkpoints
 from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
 
 _MEASURE_EVERY = 0.5
@@ -168,11 +167,7 @@ def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> tuple[Te
 
 def _begun(settings: TrainingSettings) -> tuple[tuple[int, ...], int] | None:
     """Patch and batch of the run that is gone on with: how much memory is free now must not matter."""
-    for path in reversed(checkpoints(settings.run)) if settings.run is not None and settings.resume else ():
-        try:
-            card, _ = read_weights(path)
-        except ModelError:  # the one before is read instead
-            continue
+    for card in cards(settings.run) if settings.run is not None and settings.resume else ():
         patch, batch = card.get("patch"), card.get("batch")
         if isinstance(patch, list) and isinstance(batch, int):
             return tuple(patch), batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from napari_restore.core.errors import ModelError, OtherRunError
 from napari_restore.methods.method import Batch, Method
 from napari_restore.networks.layout import channels_last
-from napari_restore.store.weights import read_weights, write_weights
+from napari_restore.store.weights import read_card, read_weights, write_weights
 from napari_restore.training.ranks import ALONE, Ranks
 from napari_restore.training.settings import TrainingSettings
 
@@ -27,6 +28,13 @@ _KEPT = 2
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a run folder, the newest last."""
     return sorted(folder.glob("checkpoint-*.safetensors"))
+
+
+def cards(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """What the checkpoints in a run folder say of the run, the newest first, without those that cannot be read."""
+    for path in reversed(checkpoints(folder)):
+        with suppress(ModelError):
+            yield read_card(path)
 
 
 class TrainingState:
