@@ -106,7 +106,7 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path, capsys):
         export(model, tmp_path / "m.zip", np.zeros((2, 64, 64), np.float32), axes="CYX")
     with pytest.raises(ModelError, match="licence"):
         export(model, tmp_path / "m.zip", licence="my own")
-    with pytest.raises(ModelError, match="name: String should have at least 5"):
+    with pytest.raises(ModelError, match=r"name: .* at least 5"):
         export(model, tmp_path / "m.zip", name="m")
     classical = napari_restore.deblur(NOISY[0], axes="YX", psf="gaussian:1.5", effort="instant").model
     with pytest.raises(ModelError, match="learns nothing"):
