@@ -100,7 +100,7 @@ def test_a_package_index_is_given_whole_addresses():
     for change in project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
         text = re.sub(change["pattern"], change["replacement"], text)
     assert [target for target in links(text) if not target.startswith("#")] == []
-    source = project["project"]["urls"]["Source"].removeprefix("https://github.com/")
+    source = project["project"]["urls"]["Source Code"].removeprefix("https://github.com/")
     raw = [f"https://raw.githubusercontent.com/{source}/main/{target}" for target in pictures]
     assert re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text) == raw
     assert f"](https://github.com/{source}/blob/main/docs/denoising.md#how-good)" in text
