@@ -279,3 +279,17 @@ def test_the_plugin_menu_opens_it(qtbot, viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
     assert isinstance(widget.restore, RestoreWidget)
     widget.leave()
+
+
+def test_the_uncertainty_is_a_layer_of_its_own(qtbot, viewer, raw, brief, stack):
+    widget = RestoreWidget(viewer, engine=brief(method="posterior", steps=5))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.form.advanced.fold.setChecked(True)
+    widget.form.advanced.editors["uncertainty"].widget.value = True
+    widget.buttons.run_button.click()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    whole, unsure = viewer.layers["raw_denoised"], viewer.layers["raw_std"]
+    assert "the uncertainty of each pixel" in said(widget)
+    assert np.asarray(unsure.data).shape == stack.shape and (np.asarray(unsure.data) > 0).all()
+    np.testing.assert_allclose(unsure.extent.world, raw.extent.world)
+    assert not unsure.visible and np.asarray(whole.data).any()

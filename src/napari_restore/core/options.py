@@ -153,6 +153,9 @@ class Restoring:
     outliers
         What becomes of pixels that lie far from all others, such as hot ones: ``keep`` hands them on as they are,
         ``replace`` puts there what is predicted from around. They are never learned from.
+    uncertainty
+        Also give the standard deviation of each restored pixel, by methods that can tell it: a second image in the
+        OME-Zarr, ``uncertainty.zarr``, or a file ``*_std`` beside the TIFF.
     client
         A dask ``distributed.Client`` whose workers restore the tiles, from and to files that all of them see.
     """
@@ -164,6 +167,7 @@ class Restoring:
     unreadable: Unreadable = "fail"
     region: Any = None
     outliers: Outliers = "keep"
+    uncertainty: bool = False
     client: Any = None
 
     def __post_init__(self) -> None:

@@ -190,6 +190,7 @@ VERBS: dict[str, Verb] = {
             "client": "images of a folder are restored one after the other on this machine",
             "resume": "it always goes on with what is not done yet",
             "seed": "its results are not judged, and nothing else is left to chance",
+            "uncertainty": "its files would lie among the images of the folder",
         },
         command="batch",
         first="images",
