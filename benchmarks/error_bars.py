@@ -30,6 +30,7 @@ WITHIN = 1.6449
 LIGHT = (3.0, 30.0, 300.0)
 """Photons where a sample is brightest."""
 
+BINS = 20
 OFFSET = 100.0
 """Of the camera, in the samples."""
 
@@ -79,9 +80,9 @@ def row(pair: Pair, *, method: str, steps: int, seed: int) -> dict[str, Any]:
         return {"method": result.model.name, "says": "cannot tell"}
     restored, noisy = np.asarray(result, np.float64), pair.noisy.astype(np.float64)
     truth = fitted(pair.truth, noisy)
-    of_truth = float(np.square(noisy - truth).mean()) / pair.frames  # the average's own noise, about
+    of_truth = noise_by_signal(noisy - truth, truth) / pair.frames  # the average has noise of its own
     plain = by_posterior(result.model, pair.noisy)
-    error = float(np.sqrt(max(np.square(restored - truth).mean() - of_truth, 1e-12)))
+    error = float(np.sqrt(max(np.square(restored - truth).mean() - of_truth.mean(), 1e-12)))
     before, after = (told(restored - truth, each, of_truth, error) for each in (plain, np.asarray(result.uncertainty)))
     return {
         "method": result.model.name,
@@ -94,7 +95,7 @@ def row(pair: Pair, *, method: str, steps: int, seed: int) -> dict[str, Any]:
     }
 
 
-def told(error: Pixels, deviation: NDArray[Any], of_truth: float, root_mean_square: float) -> dict[str, float]:
+def told(error: Pixels, deviation: NDArray[Any], of_truth: Pixels, root_mean_square: float) -> dict[str, float]:
     deviation = deviation.astype(np.float64)
     inside = np.abs(error) <= WITHIN * np.sqrt(np.square(deviation) + of_truth)
     return {
@@ -116,6 +117,14 @@ def by_posterior(model: Any, noisy: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(restore(noisy, model, axes="YX", device="cpu", uncertainty=True).uncertainty)
     finally:
         method.config = before
+
+
+def noise_by_signal(noise: Pixels, signal: Pixels) -> Pixels:
+    """Its variance at each pixel, by that of the pixels which are about as bright."""
+    edges = np.unique(np.quantile(signal, np.linspace(0, 1, BINS + 1)[1:-1]))
+    place = np.searchsorted(edges, signal)
+    means = np.bincount(place.ravel(), np.square(noise).ravel()) / np.maximum(np.bincount(place.ravel()), 1)
+    return means[place]
 
 
 def fitted(truth: Pixels, noisy: Pixels) -> Pixels:
