@@ -293,3 +293,16 @@ def test_the_uncertainty_is_a_layer_of_its_own(qtbot, viewer, raw, brief, stack)
     assert np.asarray(unsure.data).shape == stack.shape and (np.asarray(unsure.data) > 0).all()
     np.testing.assert_allclose(unsure.extent.world, raw.extent.world)
     assert not unsure.visible and np.asarray(whole.data).any()
+
+
+def test_a_report_of_the_last_result_is_saved(qtbot, viewer, raw, brief, tmp_path, monkeypatch):
+    widget = RestoreWidget(viewer, engine=brief(method="noise2void2", steps=2))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.buttons.report_action.trigger()
+    assert "no result yet" in said(widget)
+    widget.buttons.run_button.click()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "r.html"), ""))
+    widget.buttons.report_action.trigger()
+    qtbot.waitUntil(lambda: "Report saved" in said(widget), timeout=60_000)
+    assert "How to cite" in (tmp_path / "r.html").read_text(encoding="utf-8")

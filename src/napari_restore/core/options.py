@@ -191,6 +191,9 @@ class Writing:
         Replace what lies at the output, once the new result is complete.
     version
         Of OME-Zarr: ``0.5`` or ``0.4``.
+    report
+        Also write one page of HTML with pictures: what was done, noise, error bars, guards against invented structure,
+        settings, how to cite.
     """
 
     output: str | Path | None = None
@@ -198,6 +201,7 @@ class Writing:
     resume: bool = True
     overwrite: bool = False
     version: Version = "0.5"
+    report: str | Path | None = None
 
     def __post_init__(self) -> None:
         check(self)

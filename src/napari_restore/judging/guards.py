@@ -37,7 +37,7 @@ _WINDOW = 7.0
 """Deviation of the window that support is looked for in, in pixels: the larger, the surer, and the coarser its map."""
 _SMOOTH = 4.0
 """Of the Gaussian that a result is compared with: what there is without any fine structure."""
-_SURE = 1.6449
+SURE = 1.6449
 """Standard errors that chance reaches in 1 place of 20."""
 _LEAST_STRUCTURE = 0.05
 """Of the noise's variance, about: a place with less structure in the result is not asked about."""
@@ -111,7 +111,7 @@ class Support:
     def flagged(self) -> NDArray[np.bool_]:
         """Places whose structure the image does not surely bear out: of what is made up, 1 in 20 passes by chance."""
         with np.errstate(invalid="ignore"):
-            return self.borne_out < _SURE
+            return self.borne_out < SURE
 
     @property
     def share(self) -> float:

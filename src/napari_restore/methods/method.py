@@ -351,6 +351,13 @@ class Method(nn.Module):
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError
 
+    def foretold(self, pixels: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What each pixel of ``(B, C, *S)`` is foretold to be measured as, from the others alone, and its deviation.
+
+        Noise and prediction together; None of a method that does not foretell.
+        """
+        return None
+
     def deviations(self) -> Self | None:
         """A copy whose ``restore`` gives the standard deviation of each restored pixel; None where it cannot tell."""
         if not self.tells_deviations:

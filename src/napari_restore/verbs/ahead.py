@@ -28,6 +28,7 @@ from napari_restore.store.model import Model
 from napari_restore.store.names import check_length
 from napari_restore.verbs.blurring import beads_of
 from napari_restore.verbs.learning import opened, several
+from napari_restore.verbs.reporting import check_page
 from napari_restore.verbs.request import Request
 
 _MODEL_SPARE = 256 * 1024
@@ -62,6 +63,7 @@ def check_places(request: Request, images: Sequence[Image]) -> None:
     RestoreError
         With the place.
     """
+    check_page(request)
     output, model = place_of(request.writing.output), place_of(request.writing.save_model)
     if model is not None:
         _check_model_place(model)

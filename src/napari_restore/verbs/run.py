@@ -49,6 +49,7 @@ from napari_restore.verbs.learning import (
     prepare,
     subject_of,
 )
+from napari_restore.verbs.reporting import write_report
 from napari_restore.verbs.request import Request, load
 
 
@@ -126,7 +127,10 @@ def finished(
         watch=watch,
         runner=runner,
     )
-    return (yield from judged(request, image, place.holding(restored)))
+    result = yield from judged(request, image, place.holding(restored))
+    if request.writing.report is not None and result.complete:
+        yield Saved(str(write_report(request, image, result)), "report")
+    return result
 
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:

@@ -243,13 +243,15 @@ def test_a_line_that_turns_the_image_over_leaves_deviations_above_zero():
 def test_errors_are_told_in_bins_that_rise():
     rng = np.random.default_rng(0)
     variance = rng.lognormal(-3, 1, 20_000)
-    some, none = np.full_like(variance, 0.02), np.zeros_like(variance)
-    pairs = np.array(_by_variance(variance, none, some, none))
+    some, none, one = np.full_like(variance, 0.02), np.zeros_like(variance), np.ones_like(variance)
+    pairs = np.array(_by_variance(variance, none, some, none, one))
     assert (np.diff(pairs[:, 0]) > 0).all() and len(pairs) > 5
     assert pairs[:, 1] == pytest.approx(0.02 * 1.4), "no less than the noise around gives, and two fifths"
-    assert np.array(_by_variance(variance, none, some, some))[:, 1] == pytest.approx(0.04), "what neighbours share"
-    assert (np.diff(np.array(_by_variance(variance, variance, some, none))[:, 1])[-3:] > 0).all(), "what was learned"
-    assert _by_variance(variance[:10], none[:10], some[:10], none[:10]) == ()
+    assert np.array(_by_variance(variance, none, some, some, one))[:, 1] == pytest.approx(0.04), "what neighbours share"
+    assert np.array(_by_variance(variance, none, some, none, 0.5 * one))[:, 1] == pytest.approx(0.014), "less noise"
+    learned = np.array(_by_variance(10 * variance, 10 * variance, some, none, one))
+    assert learned[-1, 1] == pytest.approx(learned[-1, 0], rel=0.1), "far beyond an error in the noise"
+    assert _by_variance(*(each[:10] for each in (variance, none, some, none, one))) == ()
 
 
 def test_products_with_pixels_beside_are_those_of_a_plane():

@@ -81,6 +81,8 @@ class Session(QObject):  # type: ignore[misc]
     ----------
     model, model_name
         The model trained last, or None; or one that was taken from a file, and its name.
+    result
+        The last whole result, or None.
     folder
         Where results are written; None stands for a temporary folder.
     preview_every
@@ -114,6 +116,7 @@ class Session(QObject):  # type: ignore[misc]
         self._run: Run | None = None
         self._unfinished: dict[str, ResultLayer] = {}
         self._whole = ""
+        self.result: Any = None
         self.model: Any = None
         self.model_name = ""
         self.folder: Path | None = None
@@ -184,7 +187,7 @@ class Session(QObject):  # type: ignore[misc]
             return False
         preview = PreviewRequest(every=self.preview_every)
         result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
-        self._run, self._whole = Run(raw, request, verb, preview, result), ""
+        self._run, self._whole, self.result = Run(raw, request, verb, preview, result), "", None
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
@@ -292,6 +295,7 @@ class Session(QObject):  # type: ignore[misc]
             if (unsure := getattr(result, "uncertainty", None)) is not None:
                 run.result.add_deviations(unsure.levels)
             self._forget(run.result)
+        self.result = result
         if self.folder is None:
             self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
         self.status.emit(Status(1.0, "Done"))
