@@ -14,6 +14,7 @@ _HOME = {
     "open_image": "napari_restore.sources",
     "list_methods": "napari_restore.methods",
     "evaluate": "napari_restore.verbs.evaluating",
+    "check": "napari_restore.verbs.checking",
     "measure": "napari_restore.verbs.measuring",
     "export": "napari_restore.verbs.exporting",
     "estimate_cost": "napari_restore.api",

@@ -279,3 +279,30 @@ def test_the_plugin_menu_opens_it(qtbot, viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-restore", "Restore")
     assert isinstance(widget.restore, RestoreWidget)
     widget.leave()
+
+
+def test_the_uncertainty_is_a_layer_of_its_own(qtbot, viewer, raw, brief, stack):
+    widget = RestoreWidget(viewer, engine=brief(method="posterior", steps=5))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.form.advanced.fold.setChecked(True)
+    widget.form.advanced.editors["uncertainty"].widget.value = True
+    widget.buttons.run_button.click()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    whole, unsure = viewer.layers["raw_denoised"], viewer.layers["raw_std"]
+    assert "the uncertainty of each pixel" in said(widget)
+    assert np.asarray(unsure.data).shape == stack.shape and (np.asarray(unsure.data) > 0).all()
+    np.testing.assert_allclose(unsure.extent.world, raw.extent.world)
+    assert not unsure.visible and np.asarray(whole.data).any()
+
+
+def test_a_report_of_the_last_result_is_saved(qtbot, viewer, raw, brief, tmp_path, monkeypatch):
+    widget = RestoreWidget(viewer, engine=brief(method="noise2void2", steps=2))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.buttons.report_action.trigger()
+    assert "no result yet" in said(widget)
+    widget.buttons.run_button.click()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "r.html"), ""))
+    widget.buttons.report_action.trigger()
+    qtbot.waitUntil(lambda: "Report saved" in said(widget), timeout=60_000)
+    assert "How to cite" in (tmp_path / "r.html").read_text(encoding="utf-8")

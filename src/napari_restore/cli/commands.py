@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from napari_restore.cli.guards import in_lines
 from napari_restore.cli.running import show, stoppable
 from napari_restore.cli.verbs import Json, Quiet, add_commands
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
@@ -120,6 +121,28 @@ def measure(
     print(f"{len(flagged)} of {len(rows)} regions differ by 3 standard errors or more")  # noqa: T201
 
 
+@app.command()
+def check(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A trained denoiser.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A noisy image.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FOUND.json", help="A new file.")] = None,
+    axes: Axes = None,
+    channel: Channel = None,
+    series: Series = None,
+    fill: FillWord = "auto",
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Guards against invented structure: may what a model makes of an image be believed?"""
+    from napari_restore import check as checked
+
+    which, value = read_word("series", series) if series is not None else None, read_word("fill", fill)
+    opened = {"axes": axes, "channel": channel, "series": which, "fill": value}
+    found = checked(model, image, output=output, device=device, seed=seed, **opened)
+    print(json.dumps(found.report(), indent=1) if as_json else "\n".join(in_lines(found)))  # noqa: T201
+
+
 def _place(row: Any) -> str:
     at = {"channel": row.channel, "t": row.t, "z": row.z_plane}
     return "".join(f", {name} {number}" for name, number in at.items() if number is not None)
@@ -195,10 +218,10 @@ def methods(
 ) -> None:
     """List what there is to restore with, or tell of one method what can be set."""
     if name is not None:
-        from napari_restore.cli.method_help import in_lines, method_facts
+        from napari_restore.cli import method_help
 
-        facts = method_facts(name)
-        print(json.dumps(facts, indent=1) if as_json else in_lines(facts))  # noqa: T201
+        facts = method_help.method_facts(name)
+        print(json.dumps(facts, indent=1) if as_json else method_help.in_lines(facts))  # noqa: T201
         return
     from napari_restore import list_methods
 

@@ -145,7 +145,7 @@ class Saved:
     """A finished file or folder is in its place under its final name."""
 
     path: str
-    what: typing.Literal["model", "image", "picture"]
+    what: typing.Literal["model", "image", "picture", "report"]
 
 
 @dataclass(frozen=True)

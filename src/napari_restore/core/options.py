@@ -153,6 +153,9 @@ class Restoring:
     outliers
         What becomes of pixels that lie far from all others, such as hot ones: ``keep`` hands them on as they are,
         ``replace`` puts there what is predicted from around. They are never learned from.
+    uncertainty
+        Also give the standard deviation of each restored pixel, by methods that can tell it: a second image in the
+        OME-Zarr, ``uncertainty.zarr``, or a file ``*_std`` beside the TIFF.
     client
         A dask ``distributed.Client`` whose workers restore the tiles, from and to files that all of them see.
     """
@@ -164,6 +167,7 @@ class Restoring:
     unreadable: Unreadable = "fail"
     region: Any = None
     outliers: Outliers = "keep"
+    uncertainty: bool = False
     client: Any = None
 
     def __post_init__(self) -> None:
@@ -187,6 +191,9 @@ class Writing:
         Replace what lies at the output, once the new result is complete.
     version
         Of OME-Zarr: ``0.5`` or ``0.4``.
+    report
+        Also write one page of HTML with pictures: what was done, noise, error bars, guards against invented structure,
+        settings, how to cite.
     """
 
     output: str | Path | None = None
@@ -194,6 +201,7 @@ class Writing:
     resume: bool = True
     overwrite: bool = False
     version: Version = "0.5"
+    report: str | Path | None = None
 
     def __post_init__(self) -> None:
         check(self)

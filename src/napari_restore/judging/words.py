@@ -72,3 +72,40 @@ def gained(error: EstimatedError | None) -> str:
         f"estimated without a truth: PSNR {error.psnr:.1f} dB, {error.psnr_at_least:.1f} dB at least, which is "
         f"{least:.1f} to {gain:.1f} dB more than before"
     )
+
+
+def unknown_noise() -> str:
+    """The noise could not be measured."""
+    return "the noise of the image is not surely known, and what is told in units of it is rough"
+
+
+def other_scale(own: tuple[float, float], then: tuple[float, float]) -> str:
+    """Mean and deviation of an image, and of those that its model was trained on."""
+    return (
+        f"the model was trained on images of {then[0]:.4g} ± {then[1]:.3g}, and this one has {own[0]:.4g} ± "
+        f"{own[1]:.3g}: another gain, exposure or content. Use `match_intensity`, or train on this image"
+    )
+
+
+def noise_comes_back(name: str, kept: float, limit: float) -> str:
+    """Noise alone leaves so much of its deviation in the result, where so much would be none."""
+    return (
+        f"noise alone does not come back flat: on a {name} signal {100 * kept:.0f} % of its deviation stays "
+        f"({100 * limit:.0f} % is flat). Spots as faint as that in the result may be noise: train longer"
+    )
+
+
+def not_in_proportion(recovered: float) -> str:
+    """Large bright structures come back with this share of their brightness."""
+    return (
+        f"large bright structures come back with {100 * recovered:.0f} % of their brightness: do not measure "
+        "intensities in this result"
+    )
+
+
+def not_borne_out(share: float) -> str:
+    """The image does not bear out this share of the places with structure in the result."""
+    return (
+        f"the image does not bear out {100 * share:.0f} % of the structure in the result: it may be made up. Use a "
+        "model that was trained on this kind of image"
+    )

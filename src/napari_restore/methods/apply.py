@@ -60,13 +60,23 @@ def restore_tensor(
         pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
         with autocast(samples.device, precision):
             restored = in_units(method, pixels)
-        return restored * std + mean
+        return restored * std if method.gives_deviations else restored * std + mean
 
 
 def in_units(method: Method, pixels: Tensor) -> Tensor:
     """What a method makes of pixels in units of the image's deviation, in these units; the pixels are written over."""
-    restored = method.restore(_compressed(pixels) if method.compresses else pixels).float()
+    far = (pixels.abs() / FAR).clamp_(min=1) if method.gives_deviations and method.compresses else 1
+    restored: Tensor = method.restore(_compressed(pixels) if method.compresses else pixels).float()
+    if method.gives_deviations:  # wider where pixels were compressed, by as much
+        return restored * far
     return _expanded(restored) if method.compresses else restored
+
+
+def in_units_of(
+    image: Image, method: Method, restored: NDArray[np.float32], *, normalisation: Normalisation
+) -> NDArray[Any]:
+    """What ``restore_tensor`` makes of samples without the mean, in units of the image; a deviation has no mean."""
+    return restored if method.gives_deviations else normalisation.uncentred(restored, image.dtype)
 
 
 def _compressed(units: Tensor) -> Tensor:
@@ -112,11 +122,12 @@ def restore_region(
     samples = normalisation.centred(to_samples(seen.values, image.axes, method.spatial))
     within = normalisation.of_centred
     restored = restore_samples(method, samples, normalisation=within, device=device, precision=precision)
-    values = normalisation.uncentred(restored, image.dtype)
+    values = in_units_of(image, method, restored, normalisation=normalisation)
     whole = from_samples(values, plan.restored_shape, image.axes, method.spatial)
     kept = np.isfinite(seen.pixels) & ~np.isfinite(seen.measured)
     if kept.any():
-        whole = np.where(finer(kept, rate), finer(seen.pixels, rate), whole).astype(whole.dtype, copy=False)
+        stored = np.nan if method.gives_deviations else finer(seen.pixels, rate)
+        whole = np.where(finer(kept, rate), stored, whole).astype(whole.dtype, copy=False)
     return whole[region.relative_to(read.start).scale(rate).slices]
 
 

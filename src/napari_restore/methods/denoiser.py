@@ -200,7 +200,8 @@ class Denoiser(Method):
     def restore(self, pixels: Tensor) -> Tensor:
         """What was learned, by the line that keeps the image's mean."""
         gain, offset = self.line.view(2, 1, -1, *[1] * len(self.spatial))
-        levelled: Tensor = gain * self.learned(pixels).float() + offset
+        learned = self.learned(pixels).float()
+        levelled: Tensor = gain.abs() * learned if self.gives_deviations else gain * learned + offset
         return levelled
 
     def learned(self, pixels: Tensor) -> Tensor:

@@ -139,6 +139,10 @@ class Method(nn.Module):
         Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
+    tells_deviations
+        Whether it can say how sure each restored pixel is.
+    gives_deviations
+        Whether ``restore`` gives that, in units of the image's deviation, in the place of the pixels.
     stopping
         Whether somebody asks to stop; looked at by a ``restore`` that takes long, which then raises ``Interrupted``.
     """
@@ -154,7 +158,9 @@ class Method(nn.Module):
     keeps_mean: bool = False
     fills: ClassVar[bool] = False
     narrower: ClassVar[float] = 0.25
+    tells_deviations: ClassVar[bool] = False
 
+    gives_deviations: bool = False
     config: Any
     spatial: str
     channels: int
@@ -344,6 +350,21 @@ class Method(nn.Module):
     def restore(self, pixels: Tensor) -> Tensor:
         """Restored ``(B, C, *(S * rate))`` from ``(B, C, *S)``, both in units of the image's deviation."""
         raise NotImplementedError
+
+    def foretold(self, pixels: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What each pixel of ``(B, C, *S)`` is foretold to be measured as, from the others alone, and its deviation.
+
+        Noise and prediction together; None of a method that does not foretell.
+        """
+        return None
+
+    def deviations(self) -> Self | None:
+        """A copy whose ``restore`` gives the standard deviation of each restored pixel; None where it cannot tell."""
+        if not self.tells_deviations:
+            return None
+        clone = copy.deepcopy(self)
+        clone.gives_deviations, clone.suffix = True, "std"
+        return clone
 
     def for_restoring(self) -> Self:
         """A copy whose ``restore`` gives the same pixels sooner: batch normalisation is folded into the convolutions.

@@ -102,11 +102,10 @@ def plan_restoration(
     facts
         Of the image, from ``facts_of``.
     """
-    dtype, why = (
-        kept_dtype(image) if model.method.keeps else choose_dtype(image.dtype, facts.noise, model.normalisation)
-    )
+    dtype, why = _dtype_of(image, model, facts)
     batch = restoring.together or usual_batch(place.device)
     how = {"rule": repr(image.rule), "outliers": restoring.outliers}
+    how |= {"gives": "deviations"} if model.method.gives_deviations else {}
     return RestorationPlan(
         tiles=tiles,
         geometry=output_geometry(image, model.method, tiles.box),
@@ -268,6 +267,12 @@ def choose_dtype(
         said = f"no noise was found that would hide rounding to {source}"
     real, because = _digits(source, noise, constants)
     return real, f"the result is {real}: {said}{because}"
+
+
+def _dtype_of(image: Image, model: Model, facts: ImageFacts) -> tuple[np.dtype[Any], str]:
+    if model.method.gives_deviations:
+        return np.dtype(np.float32), "the deviation of each pixel is float32"
+    return kept_dtype(image) if model.method.keeps else choose_dtype(image.dtype, facts.noise, model.normalisation)
 
 
 def kept_dtype(image: Image) -> tuple[np.dtype[Any], str]:

@@ -44,6 +44,8 @@ class Restored:
         Name and colour of each channel, of the one where there is no C axis; empty where nothing is known of them.
     suffix
         What a layer is called after ``name``.
+    uncertainty
+        The standard deviation of each restored pixel, another such result, where that was asked for and can be told.
     folder
         The temporary folder it lies in, where no ``output`` was given: removed when nobody holds this result or an
         array of it any more, and at the latest when the program ends. Save or copy what is to stay.
@@ -58,6 +60,7 @@ class Restored:
     contrast_limits: tuple[float, float] | None = None
     channels: tuple[Channel, ...] = ()
     suffix: str = "denoised"
+    uncertainty: Restored | None = field(repr=False, default=None)
     folder: TemporaryFolder | None = field(repr=False, default=None)
 
     @property

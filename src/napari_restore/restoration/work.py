@@ -20,7 +20,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Outliers
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.region import Region
-from napari_restore.methods.apply import Precision, finer, per_axis, restore_tensor
+from napari_restore.methods.apply import Precision, finer, in_units_of, per_axis, restore_tensor
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
 from napari_restore.sources.padded import read_reflected, seen_reflected
@@ -225,11 +225,13 @@ def _finish(job: TileJob, index: int, read: Read, restored: NDArray[np.float32])
         shape = [samples.shape[1] if a == "C" else n for a, n in zip(axes, job.plan.restored_shape, strict=True)]
         return from_samples(samples, shape, axes, job.method.spatial)[crop]
 
-    values = cropped(job.normalisation.uncentred(restored, job.image.dtype))
+    values = cropped(in_units_of(job.image, job.method, restored, normalisation=job.normalisation))
     kept = None if read.kept is None else cropped(finer(read.kept, rate))
     _check_finite(values, kept, index)
     pixels = _cast(values if kept is None else np.where(kept, 0, values), job.dtype)
-    if kept is not None and read.pixels is not None:
+    if kept is not None and job.method.gives_deviations:
+        pixels[kept] = np.nan  # nothing was restored there
+    elif kept is not None and read.pixels is not None:
         # All output pixels inside one that is handed on have its value.
         pixels[kept] = cropped(finer(read.pixels, rate))[kept].astype(job.dtype)
     stop = list(job.plan.write(index).stop)

@@ -15,6 +15,7 @@ from napari_restore.core.errors import OutputError
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.method import Method
 from napari_restore.metrics.noise import image_noise
+from napari_restore.restoration.deviations import made_at
 from napari_restore.restoration.engine import check_memory
 from napari_restore.restoration.part import part_of
 from napari_restore.restoration.plan import choose_dtype, kept_dtype, output_geometry, tiles_over
@@ -27,6 +28,7 @@ from napari_restore.store.model import Model
 from napari_restore.store.names import check_length
 from napari_restore.verbs.blurring import beads_of
 from napari_restore.verbs.learning import opened, several
+from napari_restore.verbs.reporting import check_page
 from napari_restore.verbs.request import Request
 
 _MODEL_SPARE = 256 * 1024
@@ -61,10 +63,15 @@ def check_places(request: Request, images: Sequence[Image]) -> None:
     RestoreError
         With the place.
     """
+    check_page(request)
     output, model = place_of(request.writing.output), place_of(request.writing.save_model)
     if model is not None:
         _check_model_place(model)
     places = [place for place in (output, model) if place is not None]
+    if output is not None and request.restoring.uncertainty:
+        writing = request.writing
+        places.append(made_at(output))
+        outputs.check_destination(made_at(output), overwrite=writing.overwrite, resume=writing.resume)
     if not places:
         return
     read = [*images, *_partners(request)]

@@ -53,7 +53,10 @@ class Destination:
 
     def holding(self, result: Restored) -> Restored:
         """The result, which holds the folder that it lies in."""
-        return result if self._folder is None else replace(result, folder=self._folder)
+        if self._folder is None:
+            return result
+        with_it = None if result.uncertainty is None else replace(result.uncertainty, folder=self._folder)
+        return replace(result, folder=self._folder, uncertainty=with_it)
 
     def __enter__(self) -> Destination:
         return self

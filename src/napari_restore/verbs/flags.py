@@ -107,6 +107,7 @@ FLAGS: Mapping[str, Flag] = {
     "client": Flag("--dask", metavar="ADDRESS"),
     "save_model": Flag(metavar="M.safetensors"),
     "version": Flag("--ome-zarr"),
+    "report": Flag(metavar="PAGE.html"),
     "pattern": Flag(metavar="'*.tif'"),
     "suffix": Flag(metavar="WORD"),
 }

@@ -46,7 +46,7 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
     from napari_restore.verbs.ahead import check_places
     from napari_restore.verbs.destination import Destination
     from napari_restore.verbs.learning import counted, model_of, notes_of, opened
-    from napari_restore.verbs.run import judged
+    from napari_restore.verbs.run import finished
 
     image = opened(request.image, request)
     check_places(request, [image])
@@ -57,6 +57,7 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
         model, said = _matched(model, image)
         yield said
     with Destination(request.writing.output) as place:
+        runner = runner_for(image, request.restoring, request.opening)
         result = yield from restore_events(
             image,
             model,
@@ -65,9 +66,9 @@ def restored(request: Request, watch: Watch) -> Events[Restored]:
             computing=request.computing,
             writing=request.writing,
             watch=watch,
-            runner=runner_for(image, request.restoring, request.opening),
+            runner=runner,
         )
-        return (yield from judged(request, image, place.holding(result)))
+        return (yield from finished(request, image, place, result, watch=watch, runner=runner))
 
 
 def _matched(model: Model, image: Image) -> tuple[Model, Note]:

@@ -15,12 +15,14 @@ from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.judging.judged import judged_events
 from napari_restore.methods.device import settle_threads
+from napari_restore.restoration.deviations import cannot, unfinished, with_deviations
 from napari_restore.restoration.engine import already_whole, found, restore_events
 from napari_restore.restoration.part import part_of
 from napari_restore.restoration.plan import made_of
 from napari_restore.restoration.reading import Filled, facts_of, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
+from napari_restore.restoration.running import Runner
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
 from napari_restore.store.beside import check_names
@@ -47,6 +49,7 @@ from napari_restore.verbs.learning import (
     prepare,
     subject_of,
 )
+from napari_restore.verbs.reporting import write_report
 from napari_restore.verbs.request import Request, load
 
 
@@ -98,8 +101,9 @@ def trained_and_restored(request: Request, watch: Watch) -> Events[Restored | Mo
                     watch=watch,
                     runner=runner,
                 )
-        restored = yield from judged(request, image, place.holding(restored))
-        if restored.complete and place.asked is not None and state != "given" and not _is_asked_for(request, place):
+        restored = yield from finished(request, image, place, restored, watch=watch, runner=runner)
+        over = restored.complete and not unfinished(restored, restoring=request.restoring)
+        if over and place.asked is not None and state != "given" and not _is_asked_for(request, place):
             outputs.forget_model(place.asked)
         return restored
 
@@ -108,6 +112,25 @@ def _is_asked_for(request: Request, place: Destination) -> bool:
     """Whether the model beside the output is where the user wants to have it."""
     save = place_of(request.writing.save_model)
     return save is not None and place.asked is not None and same(save, outputs.model_path(place.asked))
+
+
+def finished(
+    request: Request, image: Image, place: Destination, restored: Restored, *, watch: Watch, runner: Runner | None
+) -> Events[Restored]:
+    """A result that holds its place, with what goes with it: its uncertainty, and what is told of it."""
+    restored = yield from with_deviations(
+        image,
+        restored,
+        restoring=request.restoring,
+        computing=request.computing,
+        writing=request.writing,
+        watch=watch,
+        runner=runner,
+    )
+    result = yield from judged(request, image, place.holding(restored))
+    if request.writing.report is not None and result.complete:
+        yield Saved(str(write_report(request, image, result)), "report")
+    return result
 
 
 def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:
@@ -192,6 +215,8 @@ def _trained_for(request: Request, image: Image, output: Path | None, watch: Wat
     kept = outputs.model_path(output) if output is not None else None
     prepared = yield from prepare(request, [image])
     check_restoring(request, image, prepared.lesson.method, output)
+    if request.restoring.uncertainty and not prepared.lesson.method.tells_deviations:
+        yield Note(f"{cannot(prepared.lesson.method)}: only the restored image is made", "warning")
     check_model_space([path for path in (save, kept) if path is not None], prepared.lesson.method)
     run = outputs.training_path(output) if output is not None else None
     events = learn(prepared, request, watch, run=run, resume=writing.resume and not writing.overwrite)

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_restore import denoise, evaluate, train
 from napari_restore.core.errors import RestoreError
-from napari_restore.judging import denoised
+from napari_restore.judging import denoised, looked_at
 from napari_restore.judging.denoised import check
 from napari_restore.sources import open_image
 
@@ -84,8 +84,8 @@ def test_the_part_is_restored_twice_and_not_more(pair, monkeypatch, hole):
         seen.append(part.read())
         return real(method, part, *args, **options)
 
-    real = denoised.restore_region
-    monkeypatch.setattr(denoised, "restore_region", counted)
+    real = looked_at.restore_region
+    monkeypatch.setattr(looked_at, "restore_region", counted)
     checked = check(open_image(noisy), model)
     assert checked.psnr is not None
     assert len(seen) == 2, "as it is, and with a little noise added"
@@ -114,7 +114,7 @@ def test_what_clears_the_bright_planes_alone_is_never_praised(monkeypatch, axes,
     image = open_image(np.random.default_rng(0).poisson(clean).astype(np.uint16), axes=axes)
     model = train(image, "noise2void", steps=1, precision="float32", dimensions="2")
 
-    units = denoised._Units.of(model.normalisation)
+    units = looked_at.Units.of(model.normalisation)
 
     def smoothing(*, above):
         """What smooths planes that are brighter than that, and leaves the others as they are."""
@@ -122,7 +122,7 @@ def test_what_clears_the_bright_planes_alone_is_never_praised(monkeypatch, axes,
         return lambda y: np.stack([gaussian_filter(p, 3) if p.mean() > above else p for p in y]).astype(np.float32)
 
     for above, trusted in ((0, True), (100, False)):
-        monkeypatch.setattr(denoised, "_denoiser", lambda *_, above=above: smoothing(above=above))
+        monkeypatch.setattr(denoised, "denoiser_of", lambda *_, above=above: smoothing(above=above))
         checked = check(image, model)
         assert checked.trusted == trusted, checked.verdict
         said = re.search(r"some planes stay noisy: .* about (8\.9|9).* keep 100 % .* [89] %\.", checked.verdict)

@@ -13,6 +13,8 @@ from napari_restore.methods.posterior import (
     _PHASES,
     Posterior,
     PosteriorConfig,
+    _beside,
+    _by_variance,
     _least_line,
     _mean_around,
 )
@@ -190,3 +192,71 @@ def test_it_learns_from_one_noisy_image(tmp_path):
     assert np.square(whole - clean).mean() < 0.25 * np.square(noisy - clean).mean()
     tiled = np.asarray(restore(noisy, model, output=tmp_path / "b.zarr", tile=(32, 40), **options))
     assert np.abs(tiled - whole).max() < 1e-5 * whole.std()
+
+
+FOUND = ((0.01, 0.02), (0.1, 0.1), (1.0, 2.0))
+
+
+@pytest.mark.parametrize("combine", ["yes", "no"])
+@pytest.mark.parametrize("spatial", ["YX", "ZYX"])
+def test_the_deviation_is_that_of_the_prediction_and_the_pixel_together(combine, spatial):
+    method = built(spatial, combine=combine, errors=(FOUND,))
+    y = torch.randn(2, 1, *(4, 12, 16)[-len(spatial) :], generator=generator(3))
+    deviations = method.deviations().restore(y)
+    mean, variance = method._predicted(0, y)
+    noise = method.all_noise(0, mean)
+    known = variance / (noise + variance) if combine == "yes" else torch.zeros_like(mean)
+    error = noise * torch.from_numpy(at(variance / noise))
+    assert torch.allclose(deviations, ((1 - known) ** 2 * error + known**2 * noise).sqrt(), rtol=1e-4)
+    assert torch.equal(method.restore(y), built(spatial, combine=combine).restore(y)), "what is restored stays"
+
+
+def at(ratio):
+    """Straight lines in the logarithms; level below the first, in proportion above the last."""
+    x, found = np.log(np.array(FOUND)).T
+    there = np.log(ratio.detach().numpy())
+    return np.exp(np.interp(there, x, found) + np.maximum(there - x[-1], 0)).astype(np.float32)
+
+
+def test_the_right_variance_gives_the_posterior_deviation():
+    same = tuple((float(v), float(v)) for v in np.geomspace(1e-4, 1e4, 9))
+    method = built(combine="yes", errors=(same,))
+    y = torch.randn(1, 1, 16, 16, generator=generator(4))
+    mean, variance = method._predicted(0, y)
+    noise = method.all_noise(0, mean)
+    assert torch.allclose(method.deviations().restore(y), (noise * variance / (noise + variance)).sqrt(), rtol=1e-4)
+
+
+def test_one_pair_is_enough_and_a_model_without_any_gives_no_deviations():
+    assert built().deviations() is None
+    method = built(errors=(((0.5, 0.25),),))
+    assert torch.isfinite(method.deviations().restore(torch.randn(1, 1, 8, 8))).all()
+
+
+def test_a_line_that_turns_the_image_over_leaves_deviations_above_zero():
+    method = built(errors=(FOUND,)).deviations()
+    before = method.restore(torch.zeros(1, 1, 8, 8))
+    method.line[0], method.line[1] = -2, 7
+    assert torch.allclose(method.restore(torch.zeros(1, 1, 8, 8)), 2 * before)
+
+
+def test_errors_are_told_in_bins_that_rise():
+    rng = np.random.default_rng(0)
+    variance = rng.lognormal(-3, 1, 20_000)
+    some, none, one = np.full_like(variance, 0.02), np.zeros_like(variance), np.ones_like(variance)
+    pairs = np.array(_by_variance(variance, none, some, none, one))
+    assert (np.diff(pairs[:, 0]) > 0).all() and len(pairs) > 5
+    assert pairs[:, 1] == pytest.approx(0.02 * 1.4), "no less than the noise around gives, and two fifths"
+    assert np.array(_by_variance(variance, none, some, some, one))[:, 1] == pytest.approx(0.04), "what neighbours share"
+    assert np.array(_by_variance(variance, none, some, none, 0.5 * one))[:, 1] == pytest.approx(0.014), "less noise"
+    learned = np.array(_by_variance(10 * variance, 10 * variance, some, none, one))
+    assert learned[-1, 1] == pytest.approx(learned[-1, 0], rel=0.1), "far beyond an error in the noise"
+    assert _by_variance(*(each[:10] for each in (variance, none, some, none, one))) == ()
+
+
+def test_products_with_pixels_beside_are_those_of_a_plane():
+    left = torch.randn(2, 1, 3, 5, 6, generator=generator(6))
+    kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
+    wanted = [left[b, 0, z] * torch.from_numpy(correlate(left[b, 0, z].numpy(), kernel, mode="constant"))
+              for b in range(2) for z in range(3)]  # fmt: skip
+    assert torch.allclose(_beside(left).view(6, 5, 6), torch.stack(wanted), atol=1e-6)

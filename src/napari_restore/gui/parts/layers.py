@@ -23,6 +23,9 @@ _LARGEST_PLANE = 4096
 PART = "_part"
 """Ends the names of results that are of a part of the image."""
 
+_NEARLY_ALL = 0.998
+"""Of the pixels are within the contrast of their deviations."""
+
 _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
 
@@ -102,6 +105,28 @@ class ResultLayer:
             self.layer.data = arranged[0]
             self.layer.refresh(thumbnail=True)
         self.layer.metadata = {**self.layer.metadata, **(metadata or {})}
+
+    def show_whole(self, path: str | Path) -> None:
+        """Show an OME-Zarr that has got its final name."""
+        import zarr
+
+        group = zarr.open_group(Path(path), mode="r")
+        self.finish([group[name] for name in sorted(group.array_keys(), key=int)])
+
+    def add_deviations(self, levels: Sequence[Any]) -> None:
+        """Show how sure each pixel is, in a layer of its own above the result; hidden, to be looked at when wanted."""
+        least = np.asarray(levels[-1])
+        known = least[np.isfinite(least)]
+        limits = (0.0, float(np.quantile(known, _NEARLY_ALL))) if known.any() else (0.0, 1.0)
+        place = self._place.on_grid(*finer_grid(self._axes, dict.fromkeys(self._axes, 1), {}))
+        looks = {"name": f"{self._name}_std", "colormap": "magma", "contrast_limits": limits, "visible": False}
+        data = arrange(levels[0], self._image)
+        if self._looks["rgb"]:  # one for all colours
+            import dask.array as da
+
+            data = da.from_array(data, chunks=getattr(data, "chunks", "auto")).mean(self._image.axes.index("C"))
+        layer = ImageLayer(data, cache=False, multiscale=False, **looks, **place.kwargs)
+        insert_above(self._viewer, layer, self.layer if self.shown else self._raw)
 
     def discard(self) -> None:
         """Take the layer away: another run shows the same output."""

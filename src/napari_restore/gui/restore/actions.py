@@ -41,6 +41,7 @@ class Actions(QWidget):  # type: ignore[misc]
     stop = Signal()
     save = Signal()
     copy = Signal(str)
+    report = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,7 +55,9 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
         self.copy_button = QPushButton("⋯")
-        self.copy_button.setToolTip("What the main button would do, to paste into a script or a terminal.")
+        self.copy_button.setToolTip(
+            "What the main button would do, to paste into a script or a terminal; a report of the last result."
+        )
         self._fill_menu()
         self._fill_copy_menu()
         self._lay_out()
@@ -134,9 +137,13 @@ class Actions(QWidget):  # type: ignore[misc]
         menu = QMenu(self.copy_button)
         for words in ("script", "command"):
             menu.addAction(f"Copy as {words}").triggered.connect(partial(self._copy, words))
+        menu.addSeparator()
+        self.report_action = menu.addAction("Save a report…")
+        self.report_action.setToolTip("A page about the last result, for a supplement: noise, error bars, guards.")
+        self.report_action.triggered.connect(lambda _checked: self.report.emit())
         self.copy_button.setMenu(menu)
         self.copy_button.setFixedWidth(36)
-        self.copy_button.setAccessibleName("Copy as script or command")
+        self.copy_button.setAccessibleName("Copy as script or command, or save a report")
 
     def _copy(self, words: str, _checked: bool = False) -> None:
         self.copy.emit(words)

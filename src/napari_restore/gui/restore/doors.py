@@ -18,8 +18,8 @@ _CHOSEN_METHOD = {"method", "second", "target"}
 _PREFERRED = {"device", "memory_share"}
 """Under File ▸ Preferences, for whatever is done."""
 
-_AROUND = {"axes", "effort", "region", "output", "save_model", "model"}
-"""Boxes and buttons of the tab Restore: Axes, Effort, What, Result, Save model…, Restore with…
+_AROUND = {"axes", "effort", "region", "output", "save_model", "model", "report"}
+"""Boxes and buttons of the tab Restore: Axes, Effort, What, Result, Save model…, Restore with…, ⋯ ▸ Save a report…
 
 In its menu is what makes a copy of the model, with what is set of its training.
 """
@@ -41,7 +41,7 @@ def _of_form(verb: str) -> set[str]:
 def _has(verb: str) -> Iterator[str]:
     """The options of a verb that the window has."""
     there = {
-        "restore": OF_RESTORING | {"model", "axes", "region", "output"},
+        "restore": OF_RESTORING | {"model", "axes", "region", "output", "report"},
         "restore_folder": set(BATCH),
         "distill": {"model", "axes", "effort", "save_model"} | (set(OFFERED) - OF_RESTORING),
         **{name: _of_form(name) for name in (*SHOWN, "train")},

@@ -34,6 +34,7 @@ OFFERED: Mapping[str, Alone | None] = {
     "together": Alone("auto", 4),
     "unreadable": None,
     "outliers": None,
+    "uncertainty": None,
 }
 """By name, in the order they are shown; what is None has a value anyway."""
 

@@ -81,6 +81,8 @@ class Session(QObject):  # type: ignore[misc]
     ----------
     model, model_name
         The model trained last, or None; or one that was taken from a file, and its name.
+    result
+        The last whole result, or None.
     folder
         Where results are written; None stands for a temporary folder.
     preview_every
@@ -113,6 +115,8 @@ class Session(QObject):  # type: ignore[misc]
         self._engine = engine
         self._run: Run | None = None
         self._unfinished: dict[str, ResultLayer] = {}
+        self._whole = ""
+        self.result: Any = None
         self.model: Any = None
         self.model_name = ""
         self.folder: Path | None = None
@@ -183,7 +187,7 @@ class Session(QObject):  # type: ignore[misc]
             return False
         preview = PreviewRequest(every=self.preview_every)
         result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
-        self._run = Run(raw, request, verb, preview, result)
+        self._run, self._whole, self.result = Run(raw, request, verb, preview, result), "", None
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
@@ -202,7 +206,8 @@ class Session(QObject):  # type: ignore[misc]
             self._tell(event)
         if states:
             self.status.emit(states[-1])
-        if any(isinstance(event, TileDone) for event in events) and not self._redraw.isActive() and self._run:
+        filling = any(isinstance(event, TileDone) for event in events) and not self._whole
+        if filling and not self._redraw.isActive() and self._run:
             self._redraw.start(round(1000 * self._run.result.pause))
 
     def _tell(self, event: Event | Pair) -> None:
@@ -219,11 +224,14 @@ class Session(QObject):  # type: ignore[misc]
                 self.floored.emit(event.floor)
             case Trained(step=step, seconds=seconds):
                 self.said.emit(f"Trained {step:,} steps in {describe_time(seconds)}.", "info")
+            case RestorationStarted(suffix="std"):
+                self._go_beside()
             case RestorationStarted():
                 self._begin_result(event)
             case Compared():
                 self.judged.emit(event)
             case Saved(path=path, what=what):
+                self._whole = path if what == "image" else self._whole
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
                 self.said.emit(stopped_words(what, step, path), "warning")
@@ -239,6 +247,18 @@ class Session(QObject):  # type: ignore[misc]
                 self._unfinished.pop(path).discard()
             self._run.result.begin(path, started.array, started=started)
             self._unfinished[path] = self._run.result
+
+    def _go_beside(self) -> None:
+        """The result is whole and has its name; what is made now is how sure it is."""
+        self.said.emit("The result is whole; now the uncertainty of each pixel.", "info")
+        self._redraw.stop()
+        if self._run is not None and self._whole:
+            self._forget(self._run.result)
+            self._run.result.show_whole(self._whole)
+
+    def _forget(self, result: ResultLayer) -> None:
+        """It is whole: another run of the same output does not take it away."""
+        self._unfinished = {path: one for path, one in self._unfinished.items() if one is not result}
 
     def _refresh_result(self) -> None:
         if self._run is not None:
@@ -272,7 +292,10 @@ class Session(QObject):  # type: ignore[misc]
         run = self._run
         if run is not None:
             run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"])
-            self._unfinished = {path: one for path, one in self._unfinished.items() if one is not run.result}
+            if (unsure := getattr(result, "uncertainty", None)) is not None:
+                run.result.add_deviations(unsure.levels)
+            self._forget(run.result)
+        self.result = result
         if self.folder is None:
             self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
         self.status.emit(Status(1.0, "Done"))

@@ -23,6 +23,7 @@ from napari_restore.gui.restore.actions import Actions, State
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.outcome import Outcome
+from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
 from napari_restore.gui.restore.session import Session, camera_of
 from napari_restore.gui.restore.work import Engine, finding_device, package_engine
@@ -53,6 +54,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.outcome = Outcome(self._viewer, self._engine, self.session, self)
         self.buttons = Actions()
         self.files = ModelFiles(self._engine, self.session, self.buttons, self)
+        self.report = ReportFile(self._engine, self.session, self)
+        self._writers = (self.files.loader, self.report.writer)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
         self._lay_out()
@@ -177,6 +180,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.restore.connect(self.restore)
         self.buttons.distill.connect(self.distill)
         self.buttons.copy.connect(self.copy)
+        self.buttons.report.connect(self.report.ask)
+        self.report.said.connect(self.outcome.messages.say)
         self.buttons.stop.connect(self.session.stop)
         self.files.chosen.connect(self.restore_with)
         self.files.said.connect(self.outcome.messages.say)
@@ -205,7 +210,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         _leave(self._links, self.form.subject.followed, self.session.runner.flag)
-        for part in (self.session, self.form, self.outcome.baselines, self._device, self._copier, self.files.loader):
+        for part in (self.session, self.form, self.outcome.baselines, self._device, self._copier, *self._writers):
             part.abandon()
 
 

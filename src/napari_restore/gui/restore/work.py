@@ -58,6 +58,9 @@ class Engine(Protocol):
     def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
         """What simpler ways make of a part of an image, by their labels."""
 
+    def report(self, request: Request, result: Any, path: Path) -> Path:
+        """Write the page about a whole result of a request."""
+
 
 class _Package:
     """The real engine: everything is imported on first use, which is in the worker thread."""
@@ -104,6 +107,12 @@ class _Package:
 
         found: Mapping[str, NDArray[Any]] = baselines_of(image, model, region)
         return found
+
+    def report(self, request: Request, result: Any, path: Path) -> Path:
+        from napari_restore.verbs.learning import counted
+        from napari_restore.verbs.reporting import write_report
+
+        return write_report(self.preferring(request), counted(request.image, request), result, path)
 
 
 def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine:
@@ -251,6 +260,16 @@ def finding_device(engine: Engine) -> Start:
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
         return engine.describe_device()
+
+    return start
+
+
+def reporting(engine: Engine, request: Request, result: Any, path: Path) -> Start:
+    """Write the page about a result."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Path]:
+        yield from ()
+        return engine.report(request, result, path)
 
     return start
 

@@ -36,6 +36,8 @@ class Recipe:
         Of the model: plain values, and its tensors in the format of safetensors.
     plan
         Tiles over the image, or the part of it that is restored.
+    deviations
+        Whether the deviation of each pixel is wanted instead of the pixels.
     folder
         The unfinished OME-Zarr.
     threads
@@ -55,6 +57,7 @@ class Recipe:
     device: str
     precision: Precision
     outliers: Outliers
+    deviations: bool
     folder: str
     threads: int
     version: str = __version__
@@ -77,6 +80,7 @@ class Recipe:
             device=str(job.device),
             precision=job.precision,
             outliers=job.outliers,
+            deviations=job.method.gives_deviations,
             folder=str(out.array_path.parent.absolute()),
             threads=threads,
         )
@@ -98,6 +102,7 @@ class Recipe:
         card, device = self.card, find_device(self.device)
         method = build_method(card["method"], card["config"], spatial=card["spatial"], channels=card["channels"])
         method.load_state_dict(safetensors.torch.load(self.weights))
+        method = (self.deviations and method.deviations()) or method
         return TileJob(
             image=replace(image, rule=self.rule),
             method=method.eval().for_restoring().to(device),

@@ -1,0 +1,174 @@
+"""Do error bars hold what they say? Real frames with an average to compare with, and samples at three levels of light.
+
+An interval of 90 % is the restored pixel plus and minus 1.645 deviations of `uncertainty`. Told are the share of the
+truth that these hold, their mean width, and that over the width that normal errors of the true size would need; before
+them, the same of the posterior's n v / (n + v), which believes the variances as they were learned.
+
+A pair is two folders with files of the same names and the number of frames in the average: its noise, 1 in so many of
+the frame's, is added to the deviation, and it is brought to the frame by a least-squares gain and offset, as published
+pairs were often stretched one by one. No truth is looked at before the end.
+
+    python benchmarks/error_bars.py --pair fmd/noisy fmd/average50 50 --pair w2s/average1 w2s/average400 400
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import reporting
+from images import NAMES, eight_images
+from numpy.typing import NDArray
+from skimage.io import imread
+
+WITHIN = 1.6449
+"""Deviations from the middle of a normal distribution that hold 90 % of it."""
+
+LIGHT = (3.0, 30.0, 300.0)
+"""Photons where a sample is brightest."""
+
+BINS = 20
+OFFSET = 100.0
+"""Of the camera, in the samples."""
+
+Pixels = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A noisy image, and its truth: of ``frames`` frames averaged, or exact."""
+
+    noisy: NDArray[Any]
+    truth: Pixels
+    frames: float = np.inf
+
+
+def main() -> None:
+    parser = reporting.parser(__doc__)
+    parser.add_argument("--pair", nargs=3, action="append", default=[], metavar=("NOISY", "AVERAGE", "FRAMES"))
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--method", default="posterior")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases with one of these in the name")
+    given = parser.parse_args()
+    machine = reporting.begin(given.threads)
+    rows = {}
+    for name, pair in cases(given.pair):
+        if given.only and not any(word in name for word in given.only):
+            continue
+        rows[name] = row(pair, method=given.method, steps=given.steps, seed=given.seed)
+        reporting.progress(f"{name}: {rows[name]}")
+    held = [each["holds"] for each in rows.values() if "holds" in each]
+    found = {
+        "asked": 0.9,
+        "between_87_and_93_percent": sum(0.87 <= each <= 0.93 for each in held),
+        "of": len(rows),
+        "rows": rows,
+    }
+    settings = {"method": given.method, "steps": given.steps, "seed": given.seed, "light": LIGHT}
+    reporting.finish(machine, results=found, settings=settings, out=given.out)
+
+
+def row(pair: Pair, *, method: str, steps: int, seed: int) -> dict[str, Any]:
+    from napari_restore import denoise
+
+    result = denoise(pair.noisy, axes="YX", method=method, steps=steps, seed=seed, device="cpu", uncertainty=True)
+    if result.uncertainty is None:
+        return {"method": result.model.name, "says": "cannot tell"}
+    restored, noisy = np.asarray(result, np.float64), pair.noisy.astype(np.float64)
+    truth = fitted(pair.truth, noisy)
+    of_truth = noise_by_signal(noisy - truth, truth) / pair.frames  # the average has noise of its own
+    plain = by_posterior(result.model, pair.noisy)
+    error = float(np.sqrt(max(np.square(restored - truth).mean() - of_truth.mean(), 1e-12)))
+    before, after = (told(restored - truth, each, of_truth, error) for each in (plain, np.asarray(result.uncertainty)))
+    return {
+        "method": result.model.name,
+        "holds": after["holds"],
+        "mean_width": after["mean_width"],
+        "width_over_needed": after["width_over_needed"],
+        "range": round(float(np.ptp(np.quantile(truth, (0.001, 0.999)))), 4),
+        "posterior_holds": before["holds"],
+        "posterior_width_over_needed": before["width_over_needed"],
+    }
+
+
+def told(error: Pixels, deviation: NDArray[Any], of_truth: Pixels, root_mean_square: float) -> dict[str, float]:
+    deviation = deviation.astype(np.float64)
+    inside = np.abs(error) <= WITHIN * np.sqrt(np.square(deviation) + of_truth)
+    return {
+        "holds": round(float(inside.mean()), 4),
+        "mean_width": round(2 * WITHIN * float(deviation.mean()), 4),
+        "width_over_needed": round(float(deviation.mean()) / root_mean_square, 3),
+    }
+
+
+def by_posterior(model: Any, noisy: NDArray[Any]) -> NDArray[Any]:
+    """The deviations where predicted variances are believed as they are: the pairs say so."""
+    from napari_restore import restore
+
+    alike = ((1e-6, 1e-6), (1e6, 1e6))
+    method = model.method
+    before = method.config
+    method.config = replace(before, errors=(alike,) * len(before.errors))
+    try:
+        return np.asarray(restore(noisy, model, axes="YX", device="cpu", uncertainty=True).uncertainty)
+    finally:
+        method.config = before
+
+
+def noise_by_signal(noise: Pixels, signal: Pixels) -> Pixels:
+    """Its variance at each pixel, by that of the pixels which are about as bright."""
+    edges = np.unique(np.quantile(signal, np.linspace(0, 1, BINS + 1)[1:-1]))
+    place = np.searchsorted(edges, signal)
+    means = np.bincount(place.ravel(), np.square(noise).ravel()) / np.maximum(np.bincount(place.ravel()), 1)
+    return means[place]
+
+
+def fitted(truth: Pixels, noisy: Pixels) -> Pixels:
+    """The truth with the gain and the offset that bring it nearest to the noisy frame."""
+    gain, offset = np.polyfit(truth.ravel(), noisy.ravel(), 1)
+    return gain * truth + offset
+
+
+def cases(pairs: list[list[str]]) -> Iterator[tuple[str, Pair]]:
+    for noisy, average, frames in pairs:
+        for file in sorted(Path(noisy).iterdir()):
+            if (Path(average) / file.name).is_file():
+                both = (gray(folder / file.name) for folder in (Path(noisy), Path(average)))
+                frame, truth = both
+                yield f"{Path(noisy).parent.name}/{file.stem}", Pair(frame, truth.astype(np.float64), float(frames))
+    for name, clean in samples().items():
+        for peak in LIGHT:
+            truth = clean / clean.max() * peak
+            counts = np.random.default_rng(1).poisson(truth)
+            yield f"{name}, {peak:g} photons", Pair(counts.astype(np.uint16), truth)
+    clean, noisy = eight_images()
+    for name, truth, image in zip(NAMES, clean, noisy, strict=True):
+        yield f"picture of {name}, sigma 25", Pair(image, truth.astype(np.float64))
+
+
+def samples() -> dict[str, Pixels]:
+    """Planes of the package's own samples, without noise and without the camera's offset."""
+    from napari_restore.sources.samples import microscopy_stack, particle_movie, tissue_stack
+
+    made = {"microscopy": microscopy_stack, "movie": particle_movie, "tissue": tissue_stack}
+    return {name: plane_of(make()[0]) - OFFSET for name, make in made.items()}
+
+
+def plane_of(clean: NDArray[Any]) -> Pixels:
+    """The middle plane of the first channel."""
+    while clean.ndim > 2:
+        clean = clean[len(clean) // 2]
+    return np.asarray(clean, np.float64)
+
+
+def gray(path: Path) -> NDArray[Any]:
+    pixels = np.squeeze(imread(path))
+    return pixels if pixels.ndim == 2 else pixels[..., 0]
+
+
+if __name__ == "__main__":
+    main()
