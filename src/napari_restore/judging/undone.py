@@ -39,7 +39,11 @@ from napari_restore.store.model import Model
 
 LEARNED = "learned"
 
-_CONTEXT = 3  # times what the operator sees around a pixel: a classical inverse sees farther than the blur it undoes
+_CONTEXT = {2: (3, 8), 3: (1, 4)}
+"""Times what the operator sees around a pixel, and pixels more: a classical inverse sees farther than what it undoes.
+
+Of volumes less, as what lies around a box is most of it.
+"""
 _CLEARLY = 2.0  # standard errors
 _CLEARLY_WORSE = 1.02  # of the error
 _STRUCTURE = 1.3  # times the noise's power in a ring of frequencies, whose mean is known within 6 %
@@ -187,7 +191,8 @@ def _of_samples(baseline: Baseline, samples: NDArray[np.float32], undone: Undone
 
 def _context(operator: Operator) -> tuple[int, ...]:
     """As far around a region as a classical restoration of it is worth to see."""
-    return tuple(_CONTEXT * m + 8 if m else 0 for m in operator.margin)
+    times, more = _CONTEXT[len(operator.margin)]
+    return tuple(times * m + more if m else 0 for m in operator.margin)
 
 
 def _on_cpu(undone: Undone | None) -> Undone | None:
