@@ -63,6 +63,10 @@ _MARGINS, _WIDTHS = 1.0, 4.6
 """How far an update changes anything, in margins of the PSF and, times the root of the updates, in its widths."""
 
 
+_BORDERS, _LEAST_BORDER = 3, {2: 32, 3: 8}
+"""Margins of a lopsided PSF, and at least so many pixels by the number of axes, that a whole image is mirrored by."""
+
+
 @dataclass(frozen=True)
 class RichardsonLucyConfig(ClassicalConfig):
     """Settings of Richardson-Lucy deconvolution.
@@ -206,8 +210,15 @@ class RichardsonLucy(Classical):
 
     @property
     def border(self) -> tuple[int, ...]:
-        """None: an image that is seen whole is mirrored here; but the mirror of a lopsided PSF is another one."""
-        return (0,) * len(self.spatial) if self.endless.even else self.radius
+        """None: an image that is seen whole is mirrored here; but the mirror of a lopsided PSF is another one.
+
+        There it is mirrored no farther than tells anything: 3 % of the noise in the outermost pixels, against images
+        many times as large for the PSF of real beads, whose halo is long.
+        """
+        if self.endless.even:
+            return (0,) * len(self.spatial)
+        least = _LEAST_BORDER[len(self.spatial)]
+        return tuple(min(r, max(_BORDERS * m, least)) for r, m in zip(self.radius, self.endless.margin, strict=True))
 
     @property
     def padding(self) -> tuple[int, ...]:

@@ -69,12 +69,29 @@ def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, shape, tile, tmp_
     assert np.abs(part - whole[..., 13:50, 7:50]).max() < 1e-3 * noise
 
 
+def halo():
+    """A long lopsided PSF: a spot and a fainter one beside it."""
+    far = np.zeros((31, 31))
+    far[15, 15], far[9, 19] = 1, 0.4
+    return psfs.inline(gaussian_filter(far, 2.5) / 1.4)
+
+
 def test_an_image_seen_whole_is_read_without_surroundings():
-    even, lopsided = (
-        build_method("richardson_lucy", {"psf": psf}, spatial="YX", channels=1) for psf in ("gaussian:2", LOPSIDED)
+    even, lopsided, long = (
+        build_method("richardson_lucy", {"psf": psf}, spatial="YX", channels=1)
+        for psf in ("gaussian:2", LOPSIDED, halo())
     )
     assert even.border == (0, 0) and min(even.radius) > 12
     assert lopsided.border == lopsided.radius
+    assert all(b == 3 * m < r for b, m, r in zip(long.border, long.endless.margin, long.radius, strict=True))
+
+
+def test_tiles_of_a_long_lopsided_psf_are_the_whole_away_from_the_border():
+    y, _ = measured((131, 117), halo())
+    model = train(y, "richardson_lucy", psf=halo(), iterations=8, weight=0.004, axes="YX")
+    whole, tiled = (np.asarray(restore(y, model, axes="YX", tile=tile)) for tile in (None, (40, 48)))
+    off = np.abs(tiled - whole) / float(np.sqrt(model.method.undoes.noise[0].at(y).mean()))
+    assert off.max() < 0.1 and off[20:-20, 20:-20].max() < 2e-3
 
 
 def test_nothing_is_trained_and_the_file_holds_all(tmp_path):
