@@ -90,9 +90,7 @@ def across(slices: np.ndarray, ratio: float, given: Any, seed: int) -> dict[str,
     left_out = slices[1:-1:2]
     sizes = {"Z": 2 * ratio, "Y": 1.0, "X": 1.0}
     began = time.perf_counter()
-    result = super_resolve(
-        kept, factor={"Z": 2}, thickness=0, axes="ZYX", pixel_size=sizes, **budget(given), seed=seed
-    )
+    result = super_resolve(kept, factor={"Z": 2}, thickness=0, axes="ZYX", pixel_size=sizes, **budget(given), seed=seed)
     wall = time.perf_counter() - began
     found = np.asarray(result)
     assert np.allclose(found[::2], kept, atol=1e-2), "measured planes are kept"

@@ -39,10 +39,12 @@ from napari_restore.store.model import Model
 
 LEARNED = "learned"
 
-_CONTEXT = {2: (3, 8), 3: (1, 4)}
-"""Times what the operator sees around a pixel, and pixels more: a classical inverse sees farther than what it undoes.
+_CONTEXT, _SIZE = {2: (3, 8), 3: (2, 8)}, {2: 1.0, 3: 0.75}
+"""Times what the operator sees around a pixel, and pixels more: a classical inverse sees farther than what it undoes;
+and the side of the part, by the number of axes.
 
-Of volumes less, as what lies around a box is most of it.
+Of volumes less, as what lies around a box is most of it. With the PSF's margin alone around it, Richardson-Lucy and
+total variation came out three and four times as far off as they are.
 """
 _CLEARLY = 2.0  # standard errors
 _CLEARLY_WORSE = 1.02  # of the error
@@ -122,7 +124,7 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     Parameters
     ----------
     size
-        Pixels along Y and X of the middle plane, at most; of volumes, a box of about as many pixels. First channel.
+        Pixels along Y and X of the middle plane, at most; of volumes, a box of about half as many. First channel.
     seed
         Of the random probe that all SURE estimates share.
 
@@ -135,7 +137,7 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     method, undone = model.method, _on_cpu(model.method.undoes)
     if undone is None:
         return None
-    part = part_of(image, method, undone, size=size, seed=seed)
+    part = part_of(image, method, undone, size=round(_SIZE[len(method.spatial)] * size), seed=seed)
     counted = part.variance[part.counted]
     if counted.size < LEAST_PIXELS or float(counted.max()) == 0:
         return None
