@@ -19,6 +19,7 @@ def main() -> None:
     parser = reporting.parser(__doc__)
     parser.add_argument("--series", type=Path, required=True, metavar="DIR", help="a folder with a DICOM series")
     parser.add_argument("--seconds", type=float, default=55.0)
+    parser.add_argument("--steps", type=int, help="instead of seconds, where the machine does other work")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--tasks", nargs="+", default=["plane", "across"])
     parser.add_argument("--noise", default="true", help="what the method is told: true or auto")
@@ -33,8 +34,12 @@ def main() -> None:
     for name in given.tasks:
         one = partial(in_plane, slices) if name == "plane" else partial(across, slices, ratio)
         results[name] = [one(given, seed) for seed in range(given.seeds)]
-    settings = {"seconds": given.seconds, "noise": given.noise, "slices": list(slices.shape)}
+    settings = {**budget(given), "noise": given.noise, "slices": list(slices.shape)}
     reporting.finish(machine, results=results, settings=settings, out=given.out)
+
+
+def budget(given: Any) -> dict[str, Any]:
+    return {"seconds": given.seconds} if given.steps is None else {"steps": given.steps}
 
 
 def in_plane(slices: np.ndarray, given: Any, seed: int) -> dict[str, Any]:
@@ -51,7 +56,7 @@ def in_plane(slices: np.ndarray, given: Any, seed: int) -> dict[str, Any]:
     measured = (coarse + sigma * np.random.default_rng(0).standard_normal(coarse.shape)).astype(np.float32)
     told = sigma if given.noise == "true" else "auto"
     began = time.perf_counter()
-    result = super_resolve(measured, factor=2, noise=told, axes="ZYX", seconds=given.seconds, seed=seed)
+    result = super_resolve(measured, factor=2, noise=told, axes="ZYX", **budget(given), seed=seed)
     wall = time.perf_counter() - began
     found = np.asarray(result)
     plain = CubicUpsampling((2, 2), centred=(True, True))(torch.from_numpy(measured)[:, None])[:, 0].numpy()
@@ -85,9 +90,7 @@ def across(slices: np.ndarray, ratio: float, given: Any, seed: int) -> dict[str,
     left_out = slices[1:-1:2]
     sizes = {"Z": 2 * ratio, "Y": 1.0, "X": 1.0}
     began = time.perf_counter()
-    result = super_resolve(
-        kept, factor={"Z": 2}, thickness=0, axes="ZYX", pixel_size=sizes, seconds=given.seconds, seed=seed
-    )
+    result = super_resolve(kept, factor={"Z": 2}, thickness=0, axes="ZYX", pixel_size=sizes, **budget(given), seed=seed)
     wall = time.perf_counter() - began
     found = np.asarray(result)
     assert np.allclose(found[::2], kept, atol=1e-2), "measured planes are kept"

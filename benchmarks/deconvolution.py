@@ -124,7 +124,7 @@ def best_by_truth(y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         for weight in (0.0, 0.001, 0.003, 0.006, 0.015, 0.03):
             start = torch.full_like(photons, float(photons.mean()))
             options = {"start": start, "weight": weight, "background": READ**2, "accelerated": True}
-            for done, x in enumerate(islice(richardson_lucy(photons, operator, **options), 32), 1):
+            for done, x in enumerate(islice(richardson_lucy(photons, operator, **options), 48), 1):
                 db = score(x[0, 0].numpy(), truth) if done > 5 else 0.0
                 if db > best["db"]:
                     best = {"db": db, "iterations": done, "weight": weight}

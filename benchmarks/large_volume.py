@@ -1,7 +1,7 @@
 """A volume of four times the memory allowed, deconvolved from disk to disk: the plan, and what it took.
 
 The operating system refuses the process any more memory than it holds once its libraries are loaded, and ``--allowed``
-(``RLIMIT_DATA``, Linux). The volume is float32 noise about a few levels, in chunks of a plane's quarter.
+(``RLIMIT_DATA``, Linux). The volume is float32 noise about a few levels, in chunks of a sixteenth of a plane.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--allowed", type=int, default=256, help="MiB on top of the libraries")
     parser.add_argument("--times", type=float, default=4.0, help="the volume, in memory allowed")
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--tile", type=reporting.shape_of, default=(32, 192, 192), help="what fits in 256 MiB")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     planes = math.ceil(given.times * given.allowed * MIB / (4 * SIDE**2))
@@ -33,6 +34,7 @@ def main() -> None:
         volume = made(Path(folder) / "volume.zarr", planes)
         found = deconvolved(volume, Path(folder) / "sharp.ome.zarr", given)
     settings = {"shape": [planes, SIDE, SIDE], "psf": PSF, "iterations": given.iterations, "allowed_mib": given.allowed}
+    settings["tile"] = list(given.tile)
     reporting.finish(machine, results=found, settings=settings, out=given.out)
 
 
@@ -40,8 +42,8 @@ def made(path: Path, planes: int) -> Path:
     import zarr
 
     rng = np.random.default_rng(0)
-    half = SIDE // 2
-    volume = zarr.create_array(path, shape=(planes, SIDE, SIDE), chunks=(8, half, half), dtype="float32")
+    quarter = SIDE // 4
+    volume = zarr.create_array(path, shape=(planes, SIDE, SIDE), chunks=(8, quarter, quarter), dtype="float32")
     plane = rng.poisson(100 + 80 * np.sin(np.arange(SIDE) / 17)[:, None] * np.cos(np.arange(SIDE) / 23))
     for z in range(0, planes, 8):
         many = min(8, planes - z)
@@ -59,9 +61,9 @@ def deconvolved(volume: Path, output: Path, given: Any) -> dict[str, Any]:
     model = train(image, "richardson_lucy", device="cpu", **options)
     held = psutil.Process().memory_info()
     resource.setrlimit(resource.RLIMIT_DATA, (held.data + given.allowed * MIB, resource.RLIM_INFINITY))
-    plan = estimate_cost(image, "richardson_lucy", device="cpu", **options)
+    plan = estimate_cost(image, "richardson_lucy", tile=given.tile, device="cpu", **options)
     began, processor = time.perf_counter(), time.process_time()
-    result = restore(image, model, output=output, device="cpu")
+    result = restore(image, model, output=output, tile=given.tile, device="cpu")
     return {
         "volume_mib": round(math.prod(image.shape) * 4 / MIB),
         "volume_of_allowed": round(math.prod(image.shape) * 4 / MIB / given.allowed, 2),

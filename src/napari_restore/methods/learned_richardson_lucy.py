@@ -103,8 +103,8 @@ class LearnedRichardsonLucy(RichardsonLucy):
 
     @property
     def border(self) -> tuple[int, ...]:
-        """The network's, where the base sees a mirrored image as it is."""
-        return tuple(self.network.radius) if self.endless.even else self.radius
+        """Of the base, and of the network after it."""
+        return tuple(b + n for b, n in zip(super().border, self.network.radius, strict=True))
 
     @property
     def grid(self) -> tuple[int, ...]:

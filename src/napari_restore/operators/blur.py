@@ -112,6 +112,8 @@ def separated(kernel: NDArray[np.floating]) -> tuple[tuple[float, ...], ...] | N
 
 def mirrored(x: Tensor, width: tuple[int, ...]) -> Tensor:
     """``x`` continued by so many pixels on each side of each of the last axes, mirrored as often as needed."""
+    if all(w < n for w, n in zip(width, x.shape[-len(width) :], strict=True)):
+        return torch.nn.functional.pad(x, [w for along in reversed(width) for w in (along, along)], mode="reflect")
     for axis, w in enumerate(width, start=x.ndim - len(width)):
         if w:
             n = x.shape[axis]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from napari_restore.core.checked import check
 from napari_restore.core.errors import RestoreError
@@ -26,8 +27,14 @@ class Deblur:
         ``scale_equivariant``; ``richardson_lucy`` or ``wiener``, which are classical and need no training;
         ``learned_richardson_lucy``, which corrects the first of these by what it learns, in 3-D too; or one the first
         is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``, ``css``, ``supervised``.
-        ``auto`` is the first, and with the effort ``instant`` Richardson-Lucy.
+        ``auto`` is the first, with a PSF that reaches along Z learned Richardson-Lucy, and with the effort ``instant``
+        Richardson-Lucy.
     """
+
+    reasons: ClassVar[Mapping[str, str]] = {
+        "learned_richardson_lucy": "the PSF reaches along Z, where learning goes on from the classical result"
+    }
+    """Why a method was chosen, where that is not the usual one."""
 
     psf: Any
     noise: float | str = "auto"
@@ -39,11 +46,23 @@ class Deblur:
     @property
     def settled_method(self) -> str:
         """The method, whether it was asked for or not."""
-        return self.method if self.method != "auto" else "scale_equivariant"
+        if self.method != "auto":
+            return self.method
+        return "learned_richardson_lucy" if _reaches_along_z(self.psf) else "scale_equivariant"
 
     def lesson(self) -> tuple[str, dict[str, Any]]:
         """The method, and what this verb asks of it; the PSF is settled (``blurring.with_psf``)."""
         return self.settled_method, {"noise": noise_level(self.noise), "psf": self.psf}
+
+
+def _reaches_along_z(psf: Any) -> bool:
+    """Whether a PSF has several planes; of a file, or of what metadata say, that is known once it is a text."""
+    if isinstance(psf, str):
+        from napari_restore.operators.psf import axes_of
+
+        return axes_of(psf) == 3
+    shape = tuple(getattr(psf, "shape", ()))
+    return len(shape) == 3 and shape[0] > 1
 
 
 def noise_level(given: float | str) -> float | Literal["auto"]:

@@ -202,6 +202,8 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
         choice = choose(images, second=bool(several(training.second)), target=bool(several(training.target)))
         method, config = choice.method, {**choice.config, **config}
         yield Note(f"method {method} was chosen: {choice.reason}")
+    elif request.named == "auto" and (reason := getattr(request.own, "reasons", {}).get(method)):
+        yield Note(f"method {method} was chosen: {reason}")
     kind = methods.find(method)
     by_effort = {} if begun is not None else kind.efforts.get(training.effort, {})
     return Course(

@@ -51,6 +51,28 @@ def test_what_sees_past_the_border_does_not_count():
     assert np.array_equal(near.pixels[near.counted], part.pixels[part.counted])
 
 
+class Mirroring(Untrained):
+    """Mirrors for itself what it is shown whole."""
+
+    @property
+    def border(self):
+        return (2, 0)
+
+
+def test_no_more_is_mirrored_than_the_method_asks_for_and_operators_none_of_it():
+    image = open_image(RAW[0, 0, 0])
+    seen = method_for(psf="gaussian:2", width=4)
+    part = part_of(image, seen, seen.undoes, size=999, seed=0)
+    assert part.pixels[part.inside].shape == (70, 81) and min(part.pixels.shape) > 81
+    assert part.narrowed((50, 50)).pixels.shape == (70, 81)
+    own = Mirroring(seen.config, spatial="YX", channels=1)
+    part = part_of(image, own, own.undoes, size=999, seed=0)
+    assert np.array_equal(part.pixels[part.inside], RAW[0, 0, 0])
+    assert all(
+        n - m - 2 * b < 2 * g for n, m, b, g in zip(part.pixels.shape, (70, 81), own.border, own.grid, strict=True)
+    )
+
+
 def test_an_image_that_sees_past_its_border_everywhere_has_nothing_that_counts():
     method = method_for(psf="gaussian:2")
     part = part_of(open_image(RAW[0, 0, 0, :9, :9]), method, method.undoes, size=256, seed=0)

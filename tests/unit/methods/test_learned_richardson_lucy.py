@@ -5,11 +5,12 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_restore import load_model, restore, train, train_events
+from napari_restore import deblur_events, load_model, restore, train, train_events
 from napari_restore.core.events import Note
 from napari_restore.methods import learned_richardson_lucy
 from napari_restore.methods.method import Batch
 from napari_restore.store.model import build_method
+from napari_restore.verbs.deblurring import Deblur
 
 LIGHT, OFFSET, READ = 60.0, 90.0, 2.0
 GIVEN = {"psf": "gaussian:1.5", "iterations": 5, "weight": 0.004}
@@ -131,6 +132,35 @@ def test_it_learns_by_name_and_its_file_holds_all(tmp_path, monkeypatch):
     kept = load_model(tmp_path / "m.safetensors")
     assert kept.method.config == model.method.config
     assert np.array_equal(*(np.asarray(restore(y, each, axes="YX")) for each in (model, kept)))
+
+
+DEEP = {
+    "words": "theory:NA=1.2,wavelength=520,pixel=108,z=300,n=1.33",
+    "numbers": "gaussian:1,1,1",
+    "array": np.ones((3, 5, 5)),
+}
+FLAT = {"words": "theory:NA=1.2,wavelength=520,pixel=108", "numbers": "gaussian:1,1", "array": np.ones((1, 5, 5))}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_a_psf_that_reaches_along_z_is_undone_from_the_classical_result_on(kind):
+    assert Deblur(psf=DEEP[kind]).settled_method == "learned_richardson_lucy"
+    assert Deblur(psf=FLAT[kind]).settled_method == "scale_equivariant"
+    assert Deblur(psf=DEEP[kind], method="wiener").settled_method == "wiener"
+
+
+def test_which_method_was_chosen_for_a_stack_is_said():
+    y = measured((10, 24, 24), blur=1)
+    given = {"iterations": 4, "weight": 0.004, "noise": 5.0, "width": 4, "blocks": 1}
+    said = []
+    run = deblur_events(y, psf=np.ones((3, 3, 3)) / 27, axes="ZYX", steps=1, **given)
+    while True:
+        try:
+            said.append(next(run))
+        except StopIteration as end:
+            assert end.value.model.name == "learned_richardson_lucy"
+            break
+    assert [event for event in said if isinstance(event, Note) and "learned_richardson_lucy was chosen" in event.text]
 
 
 def test_what_was_rehearsed_goes_on_after_a_stop():

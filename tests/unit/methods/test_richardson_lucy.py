@@ -69,12 +69,29 @@ def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, shape, tile, tmp_
     assert np.abs(part - whole[..., 13:50, 7:50]).max() < 1e-3 * noise
 
 
+def halo():
+    """A long lopsided PSF: a spot and a fainter one beside it."""
+    far = np.zeros((31, 31))
+    far[15, 15], far[9, 19] = 1, 0.4
+    return psfs.inline(gaussian_filter(far, 2.5) / 1.4)
+
+
 def test_an_image_seen_whole_is_read_without_surroundings():
-    even, lopsided = (
-        build_method("richardson_lucy", {"psf": psf}, spatial="YX", channels=1) for psf in ("gaussian:2", LOPSIDED)
+    even, lopsided, long = (
+        build_method("richardson_lucy", {"psf": psf}, spatial="YX", channels=1)
+        for psf in ("gaussian:2", LOPSIDED, halo())
     )
     assert even.border == (0, 0) and min(even.radius) > 12
     assert lopsided.border == lopsided.radius
+    assert all(b == 3 * m < r for b, m, r in zip(long.border, long.endless.margin, long.radius, strict=True))
+
+
+def test_tiles_of_a_long_lopsided_psf_are_the_whole_away_from_the_border():
+    y, _ = measured((131, 117), halo())
+    model = train(y, "richardson_lucy", psf=halo(), iterations=8, weight=0.004, axes="YX")
+    whole, tiled = (np.asarray(restore(y, model, axes="YX", tile=tile)) for tile in (None, (40, 48)))
+    off = np.abs(tiled - whole) / float(np.sqrt(model.method.undoes.noise[0].at(y).mean()))
+    assert off.max() < 0.1 and off[20:-20, 20:-20].max() < 2e-3
 
 
 def test_nothing_is_trained_and_the_file_holds_all(tmp_path):
@@ -124,10 +141,37 @@ def test_what_is_chosen_without_the_truth_is_nearly_the_best(psf, shape, light):
                 background=scale.background,
                 accelerated=True,
             )
-            for done, x in enumerate(islice(estimates, thinning.MOST_UPDATES), 1):
+            for done, x in enumerate(islice(estimates, max(scale.updates, 24)), 1):
                 scores[done, weight] = psnr(x[0, 0].numpy() * scale.photon + scale.dark, truth)
     assert scores[scale.updates, scale.weight] > max(scores.values()) - 0.8
     assert max(scores.values()) > psnr(y, truth) + 1
+
+
+@pytest.mark.parametrize("losses", [(9, 3, 2.5, 3.9, 2, 7, 1), (2, 2, 2, 2), (5, 1), (1, 9, 0)])
+def test_of_settings_that_are_alike_the_smoothest_is_taken(losses):
+    asked = []
+
+    def series(weight):
+        for done, loss in enumerate(losses, 1):
+            asked.append(weight)
+            yield thinning.Tried(done, weight), (loss + 100 * abs(weight - 3) * (abs(weight - 3) > 1),)
+
+    found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0)
+    assert found.weight == 4 and 0 not in asked and 6 not in asked
+    seen = losses[: next((n for n in range(len(losses)) if losses[n] > min(losses[: n + 1]) + 2), len(losses))]
+    assert found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= min(seen) + 2)
+
+
+@pytest.mark.parametrize("lit", [0.0, 0.9])
+def test_without_light_is_what_dark_ground_has_however_noisy(lit):
+    rng = np.random.default_rng(0)
+    planes = [rng.normal(100, 8, (90, 101)).astype(np.float32) for _ in range(4)]
+    for plane in planes:
+        plane[: round(lit * 90)] += rng.uniform(20, 200)
+        plane[-1, 3:9] = np.nan
+    assert richardson_lucy._darkest(planes) == pytest.approx(100, abs=1)
+    assert richardson_lucy._darkest([np.full((1, 7), 5.0), np.full((3, 3), np.nan)]) == pytest.approx(5)
+    assert richardson_lucy._darkest([np.full((3, 3), np.nan)]) == 0
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
