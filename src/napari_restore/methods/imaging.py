@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_restore import networks
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.losses.recorruption import r2r, recorrupted, split
-from napari_restore.losses.sure import Unsure, pg_sure, sure
+from napari_restore.losses.sure import pg_sure, sure
 from napari_restore.methods import MOST_FINER
 from napari_restore.methods.measuring import check_lengths, choose_psf, measure
 from napari_restore.methods.method import Batch, Fit, Method, Undone
@@ -59,9 +59,8 @@ class ImagingConfig:
     offset
         Of a camera: what it reads in the dark.
     risk
-        How the noisy image is fitted without fitting its noise: ``"sure"`` needs the noise level, ``"unsure"`` finds it
-        while it trains, ``"r2r"`` noises the image further. ``"correlated"`` does so with the covariance that the noise
-        has where the image is flat.
+        How the noisy image is fitted without fitting its noise: ``"sure"`` needs the noise level, ``"r2r"`` noises the
+        image further. ``"correlated"`` does so with the covariance that the noise has where the image is flat.
     tau
         Step of SURE's finite difference, in units of the image's deviation. From 0.01 to 0.2 the result is the same
         within 0.03 dB, in bfloat16 too.
@@ -82,7 +81,7 @@ class ImagingConfig:
     noise: Literal["auto"] | Annotated[float, Interval(ge=0)] = "auto"
     gain: Annotated[float, Interval(ge=0)] = 0.0
     offset: float = 0.0
-    risk: Literal["auto", "sure", "unsure", "r2r", "correlated"] = "auto"
+    risk: Literal["auto", "sure", "r2r", "correlated"] = "auto"
     tau: Annotated[float, Interval(gt=0, le=1)] = 0.05
     width: Annotated[int, Interval(ge=NARROWEST, le=256)] = 24
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
@@ -115,7 +114,6 @@ class Imaging(Method):
         self.operator = build_operator(self._rate, self._psf, sampling)
         self.interpolate = CubicUpsampling(self._rate, centred=self._centred)
         self.inverse = Blur(wiener(self._psf, self._noise_at_the_mean)) if self._psf is not None else None
-        self.unsure = Unsure() if config.risk == "unsure" else None
         # Each channel's noise is taken to be correlated as the first one's is.
         matrix = np.asarray(config.covariance) / (config.std[0] or 1.0) ** 2 if config.covariance else None
         self._correlated = noises.from_covariance(matrix) if matrix is not None else None
@@ -217,8 +215,6 @@ class Imaging(Method):
         config = self.config
         std = [s or 1.0 for s in config.std or (1.0,) * self.channels]
         constant = [s**2 for s in config.sigma or (0.0,) * self.channels]
-        if self.unsure is not None:
-            constant = [float(self.unsure.variance) * s**2 for s in std]
         return Undone(
             operator=self.operator,
             psf=self._psf,
@@ -306,9 +302,6 @@ class Imaging(Method):
         if isinstance(noise, noises.PoissonGaussian):
             camera = (noise.gain, noise.offset, noise.read)
             return pg_sure(restore, self.operator, y, camera=camera, rng=rng, tau=config.tau, weight=weight)
-        if self.unsure is not None:
-            loss, restored = self.unsure(restore, self.operator, y, rng=rng, tau=config.tau, weight=weight)
-            return loss, restored
         if isinstance(noise, noises.CorrelatedGaussian):
             # With a covariance a little too large SURE has no least value: it ended 8 dB below the noisy image on a CT.
             fresh = noise.sample(torch.zeros_like(y), rng)

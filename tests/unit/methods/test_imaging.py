@@ -233,7 +233,7 @@ def test_each_channel_has_the_noise_of_its_own(name):
     ("name", "case", "settings"),
     [
         ("sure", "moved", {}),
-        ("sure", "finer", {"risk": "unsure"}),
+        ("sure", "finer", {}),
         ("scale_equivariant", "blurred", {"risk": "correlated"}),
         ("scale_equivariant", "stack", {}),
         ("supervised", "channels", {}),
@@ -341,7 +341,7 @@ def test_planes_that_cannot_be_made_finer_are_refused_on_one_line(shape, axes, f
 @pytest.mark.parametrize("case", ["finer", "blurred", "stack"])
 @pytest.mark.parametrize(
     "risk",
-    [{"risk": "sure"}, {"risk": "unsure"}, {"risk": "r2r"}, {"risk": "correlated"}, {"gain": 0.5, "offset": 9.0}],
+    [{"risk": "sure"}, {"risk": "r2r"}, {"risk": "correlated"}, {"gain": 0.5, "offset": 9.0}],
 )
 def test_every_way_to_fit_without_the_noise_takes_a_step(risk, case):
     image, fit, method = made("sure", case, **risk)
@@ -351,8 +351,6 @@ def test_every_way_to_fit_without_the_noise_takes_a_step(risk, case):
     assert bool(fit.config.covariance) == (risk.get("risk") == "correlated")
     if "risk" in risk:
         assert fit.config.risk == risk["risk"]
-    if risk.get("risk") == "unsure":
-        assert method.unsure.velocity != 0, "it looks for the level"
 
 
 def test_white_noise_is_fitted_by_its_level_and_correlated_noise_by_its_covariance():
@@ -425,10 +423,6 @@ def test_the_noise_of_what_is_undone_is_the_one_that_was_found():
     _, _, photons = made("sure", "blurred", noise=3.0, gain=2.0, offset=10.0)
     (told,) = photons.undoes.noise
     assert told.at(np.array([410.0])).item() == 3**2 + 2 * 400
-    _, _, unsure = made("sure", "blurred", risk="unsure")
-    unsure.unsure.variance.fill_(0.25)
-    (found,) = unsure.undoes.noise
-    assert found.constant == pytest.approx(0.25 * unsure.config.std[0] ** 2)
     _, fit, correlated = made("sure", "blurred", risk="correlated", noise=4.0)
     assert np.array_equal(correlated.undoes.covariance, np.asarray(fit.config.covariance))
 
