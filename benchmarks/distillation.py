@@ -6,8 +6,8 @@
     python benchmarks/distillation.py super --train .../bsd400_half --test .../set12 .../bsd68
 
 ``posterior``: the eight images, one posterior mean and its copy of all of them. ``frames``: real ones, each with a
-posterior mean and a copy of its own. ``stack``: the microscopy sample, whose posterior mean looks at neighbouring planes,
-as its copy does. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
+posterior mean and a copy of its own. ``stack``: the microscopy sample; its posterior mean looks at neighbouring planes,
+and its copy does. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
 pictures, its copy on the same ones, and a network of the copy's size that learned from the sharp pictures as many
 steps, at its own learning rate and at the copy's. Speed is of processor time on one core, teacher and copy in turn on
 the same pixels.

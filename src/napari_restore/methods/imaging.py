@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from annotated_types import Interval
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore import networks
@@ -117,16 +118,21 @@ class Imaging(Method):
         # Each channel's noise is taken to be correlated as the first one's is.
         matrix = np.asarray(config.covariance) / (config.std[0] or 1.0) ** 2 if config.covariance else None
         self._correlated = noises.from_covariance(matrix) if matrix is not None else None
-        self.network = networks.build(
+        self.network = self.build()
+
+    def build(self) -> Any:
+        """A new network, from the measured grid to the fine one."""
+        config = self.config
+        return networks.build(
             "residual_unet",
-            ndim=len(spatial),
+            ndim=len(self.spatial),
             channels_in=2 if self._shows_start else 1,
             channels_out=1,
             width=config.width,
-            depth=[0 if axis == "Z" else config.depth for axis in spatial],
+            depth=[0 if axis == "Z" else config.depth for axis in self.spatial],
             blocks=config.blocks,
             # The fine grid is twice as fine as the network's.
-            fold=[1 if axis == "Z" or r > 1 else 2 for axis, r in zip(spatial, self._rate, strict=True)],
+            fold=[1 if axis == "Z" or r > 1 else 2 for axis, r in zip(self.spatial, self._rate, strict=True)],
             rate=self._rate,
         )
 
@@ -156,7 +162,7 @@ class Imaging(Method):
             std=measured.normalisation.std,
             covariance=measured.covariance,
         )
-        _check_margin(settled, images, spatial)
+        check_margin(settled, images, spatial, psfs.parse(chosen, ndim=len(spatial)) if chosen else None)
         return Fit(settled, spatial, measured.normalisation, notes)
 
     @property
@@ -208,6 +214,11 @@ class Imaging(Method):
         known = {field.name for field in fields(ImagingConfig)}
         settled = {name: value for name, value in asdict(self.config).items() if name in known}
         return "supervised", {**settled, "width": max(NARROWEST, round(self.config.width * ratio))}
+
+    @property
+    def second(self) -> Operator:
+        """What a second acquisition was measured with."""
+        return self.operator
 
     @property
     def undoes(self) -> Undone:
@@ -297,7 +308,7 @@ class Imaging(Method):
         """How far the restored image is from the truth, as the measured one sees it; and the restored image."""
         y, weight, config = batch.pixels, batch.target, self.config
         if batch.partner is not None:
-            return split(restore, self.operator, y, batch.partner, weight=weight)
+            return split(restore, self.second, y, batch.partner, weight=weight)
         noise = self.noise(y)
         if isinstance(noise, noises.PoissonGaussian):
             camera = (noise.gain, noise.offset, noise.read)
@@ -351,9 +362,14 @@ def samplings(config: ImagingConfig, spatial: str) -> list[Sampling]:
     return ["point" if axis == "Z" else "area" if config.psf else "cubic" for axis in spatial]
 
 
-def _check_margin(config: ImagingConfig, images: Sequence[Image], spatial: str) -> None:
-    """Refuse an image in which no pixel sees but what is inside."""
-    psf = psfs.parse(config.psf, ndim=len(spatial)) if config.psf else None
+def check_margin(config: ImagingConfig, images: Sequence[Image], spatial: str, psf: NDArray[np.float64] | None) -> None:
+    """Refuse an image in which no pixel sees but what is inside.
+
+    Raises
+    ------
+    ImageError
+        With the axis along which it is too short for ``psf``.
+    """
     margin = build_operator(rates(config.factor, spatial), psf, samplings(config, spatial)).margin
     for axis, m in zip(spatial, margin, strict=True):
         # A patch is cut to the network's grid, at most twice as coarse as its deepest level.

@@ -20,12 +20,18 @@ from napari_restore.store.model import Model, build_method, load_model
 CPU = torch.device("cpu")
 KEPT = Normalisation((0.0,), (1.0,))
 BLIND = {"posterior", "noise2void", "noise2void2", "struct_noise2void"}  # have tests of their own
-DENOISERS = [name for name in methods.names() if issubclass(methods.find(name), Denoiser) and name not in BLIND]
+OTHERS = {"fourier_noise2noise", "dropout_unet"}  # are among CASES with settings of their own
+DENOISERS = [
+    name for name in methods.names() if issubclass(methods.find(name), Denoiser) and name not in BLIND | OTHERS
+]
 CASES = [
     *((name, {"network": "residual_unet"}) for name in DENOISERS),
     ("zero_shot", {"network": "small", "halves": "diagonals", "consistency": 1}),
     ("supervised_denoising", {"network": "unet", "depth": 2}),
     ("supervised_denoising", {"network": "rdunet"}),
+    ("supervised_denoising", {"network": "unet", "depth": 2, "dimensions": "3"}),
+    ("dropout_unet", {"depth": 2}),
+    ("fourier_noise2noise", {"variant": "convolve", "network": "residual_unet"}),
     ("noise2noise", {"network": "rdunet", "dimensions": "3"}),
     ("noise2noise", {"dimensions": "3"}),
 ]

@@ -19,7 +19,7 @@ from napari_restore.store.weights import read_weights, write_weights
 
 RNG = np.random.default_rng(0)
 STACK = open_image(RNG.normal(100, 10, (4, 64, 64)).astype(np.float32), axes="ZYX")
-FILLING = ("inpainting", "interpolation")
+FILLING = ("inpainting", "interpolation", "ssirn")
 CASES = {
     **{name: {} for name in methods.METHODS if name not in FILLING},
     "scale_equivariant": {"factor": 2, "noise": 5.0},
@@ -28,6 +28,8 @@ CASES = {
     "wiener": {"psf": "gaussian:1", "noise": 5.0},
     "learned_richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
     "finer_planes": {"factor": {"Z": 2}, "noise": 5.0},
+    "two_exposures": {"psf": "gaussian:1", "second_psf": "gaussian:2", "noise": 5.0},
+    "dropout_unet": {"width": 8, "depth": 2},
     "posterior": {"noise": 10.0, "neighbours": 0},
     "noise2void2": {"neighbours": 0},
 }
@@ -65,7 +67,9 @@ def test_every_method_has_a_student_that_gives_pixels_where_it_does(name):
 
 @pytest.mark.parametrize("name", FILLING)
 def test_what_fills_gaps_has_none_and_says_so(name):
-    settings = {"dimensions": "2", "rule": "biharmonic"} if name == "interpolation" else {"dimensions": "2"}
+    settings = {"interpolation": {"dimensions": "2", "rule": "biharmonic"}, "inpainting": {"dimensions": "2"}}.get(
+        name, {}
+    )
     method = build_method(name, settings, spatial="YX", channels=1)
     with pytest.raises(RestoreError, match="cannot be distilled"):
         method.student(0.5)

@@ -26,7 +26,7 @@ from napari_restore.store.model import Model, build_method, load_model
 
 CPU = torch.device("cpu")
 TINY = {"width": 4, "blocks": 1}
-IMAGING = [name for name in methods.names() if issubclass(methods.find(name), Imaging)]
+IMAGING = [name for name in methods.names() if issubclass(methods.find(name), Imaging) and methods.listed(name).learns]
 INLINE = psfs.inline(psfs.motion(4, 30))
 
 # What is undone, and the image it is undone in.
@@ -59,7 +59,8 @@ def noisy(shape, axes=None, *, seed=0, sigma=4.0):
 
 def fitted(name, image, **settings):
     kind = methods.find(name)
-    fit = kind.fit_to(methods.configure(name, {**TINY, **settings}), [image])
+    blurs = {"psf": "gaussian:1", "second_psf": "gaussian:1.5"} if name == "two_exposures" else {}
+    fit = kind.fit_to(methods.configure(name, {**TINY, **blurs, **settings}), [image])
     torch.manual_seed(0)
     return fit, build_method(name, fit.config, spatial=fit.spatial, channels=image.geometry.length("C"))
 
@@ -92,8 +93,9 @@ def batch_of(image, fit, method, *, seed=5):
     pixels = pixels_of(image, fit, method)
     target = torch.ones(1, 1, *pixels.shape[2:], dtype=torch.bool)
     partner = None
-    if "target" in method.listed.needs:
-        fine = [n * r for n, r in zip(pixels.shape[2:], method.rate, strict=True)]
+    if method.listed.needs:
+        rate = method.rate if "target" in method.listed.needs else (1,) * len(method.rate)
+        fine = [n * r for n, r in zip(pixels.shape[2:], rate, strict=True)]
         partner = torch.randn(*pixels.shape[:2], *fine, generator=generator(seed))
     return Batch(pixels, target, None, partner)
 
@@ -403,7 +405,7 @@ def test_noise_of_photons_is_known_to_the_filter_that_undoes_the_blur():
 @pytest.mark.parametrize("name", methods.METHODS)
 def test_who_undoes_an_operator_says_so(name):
     method = methods.find(name)
-    by_its_kind = name in IMAGING or issubclass(method, Classical) or name == "distilled"  # what its teacher undoes
+    by_its_kind = issubclass(method, Imaging | Classical) or name == "distilled"  # what its teacher undoes
     assert (method.undoes is Method.undoes) == (not by_its_kind)
 
 
