@@ -162,7 +162,7 @@ class Method(nn.Module):
     config: Any
     spatial: str
     channels: int
-    features: Features | None = None
+    features: Features | None
     suffix: str = "denoised"
     stopping: Callable[[], bool]
 

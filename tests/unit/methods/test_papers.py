@@ -111,18 +111,22 @@ def test_the_distance_of_features_is_nothing_for_the_same_and_only_where_it_coun
     assert perceptual(see, other, x, weight=torch.zeros_like(x)) == 0
 
 
+@pytest.mark.parametrize("weights", [{"adversarial": 0.1}, {"perceptual": 0.1}])
 @pytest.mark.parametrize("name", ["srgan", "ssirn"])
-def test_the_sum_of_losses_shows_the_squared_error_and_teaches_the_judge(name: str) -> None:
-    method = built(name, adversarial=0.1, perceptual=0.1).train()
+def test_a_sum_of_losses_shows_the_squared_error_and_learns_by_all(name: str, weights: dict[str, float]) -> None:
+    method = built(name, **{"adversarial": 0.0, "perceptual": 0.0, **weights}).train()
+    assert method.wants_features == ("perceptual" in weights)
     x, other = picture(2, 1, 32, 32), picture(2, 1, 32, 32, seed=1).requires_grad_()
-    method.features = learned_features(x)
+    method.features = learned_features(x) if method.wants_features else None
     loss = method.towards(other, x, torch.ones_like(x))
     assert loss.item() == pytest.approx((other - x).square().mean().item(), rel=1e-5)
     loss.backward()
     plain = 2 * (other - x).detach() / x.numel()
-    assert not torch.allclose(other.grad, plain, rtol=0.01) and method.judge.layers[0].weight.grad.abs().max() > 0
-    restoring = method.for_restoring()
-    assert restoring.judge is None is restoring.features and method.judge is not None
+    assert not torch.allclose(other.grad, plain, rtol=0.01)
+    assert (method.judge is not None) == ("adversarial" in weights)
+    assert method.judge is None or method.judge.layers[0].weight.grad.abs().max() > 0
+    restoring, judge = method.for_restoring(), method.judge
+    assert restoring.judge is None is restoring.features and method.judge is judge
 
 
 @pytest.mark.parametrize("factor", [1, 2])
