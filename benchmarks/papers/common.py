@@ -56,7 +56,10 @@ def scores(restore: Callable[[np.ndarray], np.ndarray], seen: Pictures, clean: P
 
 def row(system: str, value: float, *, model: Any = None, paper: Any = None, **more: Any) -> dict[str, Any]:
     """A line of a table: what it reaches here, and in the paper."""
-    facts = {} if model is None else {"steps": model.provenance.get("steps"), "weights": model.card()["parameters"]}
+    facts = {}
+    if model is not None:
+        facts = {name: model.provenance.get(name) for name in ("steps", "seconds")}
+        facts["weights"] = model.card()["parameters"]
     found = {"system": system, "paper": paper, "psnr": round(value, 2), **facts, **more}
     reporting.progress(str(found))
     return found

@@ -6,6 +6,7 @@ What each will take is said before, in ``tests/unit/test_cost.py``.
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def image_of(name: str) -> np.ndarray:
 
 def options_of(name: str) -> dict[str, Any]:
     """Settings that make it small, and what it needs beside the image."""
-    known = methods.find(name).Config.__dataclass_fields__
+    known = {each.name for each in fields(methods.find(name).Config)}
     found = {**{k: v for k, v in TINY.items() if k in known}, **OWN.get(name, {})}
     needs = methods.listed(name).needs
     finer = found.get("factor") == 2

@@ -7,22 +7,25 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Interval
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
 from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch
-from napari_restore.methods.supervised_denoising import SupervisedDenoising, SupervisedDenoisingConfig
+from napari_restore.methods.supervised_denoising import SupervisedDenoising
 
 
 @dataclass(frozen=True)
-class DropoutUNetConfig(SupervisedDenoisingConfig):
-    """Settings of the U-Net with dropout: those of supervised denoising, for one network.
+class DropoutUNetConfig:
+    """Settings of the U-Net with dropout.
 
     Attributes
     ----------
-    network
-        A U-Net; ``blocks`` are not its own.
+    dimensions
+        ``"2"`` looks along Y and X, ``"3"`` along Z too. ``"auto"`` is 2.
+    neighbours
+        Planes to either side, along Z or time, that are looked at beside each plane.
     dropout
         Share of the features that are left out at random on the way up, while it learns.
     width
@@ -31,7 +34,10 @@ class DropoutUNetConfig(SupervisedDenoisingConfig):
         Times Y and X are halved.
     """
 
-    network: Literal["unet"] = "unet"
+    network: ClassVar[str] = "unet"
+    blocks: ClassVar[int] = 1
+    dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
+    neighbours: Annotated[Literal["0", "1", "2"], BeforeValidator(str)] = "0"
     dropout: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
     width: Annotated[int, Interval(ge=2, le=256)] = 53
     depth: Annotated[int, Interval(ge=1, le=5)] = 4
@@ -47,7 +53,7 @@ class DropoutUNet(SupervisedDenoising):
     Config: ClassVar[type] = DropoutUNetConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {}}
     learning_rate: ClassVar[float] = 1e-3
-    config: DropoutUNetConfig
+    config: Any
 
     def build(self, planes: int = 1) -> nn.Module:
         """A U-Net for one channel."""

@@ -34,8 +34,8 @@ class ScaleEquivariantConfig(ImagingConfig):
     """
 
     transform: Literal["scale", "paper"] = "scale"
-    stop_gradient: bool = True
     factors: tuple[Annotated[float, Interval(gt=0.1, le=1)], ...] = (0.75, 0.6)
+    stop_gradient: bool = True
     weight: Annotated[float, Interval(ge=0, le=100)] = 2.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BeforeValidator
@@ -45,7 +45,7 @@ class SupervisedDenoising(Denoiser):
     keeps_mean = False  # that of the clean image is what is wanted
 
     @classmethod
-    def fit_to(cls, config: SupervisedDenoisingConfig, images: Sequence[Image]) -> Fit:
+    def fit_to(cls, config: Any, images: Sequence[Image]) -> Fit:
         """As for others, and along which axis neighbouring planes lie.
 
         Raises

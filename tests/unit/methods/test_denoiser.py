@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,8 @@ def made(name, config, *, channels=1, shape=(6, 64, 72)):
     kind = methods.find(name)
     pixels = np.random.default_rng(0).normal(size=(*([channels] if channels > 1 else []), *shape))
     image = open_image(pixels.astype(np.float32))
-    settings = {"width": 4, **({} if config.get("network") in ("unet", "small") else {"blocks": 1}), **config}
+    blocks = config.get("network") not in ("unet", "small") and "blocks" in {each.name for each in fields(kind.Config)}
+    settings = {"width": 4, **({"blocks": 1} if blocks else {}), **config}
     fit = kind.fit_to(methods.configure(name, settings), [image])
     torch.manual_seed(0)
     method = build_method(name, fit.config, spatial=fit.spatial, channels=channels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def picture(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def built(name: str, **settings: object):
     small = {"width": 4, "blocks": 1, **settings}
-    known = methods.find(name).Config.__dataclass_fields__
+    known = {each.name for each in fields(methods.find(name).Config)}
     return build_method(name, {k: v for k, v in small.items() if k in known}, spatial="YX", channels=1)
 
 
