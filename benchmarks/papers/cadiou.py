@@ -32,6 +32,7 @@ def main() -> None:
     parser = reporting.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="with bsd400_half and bsd68")
     parser.add_argument("--parts", nargs="+", default=["table_1", "deblurring", "denoising"])
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--pictures", type=int, default=40, help="to learn from")
     parser.add_argument("--judged", type=int, default=12)
@@ -96,7 +97,8 @@ def deblurring(given: Any, learned: list[np.ndarray]) -> list[dict[str, Any]]:
     clean = pictures(given.data / "bsd68", most=given.judged, side=128)
     seen = noised([blurred(x, MOTION[0]) for x in clean], 2, seed=1)
     rows = [row("blurred", scores(lambda y: y, seen, clean))]
-    for variant, name in VARIANTS.items():
+    for variant in given.variants:
+        name = VARIANTS[variant]
         model = trained(learned, "fourier_noise2noise", variant=variant, window=128, **budget(given))
         own = randomly_blurred(model, clean)
         more = {
@@ -105,6 +107,8 @@ def deblurring(given: Any, learned: list[np.ndarray]) -> list[dict[str, Any]]:
         }
         value = scores(lambda y, m=model: restored(y, m, "YX"), seen, clean)
         rows.append(row(name, value, model=model, paper=PAPER.get(variant), **more))
+    if given.variants != list(VARIANTS):  # these alone
+        return rows
     pair = [noised([blurred(x, psf) for x in learned], 2, seed=seed) for seed, psf in zip((2, 3), MOTION, strict=True)]
     model = trained(
         pair[0], "two_exposures", second=pair[1], psf=MOTION[0], second_psf=MOTION[1], noise=2.0, **budget(given)

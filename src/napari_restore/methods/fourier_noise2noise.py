@@ -142,6 +142,8 @@ class FourierNoise2Noise(Denoiser):
         n = self.config.kernel
         drawn = spread * torch.randn(len(spread), 1, n, n, generator=rng)
         if self.logarithmic:  # a log-normal factor at each frequency, so that its logarithm has the mean 0
+            if self.config.variant == "log_without_dc":
+                drawn[..., 0, 0] = 0  # what is kept aside is not blurred
             kernels: Tensor = torch.fft.fftshift(torch.fft.ifft2(drawn.exp()).real, dim=(-2, -1))
             return kernels
         drawn[..., n // 2, n // 2] += 1
