@@ -14,7 +14,7 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.fine_grid import FineGrid
 from napari_restore.methods.imaging import ImagingConfig, Restore
 from napari_restore.methods.method import Batch
-from napari_restore.methods.noise2void import draw_hidden, draw_visible
+from napari_restore.methods.noise2void import at, draw_hidden, with_neighbours_shown
 
 _HIDDEN, _REACH = 0.06, 2
 """Share of the pixels that Noise2Void hides, and how far their stand-ins lie."""
@@ -61,12 +61,8 @@ class DenoisedUpsampling(FineGrid):
         noisy = self._noised(fine, rng)
         shape = tuple(noisy.shape[2:])
         hidden = draw_hidden("stratified", _HIDDEN, len(noisy), shape, rng)
-        near = draw_visible(hidden, shape, _REACH, rng)[0]
-        hidden, near = (t[:, None].to(noisy.device) for t in (hidden, near))
-        flat = noisy.flatten(2)
-        shown = flat.scatter(2, hidden, flat.gather(2, near)).view_as(noisy)
-        counted = torch.zeros_like(flat).scatter(2, hidden, 1.0).view_as(noisy)
-        return mean_of((self.improved(shown) - noisy).square(), weight * counted)
+        shown = with_neighbours_shown(noisy, hidden, _REACH, rng)
+        return mean_of((self.improved(shown) - noisy).square(), weight * at(hidden, noisy))
 
     def _noised(self, fine: Tensor, rng: torch.Generator) -> Tensor:
         fresh = torch.randn(fine.shape, generator=rng, device=rng.device).to(fine.device)

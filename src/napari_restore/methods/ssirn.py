@@ -14,7 +14,11 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.imaging import Restore
 from napari_restore.methods.method import Batch, Method
 from napari_restore.methods.mixed_losses import MixedLosses, MixedLossesConfig
+from napari_restore.methods.noise2void import at, draw_hidden, with_neighbours_shown
 from napari_restore.operators import gaps
+
+_REACH = 2
+"""How far what a hidden pixel is shown as lies from it, along each axis."""
 
 _BLOCK = 4
 """Pixels along each side of the squares that are hidden beside single pixels."""
@@ -29,7 +33,7 @@ class SsirnConfig(MixedLossesConfig):
     hidden
         Share of the pixels of what the network sees that are hidden, half of them in squares of 4 pixels.
     noised
-        Noise that is added to what the network sees, over the image's own.
+        Noise that is added to what the network sees, over the image's own, at most: how much is drawn for each patch.
     """
 
     hidden: Annotated[float, Interval(gt=0, le=0.5)] = 0.15
@@ -42,7 +46,8 @@ class Ssirn(MixedLosses):
     The target is the degraded image itself; what the network sees is made of it by relations of three kinds. Scales: it
     is measured once more, coarser by ``factor``. Context: pixels and squares are hidden. Noise: more of it is added.
     With ``factor`` 1 there is one scale, and what counts are the hidden pixels, since a network that is shown a noisy
-    pixel gives it back; else all that were measured do. Missing pixels are NaN, shown as hidden ones.
+    pixel gives it back; else all that were measured do. Squares are shown as missing ones, single pixels as
+    known ones.
     """
 
     listed = METHODS["ssirn"]
@@ -81,10 +86,14 @@ class Ssirn(MixedLosses):
         seen = self.operator(_filled(y))
         lost = F.interpolate(finite.to(seen.dtype), size=seen.shape[2:], mode="area") < 0.5
         if self.config.noised:
-            seen = seen + self.config.noised * (self.noise(seen).sample(seen, rng) - seen)
-        gone = self._gone(seen, rng)
-        given = restore(torch.where(gone | lost, torch.nan, seen))
-        counted = target if max(self.rate) > 1 else target & gone
+            much = self.config.noised * torch.rand([len(seen)] + [1] * (seen.ndim - 1), generator=rng).to(seen.device)
+            seen = seen + much * (self.noise(seen).sample(seen, rng) - seen)
+        lost = lost | self._squares(seen, rng)
+        single = draw_hidden("stratified", self.config.hidden / 2, len(seen), tuple(seen.shape[2:]), rng)
+        # Single pixels are shown as known, by one near them: what is known has to be denoised, too.
+        shown = with_neighbours_shown(_filled(torch.where(lost, torch.nan, seen)), single, _REACH, rng)
+        given = restore(torch.where(lost, torch.nan, shown))
+        counted = target if max(self.rate) > 1 else target & (lost | at(single, seen))
         return self.towards(given, torch.where(finite, y, 0), counted.to(given.dtype))
 
     def _whole(self, values: Tensor) -> Tensor:
@@ -93,14 +102,12 @@ class Ssirn(MixedLosses):
             values = values.narrow(axis, 0, values.shape[axis] // (g * r) * (g * r))
         return values
 
-    def _gone(self, like: Tensor, rng: torch.Generator) -> Tensor:
-        """Which pixels ``(B, 1, *S)`` are hidden: single ones, and squares along Y and X."""
-        share = self.config.hidden / 2
+    def _squares(self, like: Tensor, rng: torch.Generator) -> Tensor:
+        """Which pixels ``(B, 1, *S)`` are hidden in squares along Y and X."""
         rows, columns = like.shape[-2:]
         coarse = (*like.shape[:-2], -(-rows // _BLOCK), -(-columns // _BLOCK))
-        squares = torch.rand(coarse, generator=rng) < share
-        squares = squares.repeat_interleave(_BLOCK, -2).repeat_interleave(_BLOCK, -1)[..., :rows, :columns]
-        return (squares | (torch.rand(like.shape, generator=rng) < share)).to(like.device)
+        squares = torch.rand(coarse, generator=rng) < self.config.hidden / 2
+        return squares.repeat_interleave(_BLOCK, -2).repeat_interleave(_BLOCK, -1)[..., :rows, :columns].to(like.device)
 
 
 def _filled(pixels: Tensor) -> Tensor:
