@@ -33,6 +33,7 @@ from napari_restore.restoration.result import Restored as Restored
 from napari_restore.sources import open_image as open_image
 from napari_restore.store.model import Model as Model
 from napari_restore.verbs.evaluating import evaluate as evaluate
+from napari_restore.verbs.exporting import export as export
 from napari_restore.verbs.measuring import measure as measure
 """
 

@@ -15,6 +15,7 @@ _HOME = {
     "list_methods": "napari_restore.methods",
     "evaluate": "napari_restore.verbs.evaluating",
     "measure": "napari_restore.verbs.measuring",
+    "export": "napari_restore.verbs.exporting",
     "estimate_cost": "napari_restore.api",
     "estimate_noise": "napari_restore.api",
     "load_model": "napari_restore.api",

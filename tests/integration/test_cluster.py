@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import numpy as np
 import pytest
 import tifffile
@@ -52,8 +53,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[Client]:
-    """Two processes, which a nanny starts again when they die."""
+    """Two processes, which a nanny starts again when they die.
+
+    A cluster gives a worker up that is away 15 s after it died, be it that it is still loading its libraries (on a
+    busy machine) or that it died once more (where this test is repeated): here it is waited for.
+    """
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "600s"}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):

@@ -126,6 +126,29 @@ def _place(row: Any) -> str:
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A trained model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="PACKAGE.zip", help="A new file.")],
+    image: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="Its middle becomes the test image and the cover; else noise.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="Of the model; by default its method's.")] = None,
+    author: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Who made it; may be given often.")] = None,
+    licence: Annotated[str, typer.Option(metavar="SPDX", help="Of the model.")] = "CC-BY-4.0",
+    axes: Axes = None,
+    channel: Channel = None,
+    series: Series = None,
+) -> None:
+    """Write a model as a package of the BioImage Model Zoo, for other programs to run."""
+    from napari_restore import export as exported
+
+    which = read_word("series", series) if series is not None else None
+    opened = {"axes": axes, "channel": channel, "series": which}
+    package = exported(model, output, image, name=name, authors=author or (), licence=licence, **opened)
+    print(f"{package}: {package.stat().st_size / 1e6:.1f} MB")  # noqa: T201
+
+
+@app.command()
 def info(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="An image or a model.")],
     axes: Axes = None,

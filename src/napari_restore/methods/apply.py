@@ -59,9 +59,14 @@ def restore_tensor(
         pixels = (samples - mean) / torch.where(std > 0, std, 1)
         pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
         with autocast(samples.device, precision):
-            restored = method.restore(_compressed(pixels) if method.compresses else pixels)
-        restored = _expanded(restored.float()) if method.compresses else restored.float()
+            restored = in_units(method, pixels)
         return restored * std + mean
+
+
+def in_units(method: Method, pixels: Tensor) -> Tensor:
+    """What a method makes of pixels in units of the image's deviation, in these units; the pixels are written over."""
+    restored = method.restore(_compressed(pixels) if method.compresses else pixels).float()
+    return _expanded(restored) if method.compresses else restored
 
 
 def _compressed(units: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from napari_restore.store.model import build_method
 from napari_restore.training import contest
 from napari_restore.training.contest import _alone
 from napari_restore.training.lesson import Lesson
-from napari_restore.training.loop import train_events
+from napari_restore.training.loop import _terms, train_events
+from napari_restore.training.ranks import ALONE
 from napari_restore.training.settings import Budget, TrainingSettings
 from napari_restore.training.state import checkpoints
 
@@ -33,7 +34,7 @@ def images(*, alike, planes=5, side=32):
     return open_image((clean + rng.normal(size=clean.shape)).astype(np.float32), axes="TYX")
 
 
-def learned(image, name="posterior", *, steps, side=24, stop=None, run=None, resume=False, **config):
+def task(image, name="posterior", *, steps, side=24, run=None, resume=False, **config):
     config = methods.configure(name, {"width": 8, "depth": 1, **config})
     fit = methods.find(name).fit_to(config, [image])
     both = [build_method(name, each.config, spatial=each.spatial, channels=1) for each in (fit, fit.rival) if each]
@@ -43,12 +44,21 @@ def learned(image, name="posterior", *, steps, side=24, stop=None, run=None, res
     settings = TrainingSettings(
         Budget(steps=steps), precision="float32", device="cpu", patch=(side, side), batch=3, run=run, resume=resume
     )
-    events, seen = train_events(lesson, settings, Watch(stop)), []
+    return lesson, settings
+
+
+def ended(events):
+    """What a generator gives at its end, and what it gave before."""
+    seen = []
     while True:
         try:
             seen.append(next(events))
         except StopIteration as end:
             return end.value, seen
+
+
+def learned(image, name="posterior", *, stop=None, **options):
+    return ended(train_events(*task(image, name, **options), Watch(stop)))
 
 
 def weights(model):
@@ -66,9 +76,18 @@ def test_planes_that_are_alike_are_looked_at_and_others_are_not(monkeypatch, nam
     assert isinstance(events[-1], Trained | Note) and model.provenance["steps"] == steps
 
 
-def test_a_training_too_short_to_tell_is_one_without():
-    model, _ = learned(images(alike=True), steps=3)
-    assert (model.method.config.neighbours, model.provenance["steps"]) == ("0", 3)
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_training_too_short_to_tell_goes_by_a_straight_line_and_spends_nothing(alike):
+    model, _ = learned(images(alike=alike), steps=3)
+    assert (model.method.config.neighbours, model.provenance["steps"]) == ("1" if alike else "0", 3)
+
+
+@pytest.mark.parametrize(("alike", "steps"), [(True, 30), (False, 3)])
+def test_where_a_straight_line_gains_nothing_two_trainings_may_cost_little(monkeypatch, alike, steps):
+    monkeypatch.setattr(contest, "_LIKELY", (1.0, 4.0))  # as if it had gained too little to take neighbours at once
+    lesson, settings = task(images(alike=alike), steps=200)
+    state, _ = ended(contest.contest(lesson, settings, _terms(lesson, settings, ALONE)[0], Watch(None)))
+    assert (state.step, state.method.config.neighbours) == (steps, "1" if alike else "0")
 
 
 def test_by_name_there_is_nothing_to_find_out():
@@ -78,7 +97,10 @@ def test_by_name_there_is_nothing_to_find_out():
         assert not any(isinstance(e, Note) and "along T" in e.text for e in events)
 
 
-def test_stopped_before_or_after_it_is_known_the_weights_are_those_of_an_uninterrupted_training(stop_after, tmp_path):
+def test_stopped_before_or_after_it_is_known_the_weights_are_those_of_an_uninterrupted_training(
+    stop_after, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(contest, "_LIKELY", (1.0, 4.0))
     image, common = images(alike=True, planes=3), {"steps": 105, "side": 16}
     whole, _ = learned(image, **common)
     assert whole.method.config.neighbours == "1"

@@ -1,0 +1,123 @@
+"""A model in the BioImage Model Zoo's own hands: its test, its runtime, and the same pixels."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import napari_restore
+from napari_restore import export, load_model, super_resolve, train
+from napari_restore.cli import main
+from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.store.model import Model
+from napari_restore.store.zoo import WEIGHTS
+
+pytestmark = [  # bioimageio.spec leaves files of a package that it writes or reads to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+NOISY = np.random.default_rng(0).normal(300, 20, (4, 72, 80)).astype(np.float32)
+SMALL = {"axes": "ZYX", "steps": 2, "width": 4, "depth": 1}
+
+
+def blind() -> Model:
+    return train(NOISY, "noise2void2", neighbours="0", **SMALL)
+
+
+def posterior() -> Model:
+    return train(NOISY, "posterior", neighbours="0", blocks=1, **SMALL)
+
+
+def two_channels() -> Model:
+    both = np.stack([NOISY, 5 * NOISY + 40], 1)
+    return train(both, "supervised_denoising", target=both, blocks=1, **{**SMALL, "axes": "ZCYX"})
+
+
+def finer() -> Model:
+    model = super_resolve(NOISY, factor=2, axes="ZYX", steps=2, width=4, depth=1, blocks=1).model
+    assert model is not None
+    return model
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is asked of the network, and nothing kept outside the test."""
+    monkeypatch.setenv("BIOIMAGEIO_CACHE_PATH", str(tmp_path / "cache"))
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
+
+
+@pytest.mark.parametrize("make", [blind, posterior, two_channels, finer])
+def test_the_zoo_runs_what_was_exported_and_gets_the_same_pixels(make, tmp_path):
+    import bioimageio.core as zoo
+
+    model = make()
+    several = model.method.channels == 2
+    image = np.stack([NOISY, 5 * NOISY + 40], 1) if several else NOISY
+    package = export(model, tmp_path / "m.zip", image, axes="ZCYX" if several else "ZYX", authors=["A. Person"])
+    tested = zoo.test_model(package)
+    assert tested.status == "passed", [(d.name, [e.msg for e in d.errors]) for d in tested.details]
+
+    described = zoo.load_model_description(package, perform_io_checks=False)
+    halo = {a.id: getattr(a, "halo", 0) for a in described.outputs[0].axes if a.type == "space"}
+    radius = dict(zip(model.method.spatial.lower(), model.method.radius, strict=True))
+    assert halo == {a: r * model.method.rate[0] for a, r in radius.items()}
+    assert described.cite[0].text == model.method.listed.citation
+    assert described.authors[0].name == "A. Person" and described.license == "CC-BY-4.0"
+
+    with zipfile.ZipFile(package) as files:
+        files.extract(WEIGHTS, tmp_path)
+        assert files.getinfo("cover.png").file_size > 1000
+        assert not [name for name in files.namelist() if name.endswith((".py", ".pkl", ".pt", ".pth"))]
+    ours = load_model(tmp_path / WEIGHTS)
+    assert ours.card()["method"] == model.name and ours.normalisation == model.normalisation
+
+
+def test_the_graph_is_the_method_to_1e_5_at_every_size(tmp_path):
+    import onnxruntime
+    import torch
+
+    from napari_restore.methods.apply import in_units
+
+    model = blind()
+    package = export(model, tmp_path / "m.zip")
+    with zipfile.ZipFile(package) as files:
+        graph = onnxruntime.InferenceSession(files.read("weights.onnx"))
+    for shape in ((64, 96), (92, 60), (200, 60)):
+        pixels = 30 * torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            ours = in_units(model.method, pixels.clone()).numpy()
+        (theirs,) = graph.run(None, {"image": pixels.numpy()})
+        assert np.abs(theirs - ours).max() <= 1e-5 * max(1.0, np.abs(ours).max())
+
+
+def test_what_cannot_be_exported_is_refused_in_words(tmp_path, capsys):
+    model = blind()
+    with pytest.raises(RestoreError, match=r"ends in \.zip"):
+        export(model, tmp_path / "m.onnx")
+    (tmp_path / "there.zip").touch()
+    with pytest.raises(RestoreError, match="exists already"):
+        export(model, tmp_path / "there.zip")
+    with pytest.raises(RestoreError, match=r"no_folder.*does not exist"):
+        export(model, tmp_path / "no_folder" / "m.zip")
+    with pytest.raises(RestoreError, match="channel"):
+        export(model, tmp_path / "m.zip", np.zeros((2, 64, 64), np.float32), axes="CYX")
+    with pytest.raises(ModelError, match="licence"):
+        export(model, tmp_path / "m.zip", licence="my own")
+    with pytest.raises(ModelError, match=r"name: .* at least 5"):
+        export(model, tmp_path / "m.zip", name="m")
+    classical = napari_restore.deblur(NOISY[0], axes="YX", psf="gaussian:1.5", effort="instant").model
+    with pytest.raises(ModelError, match="learns nothing"):
+        export(classical, tmp_path / "m.zip")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".zip") == ["there.zip"]
+
+
+def test_the_shell_exports_too(tmp_path, capsys, monkeypatch):
+    blind().save(tmp_path / "m.safetensors")
+    words = ["export", str(tmp_path / "m.safetensors"), "-o", str(tmp_path / "m.zip"), "--author", "A", "--author", "B"]
+    monkeypatch.setattr("sys.argv", ["napari-restore", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code and "m.zip: 0." in capsys.readouterr().out
