@@ -26,6 +26,7 @@ PRIORS = {
 def main() -> None:
     parser = reporting.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="with bsd400_half and bsd68")
+    parser.add_argument("--parts", nargs="+", default=["pairs", "prior"], choices=["pairs", "prior"])
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--width", type=int, default=16, help="of the U-Net; 53 in the paper")
     parser.add_argument("--pictures", type=int, default=40, help="to learn from")
@@ -34,7 +35,8 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=400, help="of the deep image prior")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
-    results = {"pairs": pairs(given), "prior": prior(given)}
+    parts = {"pairs": pairs, "prior": prior}
+    results = {name: parts[name](given) for name in given.parts}
     settings = {k: v for k, v in vars(given).items() if k not in ("data", "out")}
     reporting.finish(machine, results=results, settings=settings, out=given.out)
 

@@ -58,8 +58,8 @@ class DeepImagePrior(Windowed):
     """Ulyanov, Vedaldi, Lempitsky (2018, doi:10.1109/CVPR.2018.00984), with several targets and a rule to stop by.
 
     Targets and rule by the noise level after Chen, Xu, Chen, Li (2021, doi:10.3390/app11114803), whose two further
-    targets are BM3D and FFDNet. The rule by Stein's risk takes the weights of the moment for given, so that it is a
-    little too low: they depend on the noise, too.
+    targets are BM3D and FFDNet. The rule by Stein's risk takes the weights of the moment for given, and is for a
+    network that sees the image; such a one soon learns to hand it through, and ends lower (measured).
 
     A network is trained for each window, from the weights that the model holds: the result is the same each time, and
     takes long.
@@ -111,7 +111,8 @@ class DeepImagePrior(Windowed):
                 loss.backward()  # type: ignore[no-untyped-call]
                 learner.step()
                 now = found.detach()
-                mean = now if mean is None else _KEEP * mean + (1 - _KEEP) * now
+                keep = min(_KEEP, (1 + step) / (10 + step))  # the first ones are soon forgotten
+                mean = now if mean is None else keep * mean + (1 - keep) * now
                 if self.config.until == "noise":
                     if float(missed.detach()) <= sigma**2:
                         return mean
