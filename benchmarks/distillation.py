@@ -2,10 +2,12 @@
 
     python benchmarks/distillation.py posterior --seeds 3
     python benchmarks/distillation.py frames --pair .../noisy .../average50 --limit 4
+    python benchmarks/distillation.py stack --teacher-steps 800 --steps 800
     python benchmarks/distillation.py super --train .../bsd400_half --test .../set12 .../bsd68
 
 ``posterior``: the eight images, one posterior mean and its copy of all of them. ``frames``: real ones, each with a
-posterior mean and a copy of its own. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
+posterior mean and a copy of its own. ``stack``: the microscopy sample; its posterior mean looks at neighbouring planes,
+and its copy does. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
 pictures, its copy on the same ones, and a network of the copy's size that learned from the sharp pictures as many
 steps, at its own learning rate and at the copy's. Speed is of processor time on one core, teacher and copy in turn on
 the same pixels.
@@ -29,7 +31,7 @@ TIMES = 3
 
 def main() -> None:
     parser = reporting.parser(__doc__)
-    parser.add_argument("case", choices=("posterior", "frames", "super"))
+    parser.add_argument("case", choices=("posterior", "frames", "stack", "super"))
     parser.add_argument("--teacher", type=Path, metavar="M", help="of the eight images, trained before")
     parser.add_argument("--teacher-steps", type=int, default=1000)
     parser.add_argument("--steps", type=int, nargs="+", default=[2500], help="of the copy; several for a curve")
@@ -44,7 +46,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=48, help="of the teacher for super-resolution")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
-    case = {"posterior": posterior, "frames": frames, "super": finer}[given.case]
+    case = {"posterior": posterior, "frames": frames, "stack": stack, "super": finer}[given.case]
     rows = [row for seed in range(given.seeds) for row in case(given, seed)]
     plain = {k: str(v) for k, v in vars(given).items() if k not in ("out", "pair", "train", "test", "teacher")}
     reporting.finish(machine, results=rows, settings=plain, out=given.out)
@@ -84,6 +86,19 @@ def frames(given: Any, seed: int) -> list[dict[str, Any]]:
         found = copies(given, teacher, frame, seed, axes="YX", score=lambda x, truth=truth: psnr_fitted(x, truth))
         rows += [{"frame": f"{noisy.parent.name}/{noisy.name}/{name}", "seed": seed, **row} for row in found]
     return rows
+
+
+def stack(given: Any, seed: int) -> list[dict[str, Any]]:
+    from neighbours import psnr as psnr_of_range
+    from neighbours import sample
+
+    from napari_restore import train
+
+    clean, noisy, axes = sample("microscopy")
+    teacher = train(noisy, "posterior", axes=axes, steps=given.teacher_steps, seed=seed)
+    facts = {"seed": seed, "teacher_steps": teacher.provenance["steps"], "neighbours": teacher.method.neighbours}
+    found = copies(given, teacher, noisy, seed, axes=axes, score=lambda x: psnr_of_range(x, clean))
+    return [{**facts, "psnr_noisy": psnr_of_range(noisy, clean), **row} for row in found]
 
 
 def copies(given: Any, teacher: Any, pixels: np.ndarray, seed: int, *, axes: str, score: Any) -> list[dict[str, Any]]:
@@ -152,13 +167,14 @@ def told(teacher: Any, copy: Any, before: float, after: float) -> dict[str, Any]
 
 
 def speed(*models: Any) -> list[float]:
-    """Restored input pixels a second of processor time, in millions."""
-    pixels = np.random.default_rng(0).normal(100, 20, (SIDE, SIDE)).astype(np.float32)
+    """Restored input pixels a second of processor time, in millions; in a stack for what looks at neighbours."""
+    shape, axes = ((8, SIDE // 2, SIDE // 2), "ZYX") if models[0].method.neighbours else ((SIDE, SIDE), "YX")
+    pixels = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
     spent: list[list[float]] = [[] for _ in models]
     for _ in range(TIMES):
         for model, times in zip(models, spent, strict=True):
             began = time.process_time()
-            restored(pixels, model, "YX")
+            restored(pixels, model, axes)
             times.append(time.process_time() - began)
     return [pixels.size / 1e6 / min(times) for times in spent]
 

@@ -96,7 +96,7 @@ def test_submit_is_a_future_that_can_be_stopped(noisy_stack: Any, tmp_path: Path
 
 
 def test_a_stopped_restoration_is_unfinished_and_goes_on(noisy_stack: Any, tmp_path: Path) -> None:
-    model = train(noisy_stack, steps=3, **QUICK)
+    model = train(noisy_stack, steps=3, neighbours="0", **QUICK)  # a tile a plane, so that there is one to stop after
     stop = threading.Event()
     events = napari_restore.restore_events(noisy_stack, model, output=tmp_path / "o.zarr", stop=stop)
     partial = None

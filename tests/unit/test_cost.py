@@ -25,8 +25,10 @@ def settings(name: str) -> dict[str, object]:
     if name == "interpolation":
         return {}
     if not methods.listed(name).learns:
-        return {"psf": "gaussian:1", "noise": 10.0}
+        return {"psf": "gaussian:1", "noise": 10.0} | ({"iterations": 1} if name == "deep_image_prior" else {})
     fields = methods.find(name).Config.__dataclass_fields__
+    if "second_psf" in fields:
+        return {"psf": "gaussian:1", "second_psf": "gaussian:2", "noise": 10.0} | SMALL
     undone = {"factor": 2, "noise": 10.0} if "factor" in fields else {"psf": "gaussian:1"} if "psf" in fields else {}
     return undone | (SMALL if "width" in fields else {})
 

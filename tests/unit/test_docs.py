@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,10 @@ def test_a_package_index_is_given_whole_addresses():
     raw = [f"https://raw.githubusercontent.com/{source}/main/{target}" for target in pictures]
     assert re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text) == raw
     assert f"](https://github.com/{source}/blob/main/docs/denoising.md#how-good)" in text
+
+
+def test_the_page_of_papers_is_what_its_script_writes(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    script = import_module("papers")
+    monkeypatch.delitem(sys.modules, "papers")
+    assert (ROOT / "docs" / "papers.md").read_text("utf-8") == script.page()

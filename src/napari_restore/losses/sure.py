@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.operators.operator import Operator, interior
@@ -105,51 +105,6 @@ def pg_sure(
     variance = _level(gain, y) * (y - _level(offset, y)) + _level(read, y) ** 2
     divergence = variance * probe * (moved - first) / tau
     return mean_of((first - y).square() - variance + 2 * divergence, mask), x1
-
-
-class Unsure(nn.Module):
-    """SURE without the noise level (Tachella, Davies, Jacques 2025, UNSURE, arXiv:2409.01985, eq. 8).
-
-    The level is the multiplier of the constraint that the divergence be 0, and is found by gradient ascent with
-    momentum while the network descends.
-
-    Parameters
-    ----------
-    start
-        Deviation to begin with, in units of ``y``.
-    rate, momentum
-        Step of the ascent, and how much of the last steps goes on.
-    """
-
-    def __init__(self, *, start: float = 0.1, rate: float = 0.01, momentum: float = 0.9) -> None:
-        super().__init__()
-        self.rate, self.momentum = rate, momentum
-        self.register_buffer("variance", torch.tensor(start**2))
-        self.register_buffer("velocity", torch.tensor(0.0))
-        self.variance: Tensor
-        self.velocity: Tensor
-
-    def forward(
-        self,
-        restore: Restore,
-        operator: Operator,
-        y: Tensor,
-        *,
-        rng: torch.Generator,
-        tau: float,
-        weight: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The loss and the restored image; in training mode the level takes a step."""
-        mask = inside(y, operator.margin, weight)
-        probe = _normal(y, rng) * (mask > 0)
-        first, moved, x1 = _both(restore, operator, y, tau * probe)
-        divergence = mean_of(probe * (moved - first) / tau, mask)
-        loss = mean_of((first - y).square(), mask) + 2 * self.variance.clone() * divergence - self.variance.clone()
-        if self.training:
-            with torch.no_grad():
-                self.velocity.mul_(self.momentum).add_((1 - self.momentum) * 2 * divergence.detach())
-                self.variance.add_(self.rate * self.velocity).clamp_(min=0)
-        return loss, x1
 
 
 def _both(restore: Restore, operator: Operator, y: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -39,6 +39,11 @@ _CHEN = (
     "image from noisy and partial measurements. CVPR. doi:10.1109/CVPR52688.2022.00556"
 )
 
+_CADIOU = (
+    "Cadiou A, Dervishi M. Self-supervised methods for low-level vision. ENS Paris-Saclay. After Lehtinen J, et al. "
+    "(2018). Noise2Noise: Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189"
+)
+
 METHODS: dict[str, Listed] = {
     "posterior": Listed(
         where="napari_restore.methods.posterior:Posterior",
@@ -108,6 +113,16 @@ METHODS: dict[str, Listed] = {
         needs=("target",),
         tip="The same scene without noise, to learn from.",
     ),
+    "dropout_unet": Listed(
+        where="napari_restore.methods.dropout_unet:DropoutUNet",
+        label="U-Net with dropout",
+        citation="Mishra S, Chide M, Manmode A, Pandita R, Bhonsle M (2022). Inverse Imaging: Reconstructing "
+        "High-Resolution Images from Degraded Images. EasyChair. After Ronneberger O, Fischer P, Brox T (2015). "
+        "U-Net. MICCAI. doi:10.1007/978-3-319-24574-4_28",
+        seconds=_USUAL,
+        needs=("target",),
+        tip="To compare with: 15 million weights, for a GPU or for hours.",
+    ),
     "scale_equivariant": Listed(
         where="napari_restore.methods.scale_equivariant:ScaleEquivariant",
         label="Scale-equivariant imaging",
@@ -144,6 +159,27 @@ METHODS: dict[str, Listed] = {
         "cortical cells. Journal of the Optical Society of America A 4:2379. doi:10.1364/JOSAA.4.002379",
         seconds={"instant": 1},
         tip="For blur, at once: one linear filter. To compare with, and where grey values have to stay in proportion.",
+        does="undo",
+        learns=False,
+    ),
+    "total_variation": Listed(
+        where="napari_restore.methods.total_variation:TotalVariation",
+        label="Total variation",
+        citation="Rudin LI, Osher S, Fatemi E (1992). Nonlinear total variation based noise removal algorithms. "
+        "Physica D 60:259. doi:10.1016/0167-2789(92)90242-F",
+        seconds=_CHOOSING,
+        tip="To compare with: flat parts and edges, without training.",
+        does="undo",
+        learns=False,
+    ),
+    "deep_image_prior": Listed(
+        where="napari_restore.methods.deep_image_prior:DeepImagePrior",
+        label="Deep image prior",
+        citation="Ulyanov D, Vedaldi A, Lempitsky V (2018). Deep Image Prior. CVPR. doi:10.1109/CVPR.2018.00984. "
+        "Chen S, Xu S, Chen X, Li F (2021). Image Denoising Using a Novel Deep Generative Network with Multiple Target "
+        "Images and Adaptive Termination Condition. Applied Sciences 11:4803. doi:10.3390/app11114803",
+        seconds=_CHOOSING,
+        tip="To compare with: a network made anew for each window while restoring; slow.",
         does="undo",
         learns=False,
     ),
@@ -214,6 +250,63 @@ METHODS: dict[str, Listed] = {
         seconds=_UNDOING,
         takes=("second",),
         tip="To compare with: rotated images instead of smaller ones; of use where the blur is not round.",
+        does="undo",
+    ),
+    "two_exposures": Listed(
+        where="napari_restore.methods.two_exposures:TwoExposures",
+        label="Two exposures",
+        citation="Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: "
+        "Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189. With " + _SCANVIC,
+        seconds=_UNDOING,
+        needs=("second",),
+        tip="For two exposures of one scene with different known blurs: each sees what the other has lost.",
+        does="undo",
+    ),
+    "fourier_noise2noise": Listed(
+        where="napari_restore.methods.fourier_noise2noise:FourierNoise2Noise",
+        label="Noise2Noise in Fourier space",
+        citation=_CADIOU,
+        seconds=_UNDOING,
+        tip="To compare with: blur taken for noise of the Fourier coefficients, in four variants. Learn from sharp "
+        "images.",
+        does="undo",
+    ),
+    "denoised_upsampling": Listed(
+        where="napari_restore.methods.denoised_upsampling:DenoisedUpsampling",
+        label="Denoised upsampling",
+        citation=_CADIOU,
+        seconds=_UNDOING,
+        tip="To compare with: the interpolated image, noised and denoised. It ends below interpolation.",
+        does="undo",
+    ),
+    "srcnn": Listed(
+        where="napari_restore.methods.srcnn:Srcnn",
+        label="SRCNN",
+        citation="Dong C, Loy CC, He K, Tang X (2016). Image Super-Resolution Using Deep Convolutional Networks. IEEE "
+        "TPAMI 38:295. doi:10.1109/TPAMI.2015.2439281",
+        seconds=_UNDOING,
+        needs=("target",),
+        tip="To compare with: three layers on the interpolated image, from sharp images.",
+        does="undo",
+    ),
+    "srgan": Listed(
+        where="napari_restore.methods.srgan:Srgan",
+        label="SRGAN",
+        citation="Ledig C, Theis L, Huszar F, Caballero J, Cunningham A, Acosta A, et al. (2017). Photo-Realistic "
+        "Single Image Super-Resolution Using a Generative Adversarial Network. CVPR. doi:10.1109/CVPR.2017.19",
+        seconds=_UNDOING,
+        needs=("target",),
+        tip="To compare with: looks sharp, and invents detail. Not for images that are measured.",
+        does="undo",
+    ),
+    "ssirn": Listed(
+        where="napari_restore.methods.ssirn:Ssirn",
+        label="SSIRN",
+        citation="Sushir RD. Exploring Novel Self-Supervised Learning Techniques for Image Reconstruction Tasks. "
+        "After Shocher A, Cohen N, Irani M (2018). Zero-Shot Super-Resolution using Deep Internal Learning. CVPR. "
+        "doi:10.1109/CVPR.2018.00329",
+        seconds=_UNDOING,
+        tip="One network for coarse pixels, missing ones and noise, from the image alone.",
         does="undo",
     ),
     "css": Listed(

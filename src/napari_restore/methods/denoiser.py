@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
-from napari_restore.core.errors import ImageError, RestoreError
+from napari_restore.core.errors import ImageError
 from napari_restore.methods.method import Fit, Method
 from napari_restore.methods.neighbours import begun_as, beside, in_place
 from napari_restore.sources import Image
@@ -83,17 +83,17 @@ class Denoiser(Method):
 
     def build(self, planes: int = 1) -> nn.Module:
         """A network for one channel that is shown so many ``planes``; only with neighbours more than one."""
-        config, ndim = self.config, len(self.spatial)
-        size = {"ndim": ndim, "width": config.width, "depth": [0 if a == "Z" else config.depth for a in self.spatial]}
+        config, axes = self.config, self.network_axes
+        size = {"ndim": len(axes), "width": config.width, "depth": [0 if a == "Z" else config.depth for a in axes]}
         rest: dict[str, dict[str, Any]] = {
-            "unet": {},
+            "unet": {"channels_in": planes},
             "rdunet": {"blocks": config.blocks},
             "residual_unet": {
                 "blocks": config.blocks,
-                "channels_in": 1,
+                "channels_in": planes,
                 "channels_out": 1,
-                "fold": [1 if a == "Z" else 2 for a in self.spatial],
-                "rate": (1,) * ndim,
+                "fold": [1 if a == "Z" else 2 for a in axes],
+                "rate": (1,) * len(axes),
             },
         }
         network: nn.Module = networks.build(config.network, **size, **rest[config.network])
@@ -177,21 +177,12 @@ class Denoiser(Method):
         return 8 if self.neighbours else super().batch
 
     def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
-        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far.
-
-        Raises
-        ------
-        RestoreError
-            If it looks at neighbouring planes, which the student would not be shown.
-        """
-        if self.neighbours:
-            raise RestoreError(
-                f"{self.label} that looks at neighbouring planes cannot be distilled: train it with neighbours = 0."
-            )
+        """A residual U-Net on 2 x 2 pixels at a time, which sees about as far, and the same neighbouring planes."""
         config = self.config
         whole = self.ends_at_the_image  # at every pixel: one level more than a network on 2 x 2 of them
         return "supervised_denoising", {
-            "dimensions": str(len(self.spatial)),
+            "dimensions": str(len(self.network_axes)),
+            "neighbours": str(self.neighbours),
             "width": max(_NARROWEST, round(config.width * ratio)),
             "depth": max(1, config.depth - whole),
             "blocks": 1 if whole else config.blocks,
@@ -227,10 +218,11 @@ class Denoiser(Method):
         return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
 
     def through(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        """One channel ``(B, 1, *S)`` restored by its network."""
+        """One channel ``(B, 1, *S)`` restored by its network; with neighbours, the middle of ``2 k + 1`` planes."""
         layout = torch.channels_last if pixels.ndim == 4 else torch.channels_last_3d
         learned: Tensor = network(pixels.contiguous(memory_format=layout))
-        return learned if self.ends_at_the_image else pixels + learned
+        k = self.neighbours
+        return learned if self.ends_at_the_image else (pixels[:, k : k + 1] if k else pixels) + learned
 
     @property
     def ends_at_the_image(self) -> bool:

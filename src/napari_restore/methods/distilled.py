@@ -17,8 +17,10 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.options import Effort
 from napari_restore.losses.contrastive import contrastive
 from napari_restore.losses.supervised import supervised
+from napari_restore.losses.sure import Restore
 from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch, Fit, Method, Undone
+from napari_restore.methods.neighbours import own
 from napari_restore.networks.features import Features
 from napari_restore.sources import Image
 
@@ -133,6 +135,11 @@ class Distilled(Method):
         return self.inner.radius
 
     @property
+    def neighbours(self) -> int:
+        """Of the student, which is shown those of the teacher."""
+        return self.inner.neighbours
+
+    @property
     def border(self) -> tuple[int, ...]:
         """Of the student."""
         return self.inner.border
@@ -196,24 +203,31 @@ class Distilled(Method):
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The squared distance to the teacher and, while it learns, the contrast; its value is the distance."""
-        assert batch.partner is not None
-        distance, given = supervised(self.restore, batch.pixels, batch.partner, weight=batch.target)
+        distance, given, wanted = self._apart(self.restore, batch)
         if self.features is None or not self.training:
             return distance
-        degraded = self.plain(batch.pixels)
+        degraded = own(self.plain(batch.pixels), self.neighbours)
         chosen = _some(len(_planes(given)), rng).to(given.device)
-        seen = [_planes(each.float())[chosen] for each in (given, batch.partner, degraded)]
+        seen = [_planes(each.float())[chosen] for each in (given, wanted, degraded)]
         contrast = contrastive(self.features, *seen, negatives=self.config.negatives, rng=rng)
         learned = distance + self.config.contrast * contrast
         return learned + (distance - learned).detach()
 
+    def _apart(self, restore: Restore, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """How far what is restored is from the teacher's, and both: of planes that have all their neighbours."""
+        assert batch.partner is not None
+        k = self.neighbours
+        wanted = own(batch.partner, k)
+        distance, given = supervised(
+            lambda pixels: own(restore(pixels), k), batch.pixels, wanted, weight=own(batch.target, k)
+        )
+        return distance, given, wanted
+
     @torch.no_grad()
     def finish(self, batch: Batch) -> None:
         """Measure how unlike its teacher it is, at pixels that were no target, and let go of the features."""
-        assert batch.partner is not None
         self.features = None
-        to_teacher = supervised(self.restore, batch.pixels, batch.partner, weight=batch.target)[0]
-        to_plain = supervised(self.plain, batch.pixels, batch.partner, weight=batch.target)[0]
+        to_teacher, to_plain = (self._apart(restore, batch)[0] for restore in (self.restore, self.plain))
         seen_by = PurePath(self.config.features).name  # where a file lies is nobody's business
         self.config = replace(self.config, features=seen_by, unlike=(float(to_teacher), float(to_plain)))
 

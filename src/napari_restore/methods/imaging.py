@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from annotated_types import Interval
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore import networks
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.losses.recorruption import r2r, recorrupted, split
-from napari_restore.losses.sure import Unsure, pg_sure, sure
+from napari_restore.losses.sure import pg_sure, sure
 from napari_restore.methods import MOST_FINER
 from napari_restore.methods.measuring import check_lengths, choose_psf, measure
 from napari_restore.methods.method import Batch, Fit, Method, Undone
@@ -59,9 +60,8 @@ class ImagingConfig:
     offset
         Of a camera: what it reads in the dark.
     risk
-        How the noisy image is fitted without fitting its noise: ``"sure"`` needs the noise level, ``"unsure"`` finds it
-        while it trains, ``"r2r"`` noises the image further. ``"correlated"`` does so with the covariance that the noise
-        has where the image is flat.
+        How the noisy image is fitted without fitting its noise: ``"sure"`` needs the noise level, ``"r2r"`` noises the
+        image further. ``"correlated"`` does so with the covariance that the noise has where the image is flat.
     tau
         Step of SURE's finite difference, in units of the image's deviation. From 0.01 to 0.2 the result is the same
         within 0.03 dB, in bfloat16 too.
@@ -82,7 +82,7 @@ class ImagingConfig:
     noise: Literal["auto"] | Annotated[float, Interval(ge=0)] = "auto"
     gain: Annotated[float, Interval(ge=0)] = 0.0
     offset: float = 0.0
-    risk: Literal["auto", "sure", "unsure", "r2r", "correlated"] = "auto"
+    risk: Literal["auto", "sure", "r2r", "correlated"] = "auto"
     tau: Annotated[float, Interval(gt=0, le=1)] = 0.05
     width: Annotated[int, Interval(ge=NARROWEST, le=256)] = 24
     depth: Annotated[int, Interval(ge=1, le=4)] = 1
@@ -115,20 +115,24 @@ class Imaging(Method):
         self.operator = build_operator(self._rate, self._psf, sampling)
         self.interpolate = CubicUpsampling(self._rate, centred=self._centred)
         self.inverse = Blur(wiener(self._psf, self._noise_at_the_mean)) if self._psf is not None else None
-        self.unsure = Unsure() if config.risk == "unsure" else None
         # Each channel's noise is taken to be correlated as the first one's is.
         matrix = np.asarray(config.covariance) / (config.std[0] or 1.0) ** 2 if config.covariance else None
         self._correlated = noises.from_covariance(matrix) if matrix is not None else None
-        self.network = networks.build(
+        self.network = self.build()
+
+    def build(self) -> Any:
+        """A new network, from the measured grid to the fine one."""
+        config = self.config
+        return networks.build(
             "residual_unet",
-            ndim=len(spatial),
+            ndim=len(self.spatial),
             channels_in=2 if self._shows_start else 1,
             channels_out=1,
             width=config.width,
-            depth=[0 if axis == "Z" else config.depth for axis in spatial],
+            depth=[0 if axis == "Z" else config.depth for axis in self.spatial],
             blocks=config.blocks,
             # The fine grid is twice as fine as the network's.
-            fold=[1 if axis == "Z" or r > 1 else 2 for axis, r in zip(spatial, self._rate, strict=True)],
+            fold=[1 if axis == "Z" or r > 1 else 2 for axis, r in zip(self.spatial, self._rate, strict=True)],
             rate=self._rate,
         )
 
@@ -158,7 +162,7 @@ class Imaging(Method):
             std=measured.normalisation.std,
             covariance=measured.covariance,
         )
-        _check_margin(settled, images, spatial)
+        check_margin(settled, images, spatial, psfs.parse(chosen, ndim=len(spatial)) if chosen else None)
         return Fit(settled, spatial, measured.normalisation, notes)
 
     @property
@@ -212,13 +216,16 @@ class Imaging(Method):
         return "supervised", {**settled, "width": max(NARROWEST, round(self.config.width * ratio))}
 
     @property
+    def second(self) -> Operator:
+        """What a second acquisition was measured with."""
+        return self.operator
+
+    @property
     def undoes(self) -> Undone:
         """Its operator, with the noise that it was told of or has found."""
         config = self.config
         std = [s or 1.0 for s in config.std or (1.0,) * self.channels]
         constant = [s**2 for s in config.sigma or (0.0,) * self.channels]
-        if self.unsure is not None:
-            constant = [float(self.unsure.variance) * s**2 for s in std]
         return Undone(
             operator=self.operator,
             psf=self._psf,
@@ -301,14 +308,11 @@ class Imaging(Method):
         """How far the restored image is from the truth, as the measured one sees it; and the restored image."""
         y, weight, config = batch.pixels, batch.target, self.config
         if batch.partner is not None:
-            return split(restore, self.operator, y, batch.partner, weight=weight)
+            return split(restore, self.second, y, batch.partner, weight=weight)
         noise = self.noise(y)
         if isinstance(noise, noises.PoissonGaussian):
             camera = (noise.gain, noise.offset, noise.read)
             return pg_sure(restore, self.operator, y, camera=camera, rng=rng, tau=config.tau, weight=weight)
-        if self.unsure is not None:
-            loss, restored = self.unsure(restore, self.operator, y, rng=rng, tau=config.tau, weight=weight)
-            return loss, restored
         if isinstance(noise, noises.CorrelatedGaussian):
             # With a covariance a little too large SURE has no least value: it ended 8 dB below the noisy image on a CT.
             fresh = noise.sample(torch.zeros_like(y), rng)
@@ -358,9 +362,14 @@ def samplings(config: ImagingConfig, spatial: str) -> list[Sampling]:
     return ["point" if axis == "Z" else "area" if config.psf else "cubic" for axis in spatial]
 
 
-def _check_margin(config: ImagingConfig, images: Sequence[Image], spatial: str) -> None:
-    """Refuse an image in which no pixel sees but what is inside."""
-    psf = psfs.parse(config.psf, ndim=len(spatial)) if config.psf else None
+def check_margin(config: ImagingConfig, images: Sequence[Image], spatial: str, psf: NDArray[np.float64] | None) -> None:
+    """Refuse an image in which no pixel sees but what is inside.
+
+    Raises
+    ------
+    ImageError
+        With the axis along which it is too short for ``psf``.
+    """
     margin = build_operator(rates(config.factor, spatial), psf, samplings(config, spatial)).margin
     for axis, m in zip(spatial, margin, strict=True):
         # A patch is cut to the network's grid, at most twice as coarse as its deepest level.

@@ -26,7 +26,7 @@ from napari_restore.operators.operator import interior
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_all, planes_of_channels
 
-Risk = Literal["sure", "unsure", "r2r", "correlated"]
+Risk = Literal["sure", "r2r", "correlated"]
 
 _LEAST, _LEAST_PLANES = 16, 4
 """Pixels along Y and X, and planes, of an image whose blur or coarseness is undone."""
@@ -70,7 +70,7 @@ def measure(
         Standard deviation in units of the images, where the user knows it.
     risk
         What the user asked for, or ``"auto"``: SURE, by the covariance where the noise is correlated, R2R where its
-        level cannot be told. UNSURE, which needs no level, ended 3.4 dB below it (25.40 of 28.77 dB, 2 x finer).
+        level cannot be told.
     blurred
         Whether nothing as fine as a pixel is left in the images but noise.
 

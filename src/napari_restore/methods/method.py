@@ -18,6 +18,7 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Effort
 from napari_restore.methods.listed import Listed
 from napari_restore.metrics.pixel_noise import PixelNoise
+from napari_restore.networks.features import Features
 from napari_restore.networks.layout import channels_last
 from napari_restore.networks.unet import fold_batch_norm
 from napari_restore.operators.operator import Operator
@@ -135,6 +136,8 @@ class Method(nn.Module):
         Whether a result is to have the mean of its image: training ends with measuring ``line`` for that.
     narrower
         Width of its student over its own, where the user gives none: a quarter has a sixteenth of the weights.
+    same_blur
+        Whether a second image is to be blurred as the first is: only then are the two compared before training.
     fills
         Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
     suffix
@@ -156,6 +159,7 @@ class Method(nn.Module):
     compresses: bool = False
     noisy_targets: ClassVar[bool] = False
     keeps_mean: bool = False
+    same_blur: ClassVar[bool] = True
     fills: ClassVar[bool] = False
     narrower: ClassVar[float] = 0.25
     tells_deviations: ClassVar[bool] = False
@@ -164,6 +168,7 @@ class Method(nn.Module):
     config: Any
     spatial: str
     channels: int
+    features: Features | None
     suffix: str = "denoised"
     stopping: Callable[[], bool]
 
@@ -261,6 +266,11 @@ class Method(nn.Module):
         raise RestoreError(
             f"{self.label} cannot be distilled: there is no smaller network that learns what it does. Keep the model."
         )
+
+    @property
+    def wants_features(self) -> bool:
+        """Whether its loss compares images by features: its ``features`` are then given to it before it learns."""
+        return False
 
     @property
     def undoes(self) -> Undone | None:

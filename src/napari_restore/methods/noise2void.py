@@ -115,13 +115,24 @@ class Noise2Void(Denoiser):
 
     def shown(self, pixels: Tensor, hidden: Tensor, rng: torch.Generator) -> Tensor:
         """What the network sees of ``pixels``: each hidden one replaced by a neighbour that is not hidden."""
-        neighbours, hidden_too = draw_visible(hidden, pixels.shape[2:], self.config.neighbourhood, rng)
-        hidden, neighbours, hidden_too = (
-            t[:, None].to(pixels.device, non_blocking=True) for t in (hidden, neighbours, hidden_too)
-        )
-        flat, every = pixels.flatten(2), (-1, self.channels, -1)
-        stand_in = flat.gather(2, neighbours.expand(every)).masked_fill(hidden_too, 0)
-        return flat.scatter(2, hidden.expand(every), stand_in).view_as(pixels)
+        return with_neighbours_shown(pixels, hidden, self.config.neighbourhood, rng)
+
+
+def with_neighbours_shown(pixels: Tensor, hidden: Tensor, radius: int, rng: torch.Generator) -> Tensor:
+    """``(B, C, *S)`` with each pixel at ``hidden`` ``(B, K)`` replaced by one near it that is not, 0 where none is."""
+    neighbours, hidden_too = draw_visible(hidden, pixels.shape[2:], radius, rng)
+    hidden, neighbours, hidden_too = (
+        t[:, None].to(pixels.device, non_blocking=True) for t in (hidden, neighbours, hidden_too)
+    )
+    flat, every = pixels.flatten(2), (-1, pixels.shape[1], -1)
+    stand_in = flat.gather(2, neighbours.expand(every)).masked_fill(hidden_too, 0)
+    return flat.scatter(2, hidden.expand(every), stand_in).view_as(pixels)
+
+
+def at(hidden: Tensor, like: Tensor) -> Tensor:
+    """Positions ``(B, K)`` as bool ``(B, 1, *S)``."""
+    marked = torch.zeros(len(like), 1, like[0, 0].numel(), dtype=torch.bool)
+    return marked.scatter_(2, hidden[:, None], True).view(-1, 1, *like.shape[2:]).to(like.device)
 
 
 def draw_hidden(sampler: str, fraction: float, count: int, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

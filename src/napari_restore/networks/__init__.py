@@ -9,6 +9,7 @@ NETWORKS = {
     "unet": "napari_restore.networks.unet:UNet",
     "residual_unet": "napari_restore.networks.residual_unet:ResidualUNet",
     "rdunet": "napari_restore.networks.rdunet:RDUNet",
+    "srcnn": "napari_restore.networks.srcnn:SRCNN",
 }
 
 

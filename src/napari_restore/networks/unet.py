@@ -42,6 +42,8 @@ class UNet(nn.Module):
     top_skip
         Whether the first level's features go straight to the last block. Without, everything has been pooled at least
         once, as in N2V2 (Hoeck et al., ECCV 2022 workshops, doi:10.1007/978-3-031-25069-9_33).
+    dropout
+        Share of the features that each level leaves out on the way up while it learns.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class UNet(nn.Module):
         channels_out: int = 1,
         pooling: Pooling = "max",
         top_skip: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if pooling not in get_args(Pooling):
@@ -72,6 +75,8 @@ class UNet(nn.Module):
             _block(ndim, 2 * w if k or top_skip else w, w, widths[max(k - 1, 0)])
             for k, w in reversed(list(enumerate(widths[:-1])))
         )
+        if dropout:
+            self.up = nn.ModuleList(nn.Sequential(*block.children(), nn.Dropout(dropout)) for block in self.up)
         self.head = _CONV[ndim](width, channels_out, 1)
 
     @property

@@ -25,8 +25,10 @@ class Deblur:
         Standard deviation of the noise in units of the image, or ``auto`` to estimate it.
     method
         ``scale_equivariant``; ``richardson_lucy`` or ``wiener``, which are classical and need no training;
-        ``learned_richardson_lucy``, which corrects the first of these by what it learns, in 3-D too; or one the first
-        is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``, ``css``, ``supervised``.
+        ``learned_richardson_lucy``, which corrects the first of these by what it learns, in 3-D too;
+        ``two_exposures`` where the second one is blurred otherwise; or one the first is compared with: ``sure``,
+        ``equivariant_shift``, ``equivariant_rotation``, ``css``, ``supervised``, ``total_variation``,
+        ``deep_image_prior``.
         ``auto`` is the first, with a PSF that reaches along Z learned Richardson-Lucy, and with the effort ``instant``
         Richardson-Lucy.
     """

@@ -16,15 +16,9 @@ from napari_restore.core.watch import Watch
 from napari_restore.verbs.request import Request
 
 if TYPE_CHECKING:
-    import torch
-
-    from napari_restore.networks.features import Features
     from napari_restore.sources import Image
     from napari_restore.store.model import Model
     from napari_restore.verbs.learning import Prepared
-
-_BOXES, _BOX = 4, 128
-"""Parts of the images that features are learned from, and their pixels along Y and X, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +95,7 @@ def prepared_copy(request: Request, images: Sequence[Image], teacher: Model) -> 
     from napari_restore.restoration.on_demand import restored_on_demand
     from napari_restore.store.model import build_method
     from napari_restore.training.lesson import Lesson
+    from napari_restore.verbs.features import features_for
     from napari_restore.verbs.learning import Course, Prepared
 
     method, device = teacher.method, find_device(request.computing.device)
@@ -115,7 +110,7 @@ def prepared_copy(request: Request, images: Sequence[Image], teacher: Model) -> 
     assert isinstance(student, Distilled)
     student.split_from(method)
     if config.contrast > 0:
-        student.features = _features(config.features, partners, teacher)
+        student.features = features_for(config.features, partners, teacher.normalisation)
     course = Course(
         name="distilled",
         kind=type(student),
@@ -133,46 +128,6 @@ def prepared_copy(request: Request, images: Sequence[Image], teacher: Model) -> 
 def _first_of(teacher: Model) -> tuple[str, ...]:
     """The name of its method; of a copy, that of the method it goes back to."""
     return getattr(teacher.method.config, "teacher", ()) or (teacher.name,)
-
-
-def _features(wanted: str, partners: Sequence[Image], teacher: Model) -> Features | None:
-    """Of a file, or learned from parts of what the teacher gives; None where these are too small to learn from.
-
-    Raises
-    ------
-    RestoreError
-        If the file holds no such network.
-    """
-    from napari_restore.networks.features import LEAST_SIDE, learned_features, vgg_features
-    from napari_restore.store.weights import read_others
-
-    if wanted == "own":
-        planes = _planes(partners, teacher)
-        return learned_features(planes) if min(planes.shape[2:]) >= LEAST_SIDE else None
-    try:
-        return vgg_features(read_others(Path(wanted).expanduser()))
-    except ValueError as error:
-        raise RestoreError(
-            f"`features` {wanted}: {error}. Give own, or a .safetensors file of VGG weights as torchvision names them."
-        ) from None
-
-
-def _planes(partners: Sequence[Image], teacher: Model) -> torch.Tensor:
-    """The middles of some images, in units of their deviation, as ``(N, 1, Y, X)``."""
-    import numpy as np
-    import torch
-
-    from napari_restore.core.layout import to_samples
-    from napari_restore.judging.part import middle
-
-    found = []
-    for which in sorted({round(k) for k in np.linspace(0, len(partners) - 1, _BOXES)}):
-        image = partners[which]
-        box = middle(image, {"C": image.geometry.length("C"), "Y": _BOX, "X": _BOX})
-        samples = teacher.normalisation.apply(to_samples(image.read(box), image.axes, "YX"))
-        found.append(np.nan_to_num(samples).reshape(-1, 1, *samples.shape[-2:]))
-    side = [min(planes.shape[axis] for planes in found) for axis in (2, 3)]
-    return torch.from_numpy(np.concatenate([planes[..., : side[0], : side[1]] for planes in found]).astype(np.float32))
 
 
 def _told(teacher: Model) -> dict[str, Any]:

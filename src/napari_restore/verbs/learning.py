@@ -29,6 +29,7 @@ from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
 from napari_restore.verbs.blurring import with_psf
+from napari_restore.verbs.features import features_for
 from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
 from napari_restore.verbs.super_resolving import with_thickness
@@ -108,6 +109,9 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
         raise RestoreError(f"{row.label} needs {row.needs[0]}: give one.")
     fit = course.fit()
     method = course.method(fit, seed=request.computing.seed)
+    if method.wants_features:
+        assert fit.normalisation is not None
+        method.features = features_for(method.config.features, images, fit.normalisation)
     yield from fit.notes
     lesson = Lesson(
         name=course.name,
@@ -119,7 +123,7 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
         normalisation=fit.normalisation,
         noise=_known_noise(images) if course.kind.noisy_targets else None,
     )
-    if given and partners == given and set(lesson.rate(partners)) == {1}:
+    if given and partners == given and set(lesson.rate(partners)) == {1} and course.kind.same_blur:
         lesson = yield from paired(lesson, "second" if several(training.second) else "target")
     return Prepared(course, lesson)
 

@@ -40,7 +40,8 @@ class SuperResolve:
         than that. ``auto`` is what the metadata say, else 1.
     method
         ``scale_equivariant``, or one it is compared with: ``sure``, ``equivariant_shift``, ``equivariant_rotation``,
-        ``css``, ``supervised``. ``auto`` is the first, and ``finer_planes`` where Z alone becomes finer.
+        ``css``, ``supervised``, ``ssirn``, ``srcnn``, ``srgan``, ``total_variation``, ``deep_image_prior``,
+        ``denoised_upsampling``. ``auto`` is the first, and ``finer_planes`` where Z alone becomes finer.
     """
 
     factor: Factor | Mapping[str, Factor] = 2

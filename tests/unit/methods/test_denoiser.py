@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -20,12 +22,18 @@ from napari_restore.store.model import Model, build_method, load_model
 CPU = torch.device("cpu")
 KEPT = Normalisation((0.0,), (1.0,))
 BLIND = {"posterior", "noise2void", "noise2void2", "struct_noise2void"}  # have tests of their own
-DENOISERS = [name for name in methods.names() if issubclass(methods.find(name), Denoiser) and name not in BLIND]
+OTHERS = {"fourier_noise2noise", "dropout_unet"}  # are among CASES with settings of their own
+DENOISERS = [
+    name for name in methods.names() if issubclass(methods.find(name), Denoiser) and name not in BLIND | OTHERS
+]
 CASES = [
     *((name, {"network": "residual_unet"}) for name in DENOISERS),
     ("zero_shot", {"network": "small", "halves": "diagonals", "consistency": 1}),
     ("supervised_denoising", {"network": "unet", "depth": 2}),
     ("supervised_denoising", {"network": "rdunet"}),
+    ("supervised_denoising", {"network": "unet", "depth": 2, "dimensions": "3"}),
+    ("dropout_unet", {"depth": 2}),
+    ("fourier_noise2noise", {"variant": "convolve", "network": "residual_unet"}),
     ("noise2noise", {"network": "rdunet", "dimensions": "3"}),
     ("noise2noise", {"dimensions": "3"}),
 ]
@@ -40,7 +48,8 @@ def made(name, config, *, channels=1, shape=(6, 64, 72)):
     kind = methods.find(name)
     pixels = np.random.default_rng(0).normal(size=(*([channels] if channels > 1 else []), *shape))
     image = open_image(pixels.astype(np.float32))
-    settings = {"width": 4, **({} if config.get("network") in ("unet", "small") else {"blocks": 1}), **config}
+    blocks = config.get("network") not in ("unet", "small") and "blocks" in {each.name for each in fields(kind.Config)}
+    settings = {"width": 4, **({"blocks": 1} if blocks else {}), **config}
     fit = kind.fit_to(methods.configure(name, settings), [image])
     torch.manual_seed(0)
     method = build_method(name, fit.config, spatial=fit.spatial, channels=channels)

@@ -19,7 +19,7 @@ from napari_restore.store.weights import read_weights, write_weights
 
 RNG = np.random.default_rng(0)
 STACK = open_image(RNG.normal(100, 10, (4, 64, 64)).astype(np.float32), axes="ZYX")
-FILLING = ("inpainting", "interpolation")
+FILLING = ("inpainting", "interpolation", "ssirn")
 CASES = {
     **{name: {} for name in methods.METHODS if name not in FILLING},
     "scale_equivariant": {"factor": 2, "noise": 5.0},
@@ -28,6 +28,8 @@ CASES = {
     "wiener": {"psf": "gaussian:1", "noise": 5.0},
     "learned_richardson_lucy": {"psf": "gaussian:1", "noise": 5.0},
     "finer_planes": {"factor": {"Z": 2}, "noise": 5.0},
+    "two_exposures": {"psf": "gaussian:1", "second_psf": "gaussian:2", "noise": 5.0},
+    "dropout_unet": {"width": 8, "depth": 2},
     "posterior": {"noise": 10.0, "neighbours": 0},
     "noise2void2": {"neighbours": 0},
 }
@@ -65,16 +67,37 @@ def test_every_method_has_a_student_that_gives_pixels_where_it_does(name):
 
 @pytest.mark.parametrize("name", FILLING)
 def test_what_fills_gaps_has_none_and_says_so(name):
-    settings = {"dimensions": "2", "rule": "biharmonic"} if name == "interpolation" else {"dimensions": "2"}
+    settings = {"interpolation": {"dimensions": "2", "rule": "biharmonic"}, "inpainting": {"dimensions": "2"}}.get(
+        name, {}
+    )
     method = build_method(name, settings, spatial="YX", channels=1)
     with pytest.raises(RestoreError, match="cannot be distilled"):
         method.student(0.5)
 
 
-def test_what_looks_at_neighbouring_planes_has_none_and_says_so():
-    fit = methods.find("posterior").fit_to(methods.configure("posterior", {"neighbours": 1}), [STACK])
-    with pytest.raises(RestoreError, match="neighbours = 0"):
-        build_method("posterior", fit.config, spatial=fit.spatial, channels=1).student(0.5)
+@pytest.mark.parametrize("name", ["posterior", "noise2void2"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_looks_at_neighbouring_planes_has_a_student_that_does_too(name, count):
+    fit = methods.find(name).fit_to(methods.configure(name, {"neighbours": count}), [STACK])
+    method = build_method(name, fit.config, spatial=fit.spatial, channels=1)
+    copy = copy_of(method, name)
+    for fact in ("spatial", "neighbours", "apart"):
+        assert getattr(copy, fact) == getattr(method, fact), fact
+    copy.split_from(method)
+    with torch.no_grad():
+        for weight in copy.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    pixels = torch.randn(2, 1, 2 * count + 1, 16, 24, requires_grad=True)
+    (seen,) = torch.autograd.grad(copy.restore(pixels)[:, :, count].sum(), pixels)
+    assert (seen.abs().amax((0, 1, 3, 4)) > 0).all(), "all planes are seen"
+    ends = torch.ones(2 * count + 1, dtype=torch.bool)
+    ends[count] = False
+    wild = pixels.detach().clone()
+    wild[:, :, ends] = 1e6
+    target = torch.ones(2, 1, *pixels.shape[2:], dtype=torch.bool)
+    losses = [copy(Batch(pixels, target, None, partner), torch.Generator()) for partner in (pixels, wild)]
+    with torch.no_grad():
+        assert losses[0] == losses[1] > 0, "planes that are only looked at are no targets"
 
 
 def test_at_a_quarter_of_the_width_it_has_a_sixteenth_of_the_weights():

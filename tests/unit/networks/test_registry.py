@@ -6,15 +6,23 @@ import pytest
 from napari_restore import networks
 
 REST = {
-    "unet": {},
-    "rdunet": {},
-    "residual_unet": {"channels_in": 1, "channels_out": 1, "blocks": 1, "fold": (1, 1), "rate": (1, 1)},
+    "unet": {"depth": (1, 1)},
+    "rdunet": {"depth": (1, 1)},
+    "residual_unet": {
+        "depth": (1, 1),
+        "channels_in": 1,
+        "channels_out": 1,
+        "blocks": 1,
+        "fold": (1, 1),
+        "rate": (1, 1),
+    },
+    "srcnn": {},
 }
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_every_row_leads_to_a_network(name):
-    network = networks.build(name, ndim=2, width=2, depth=(1, 1), **REST[name])
+    network = networks.build(name, ndim=2, width=2, **REST[name])
     assert len(network.radius) == len(network.grid) == 2
 
 

@@ -164,16 +164,6 @@ def test_a_run_with_partners_is_not_continued_without(train_imaging, noisy, tmp_
         train_imaging(noisy((40, 56)), run=tmp_path, resume=True)
 
 
-def test_what_a_method_finds_out_while_it_trains_is_resumed_too(train_imaging, noisy, stop_after, tmp_path):
-    """UNSURE's noise level is no weight, and changes with every step."""
-    common = {"config": {"risk": "unsure"}, "steps": 12}
-    whole, _ = train_imaging(noisy((40, 56)), **common)
-    train_imaging(noisy((40, 56)), run=tmp_path, stop=stop_after(5), **common)
-    resumed, _ = train_imaging(noisy((40, 56)), run=tmp_path, resume=True, **common)
-    assert same(whole, resumed)
-    assert weights(whole)["unsure.variance"] != 0.01, "it never took a step"
-
-
 @pytest.mark.parametrize(
     ("name", "shape", "wanted"),
     [
