@@ -29,6 +29,7 @@ _OF_CONTRAST = 0.15
 _CHANCE = 3  # boxes that differ in pairs that do not
 _UPSAMPLED = 20
 _SMOOTHED = 1.5  # pixels
+_SURELY = 2.0  # standard errors
 _WINDOWED = 2.0  # times the error of all pixels alike
 _NORMAL_MAD = 0.6744897501960817
 
@@ -222,6 +223,8 @@ def move_between(first: Plane, second: Plane) -> Move | None:
         whole = whole + np.rint(step).astype(int)
     by = whole + step
     whole = np.rint(by).astype(int)
+    if whole.any() and not _agree_better(smooth, whole):
+        by, whole = np.zeros(2), np.zeros(2, int)
     error = _move_error(_overlap(a, b, whole), _overlap(*smooth, whole))
     return Move((float(by[0]), float(by[1])), error) if error is not None else None
 
@@ -272,6 +275,26 @@ def _overlap(first: Plane, second: Plane, by: NDArray[np.int_]) -> tuple[Plane, 
     ours = tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(by.tolist(), first.shape, strict=True))
     theirs = tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(by.tolist(), first.shape, strict=True))
     return first[ours], second[theirs]
+
+
+def _agree_better(smooth: tuple[Plane, Plane], by: NDArray[np.int_]) -> bool:
+    """Whether pictures agree better once one is moved back than as they lie, by more than noise would have it.
+
+    On a broad hill or a ramp the correlation hardly falls, and noise says where it is highest.
+    """
+    one, moved = _overlap(*smooth, by)
+    _, still = _overlap(smooth[0], np.roll(smooth[1], by.tolist(), (0, 1)), by)  # what lies at the same pixels
+    gained = _left(one, still) ** 2 - _left(one, moved) ** 2
+    count = gained.size / (4 * math.pi * _SMOOTHED**2)
+    return float(gained.mean()) > _SURELY * float(gained.std()) / math.sqrt(max(count, 1.0))
+
+
+def _left(one: Plane, other: Plane) -> Plane:
+    """What is left of one picture without the other, at the gain that leaves least."""
+    one, other = one - one.mean(), other - other.mean()
+    power = float((other**2).mean())
+    left: Plane = one - (float((one * other).mean()) / power if power > 0 else 0.0) * other
+    return left
 
 
 def _move_error(pixels: tuple[Plane, Plane], smooth: tuple[Plane, Plane]) -> tuple[float, float] | None:
