@@ -39,7 +39,7 @@ where they may be of use. Of eleven stacks and movies five gained more than the 
 2.4 dB), and five less than the last (a network nothing by unrelated pictures, planes in disorder and mere noise, but
 0.3 and 0.8 dB by objects that jump)."""
 
-_TRIAL, _LINES, _FEW_LINES = 3, 48, 8
+_TRIAL, _LINES, _FEW_LINES = 3, 32, 8
 """Steps after which it is foreseen how many there are; patches that straight lines are fitted to, most and least."""
 
 _FEW, _LOOK = 100, 40
@@ -62,11 +62,11 @@ def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Wat
     Stopped in the middle, what is known then decides, for a model there has to be.
     """
     both = _Both(lesson, settings, terms)
-    began = time.perf_counter()
     try:
         if not both.learnable:
             return both.states[1]  # training will say so
         gain = both.linear_gain()
+        began = time.perf_counter()  # of the budget; before, nothing has been learned
         better = gain.exceeds(_LIKELY[0], doubts=_LIKELY[1])
         if not better:
             share = _SHARE if gain.exceeds(_SOME[0], doubts=_SOME[1]) else _UNLIKELY_SHARE
@@ -81,10 +81,9 @@ def contest(lesson: Lesson, settings: TrainingSettings, terms: Terms, watch: Wat
 
 def _trained(both: _Both, budget: Budget, watch: Watch, *, began: float, share: float) -> bool:
     """Whether neighbours are better after both were trained for a share of the budget; if that is too little, no."""
-    first = budget.fraction(0, time.perf_counter() - began)
     while not (watch.stopping or both.step >= _MOST):
         fraction = budget.fraction(both.step, time.perf_counter() - began)
-        too_few = both.step == _TRIAL and first + (fraction - first) * _LEAST / _TRIAL > share
+        too_few = both.step == _TRIAL and fraction * _LEAST / _TRIAL > share
         if fraction >= share or too_few:
             break
         both.learn(fraction)
