@@ -59,16 +59,21 @@ def restore_tensor(
         pixels = (samples - mean) / torch.where(std > 0, std, 1)
         pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
         with autocast(samples.device, precision):
-            restored = in_units(method, pixels)
+            restored = method.restore(shown(method, pixels))
+        restored = in_units(method, restored, pixels)
         return restored * std if method.gives_deviations else restored * std + mean
 
 
-def in_units(method: Method, pixels: Tensor) -> Tensor:
-    """What a method makes of pixels in units of the image's deviation, in these units; the pixels are written over."""
-    far = (pixels.abs() / FAR).clamp_(min=1) if method.gives_deviations and method.compresses else 1
-    restored: Tensor = method.restore(_compressed(pixels) if method.compresses else pixels).float()
+def shown(method: Method, pixels: Tensor) -> Tensor:
+    """What ``method.restore`` is shown of pixels in units of the image's deviation; they may be written over."""
+    return _compressed(pixels.clone() if method.gives_deviations else pixels) if method.compresses else pixels
+
+
+def in_units(method: Method, restored: Tensor, pixels: Tensor) -> Tensor:
+    """What ``method.restore`` gave for these pixels, in their units; it is written over."""
+    restored = restored.float()
     if method.gives_deviations:  # wider where pixels were compressed, by as much
-        return restored * far
+        return restored * (pixels.abs() / FAR).clamp_(min=1) if method.compresses else restored
     return _expanded(restored) if method.compresses else restored
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_restore.core.errors import ModelError
-from napari_restore.methods.apply import in_units
+from napari_restore.methods.apply import in_units, shown
 from napari_restore.methods.method import Method
 from napari_restore.operators.matrices import filter_matrix
 
@@ -31,7 +31,7 @@ class _Restoring(nn.Module):
         self.method = method
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return in_units(self.method, pixels)
+        return in_units(self.method, self.method.restore(shown(self.method, pixels)), pixels)
 
 
 def any_size(method: Method) -> bool:
@@ -66,7 +66,7 @@ def write_graph(method: Method, path: Path, *, sides: Sequence[int], least: Sequ
     example = torch.zeros(1, method.channels, *sides)
     try:
         with torch.no_grad(), _quietly():
-            in_units(method, example.clone())  # matrices of this size are made now, and become constants of the graph
+            _Restoring(method)(example.clone())  # matrices of this size are made now, and become constants of the graph
             graph = torch.onnx.export(
                 _Restoring(method),
                 (example,),
