@@ -6,7 +6,6 @@ from base64 import b64encode
 from collections.abc import Iterable
 from functools import partial
 from html import escape
-from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
@@ -15,10 +14,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
 from napari_restore.gui.parts.describe import Status
+from napari_restore.gui.parts.focus import State
 from napari_restore.gui.restore.models import Known
 from napari_restore.verbs import VERBS
-
-State = Literal["idle", "running", "stopping"]
 
 _ICON_SIDE = 48
 """Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""

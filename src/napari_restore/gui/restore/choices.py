@@ -27,6 +27,7 @@ from napari_restore.core.options import Effort
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
 from napari_restore.methods import MOST_FINER, listed, rows
@@ -168,7 +169,8 @@ class MethodChoice(Editor):
             self._add(name, row.label + "".join(_WITH[need] for need in row.needs), row.tip)
         let_shrink(self.box)
         self.other = LayerChoice(viewer, links, follow=False)
-        self._what = QLabel()
+        self.setFocusProxy(self.box)
+        self._what = label_of("", self.other)
         self.words = QLabel()
         self.words.setWordWrap(True)
         grid = QGridLayout(self)
@@ -254,6 +256,7 @@ class MethodChoice(Editor):
     def _take(self, _: int = 0) -> None:
         self.box.setToolTip(self.box.currentData(Qt.ItemDataRole.ToolTipRole))
         self._what.setText("Clean image" if self.needs == "target" else "Second image")
+        self.other.setAccessibleName(self._what.text())
         self.other.setToolTip("A layer of the same scene and shape as the image to restore.")
         for widget in (self._what, self.other):
             widget.setVisible(bool(self.needs))
@@ -308,7 +311,8 @@ class FactorChoice(Editor):
         super().__init__(parent)
         self.box = QComboBox()
         self.planes = QSpinBox()
-        self._times = QLabel("planes for one")
+        self.setFocusProxy(self.box)
+        self._times = label_of("planes for one", self.planes, spoken="Planes for one")
         for n in (2, 3, 4):
             self.box.addItem(f"{n} × finer in Y and X", n)
         let_shrink(self.box)

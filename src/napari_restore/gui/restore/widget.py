@@ -16,10 +16,11 @@ from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBox
 from napari_restore.gui.parts.colours import Colours
 from napari_restore.gui.parts.describe import Status, for_widget
 from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.focus import Focus, State
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import Level
 from napari_restore.gui.parts.runner import Ended, Runner
-from napari_restore.gui.restore.actions import Actions, State
+from napari_restore.gui.restore.actions import Actions
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.outcome import Outcome
@@ -56,6 +57,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.files = ModelFiles(self._engine, self.session, self.buttons, self)
         self.report = ReportFile(self._engine, self.session, self)
         self._writers = (self.files.loader, self.report.writer)
+        self._focus = Focus(self, self.buttons.stop_button)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
         self._lay_out()
@@ -127,11 +129,12 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _show_state(self) -> None:
         runner = self.session.runner
         state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
-        self.form.allow(state == "idle")
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
-        self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=wrong)
+        with self._focus.moved(state):
+            self.form.allow(state == "idle")
+            self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=wrong)
 
     def _scroll_down(self) -> None:
         """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
