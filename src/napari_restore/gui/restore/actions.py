@@ -27,7 +27,7 @@ _PICTURED = f"QMenu {{ icon-size: {_ICON_SIDE}px; }} QMenu::item {{ min-height: 
 
 
 class Actions(QWidget):  # type: ignore[misc]
-    """The main button, Cancel, Train, Restore, Save model; and how far it is."""
+    """The main button, Cancel, Train, Restore, what is saved; and how far it is."""
 
     run = Signal()
     train = Signal()
@@ -38,6 +38,7 @@ class Actions(QWidget):  # type: ignore[misc]
     recent_wanted = Signal()
     stop = Signal()
     save = Signal()
+    save_result = Signal()
     copy = Signal(str)
     report = Signal()
 
@@ -52,6 +53,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button = QPushButton("Restore with…")
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self.save_result_button = _button("Save result…", "Write the last result to a file.", self.save_result)
         self.copy_button = QPushButton("⋯")
         self.copy_button.setToolTip(
             "What the main button would do, to paste into a script or a terminal; a report of the last result."
@@ -59,7 +61,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self._fill_menu()
         self._fill_copy_menu()
         self._lay_out()
-        self.show_state("idle", has_layer=False, has_model=False)
+        self.show_state("idle", has_layer=False, has_model=False, has_result=False)
         self.show_status(Status(0.0, "Ready"))
 
     def show_verb(self, verb: str) -> None:
@@ -68,7 +70,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self._tip = VERBS[verb].tip
         self.run_button.setToolTip(self._tip)
 
-    def show_state(self, state: State, *, has_layer: bool, has_model: bool, wrong: str = "") -> None:
+    def show_state(self, state: State, *, has_layer: bool, has_model: bool, has_result: bool, wrong: str = "") -> None:
         """Enable what can be done now; ``wrong`` says which setting keeps it from training."""
         idle = state == "idle"
         self.restore_button.setEnabled(idle and has_layer)
@@ -77,6 +79,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.run_button.setToolTip(wrong or self._tip)
         self.copy_button.setEnabled(has_layer and not wrong)
         self.save_button.setEnabled(idle and has_model)
+        self.save_result_button.setEnabled(idle and has_result)
         self._with_last.setEnabled(has_model)
         self._distill.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
@@ -148,15 +151,16 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)  # a long line must not make the dock wide
-        self.run_button.setMinimumHeight(32)
-        self.stop_button.setMinimumHeight(32)
+        for button in (self.run_button, self.stop_button, self.save_result_button):
+            button.setMinimumHeight(32)
         layout = QGridLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
         layout.addWidget(self.words, 0, 0, 1, 4)
         layout.addWidget(self.bar, 1, 0, 1, 4)
-        layout.addWidget(self.run_button, 2, 0, 1, 2)
-        layout.addWidget(self.stop_button, 2, 2, 1, 2)
+        layout.addWidget(self.run_button, 2, 0)
+        layout.addWidget(self.stop_button, 2, 1)
+        layout.addWidget(self.save_result_button, 2, 2, 1, 2)
         layout.addWidget(self.copy_button, 3, 3)
         for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
             layout.addWidget(button, 3, column)

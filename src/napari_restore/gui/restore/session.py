@@ -115,6 +115,8 @@ class Session(QObject):  # type: ignore[misc]
         self._engine = engine
         self._run: Run | None = None
         self._unfinished: dict[str, ResultLayer] = {}
+        self._shown: list[ResultLayer] = []
+        self._selected: Any = None
         self._whole = ""
         self.result: Any = None
         self.model: Any = None
@@ -156,7 +158,7 @@ class Session(QObject):  # type: ignore[misc]
         """The viewer is going away: stop, and touch nothing of it any more."""
         self.runner.abandon()
         self._redraw.stop()
-        self._run = None
+        self._run, self._selected, self._shown = None, None, []
 
     def take(self, model: Any, name: str) -> None:
         """Use a model from a file as if it had been trained last."""
@@ -188,6 +190,7 @@ class Session(QObject):  # type: ignore[misc]
         preview = PreviewRequest(every=self.preview_every)
         result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
         self._run, self._whole, self.result = Run(raw, request, verb, preview, result), "", None
+        self._selected = self._viewer.layers.selection.active
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
@@ -292,14 +295,28 @@ class Session(QObject):  # type: ignore[misc]
         run = self._run
         if run is not None:
             run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"])
+            self._bring_forward(run)
             if (unsure := getattr(result, "uncertainty", None)) is not None:
                 run.result.add_deviations(unsure.levels)
             self._forget(run.result)
         self.result = result
         if self.folder is None:
-            self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
+            self.said.emit("That is a temporary folder: to keep the result, press Save result….", "info")
         self.status.emit(Status(1.0, "Done"))
         self.finished.emit()
+
+    def _bring_forward(self, run: Run) -> None:
+        """Let the result be seen and be what Ctrl+S saves; a user who went on with another layer keeps that one.
+
+        The layer to restore stays the one that it was: while a run goes on, its box does not follow the viewer.
+        """
+        if run.request.restoring.region is None:
+            for older in self._shown:
+                older.hide(of=run.raw)
+        self._shown = [*(one for one in self._shown if one.shown), run.result]
+        run.result.raise_()
+        if self._viewer.layers.selection.active is self._selected and run.result.shown:
+            self._viewer.layers.selection.active = run.result.layer
 
 
 def with_readers(start: Start) -> Start:

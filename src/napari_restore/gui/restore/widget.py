@@ -26,6 +26,7 @@ from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.outcome import Outcome
 from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
+from napari_restore.gui.restore.saved import ResultFile
 from napari_restore.gui.restore.session import Session, camera_of
 from napari_restore.gui.restore.work import Engine, finding_device, package_engine
 from napari_restore.verbs import VERBS
@@ -56,7 +57,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons = Actions()
         self.files = ModelFiles(self._engine, self.session, self.buttons, self)
         self.report = ReportFile(self._engine, self.session, self)
-        self._writers = (self.files.loader, self.report.writer)
+        self.saved = ResultFile(self.session, self)
+        self._writers = (self.files.loader, self.report.writer, self.saved.writer)
         self._focus = Focus(self, self.buttons.stop_button)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
@@ -134,7 +136,9 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_model(self.session.model_name)
         with self._focus.moved(state):
             self.form.allow(state == "idle")
-            self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=wrong)
+            self.buttons.show_state(
+                state, has_layer=has_layer, has_model=has_model, has_result=self.session.result is not None, wrong=wrong
+            )
 
     def _scroll_down(self) -> None:
         """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
@@ -185,6 +189,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
         self.report.said.connect(self.outcome.messages.say)
+        self.buttons.save_result.connect(self.saved.ask)
+        self.saved.said.connect(self.outcome.messages.say)
         self.buttons.stop.connect(self.session.stop)
         self.files.chosen.connect(self.restore_with)
         self.files.said.connect(self.outcome.messages.say)

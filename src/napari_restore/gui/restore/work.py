@@ -264,6 +264,18 @@ def finding_device(engine: Engine) -> Start:
     return start
 
 
+def saving(image: Image, path: Path) -> Start:
+    """Write an image as it is; what is there under that name stays until the new one is complete."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Path]:
+        from napari_restore.store.saving import save_image
+
+        yield from ()
+        return save_image(image, path, overwrite=True)
+
+    return start
+
+
 def reporting(engine: Engine, request: Request, result: Any, path: Path) -> Start:
     """Write the page about a result."""
 

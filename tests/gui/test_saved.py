@@ -1,0 +1,116 @@
+"""After a run: its result is what is seen, what is selected and what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.sources import open_image
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def widget(viewer, stack, engine):
+    viewer.add_image(stack, name="raw", scale=(3.0, 0.1, 0.2), units=("um",) * 3, axis_labels=("z", "y", "x"))
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def run(qtbot: Any, widget: Any) -> None:
+    widget.run()
+    wait(qtbot, widget)
+
+
+def wait(qtbot: Any, widget: Any) -> None:
+    for runner in (widget.session.runner, widget.saved.writer):
+        qtbot.waitUntil(lambda runner=runner: not runner.running, timeout=10_000)
+
+
+def active(viewer: Any) -> str:
+    return str(viewer.layers.selection.active.name)
+
+
+def test_the_result_is_seen_and_selected(qtbot: Any, viewer: Any, widget: Any, stack: Any) -> None:
+    viewer.add_image(stack, name="other")
+    drawn = viewer.add_points(np.zeros((1, 3)), name="drawn")
+    viewer.layers.selection.active = viewer.layers["raw"]
+    run(qtbot, widget)
+    assert [layer.name for layer in viewer.layers] == ["raw", "other", "raw_denoised", "drawn"]
+    assert [layer.name for layer in viewer.layers.selection] == ["raw_denoised"] == [active(viewer)]
+    assert widget.form.subject.layer.name == "raw", "the same layer again, not the result of it"
+    run(qtbot, widget)
+    assert active(viewer) == "raw_denoised [1]" and not viewer.layers["raw_denoised"].visible
+    assert [layer.name for layer in viewer.layers if layer.visible] == ["raw", "other", "raw_denoised [1]", "drawn"]
+    widget.form.extent.choose("plane")
+    run(qtbot, widget)
+    assert active(viewer) == "raw_denoised_part"
+    assert viewer.layers["raw_denoised [1]"].visible, "a part does not stand for the whole"
+    widget.run()
+    viewer.layers.selection.active = drawn
+    wait(qtbot, widget)
+    assert active(viewer) == "drawn", "the user went on with another one"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "there"),
+    [
+        ("mine", "OME-TIFF (*.ome.tif)", "mine.ome.tif"),
+        ("mine", "OME-Zarr (*.ome.zarr)", "mine.ome.zarr"),
+        ("mine.v2", "", "mine.v2.ome.tif"),
+        ("mine.zarr", "OME-TIFF (*.ome.tif)", "mine.zarr"),
+    ],
+)
+def test_the_button_saves_it(
+    qtbot: Any,
+    viewer: Any,
+    widget: Any,
+    stack: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+    typed: str,
+    kind: str,
+    there: str,
+) -> None:
+    button = widget.buttons.save_result_button
+    assert not button.isEnabled()
+    run(qtbot, widget)
+    assert button.isEnabled() and button.text() == "Save result…"
+    assert "Save result…" in widget.outcome.messages.toPlainText(), "the way to keep it is said"
+    offered = []
+    monkeypatch.setattr(
+        QFileDialog, "getSaveFileName", lambda *given: offered.append(given[2]) or (str(tmp_path / typed), kind)
+    )
+    button.click()
+    wait(qtbot, widget)
+    saved = open_image(tmp_path / there)
+    np.testing.assert_array_equal(saved.read(), stack + 1)
+    assert saved.axes == "ZYX" and saved.geometry.pixel_size == pytest.approx((3.0, 0.1, 0.2))
+    assert offered == ["raw_denoised.ome.tif"] and "Result saved" in widget.outcome.messages.toPlainText()
+    button.click()
+    wait(qtbot, widget)
+    asked_about = typed == there
+    assert ("exists already" in widget.outcome.messages.toPlainText()) == (not asked_about)
+
+
+def test_a_model_gets_its_ending(qtbot: Any, viewer: Any, widget: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    run(qtbot, widget)
+    for typed in ("m", "n.safetensors", "o.1"):
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, typed=typed: (str(tmp_path / typed), ""))
+        widget.buttons.save_button.click()
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "m.safetensors", "n.safetensors", "o.1.safetensors"
+    }  # fmt: skip
+    (tmp_path / "m.safetensors").write_bytes(b"older")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), ""))
+    widget.buttons.save_button.click()
+    assert (tmp_path / "m.safetensors").read_bytes() == b"older", "nobody was asked about this name"
