@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.sources import open_image
+from napari_restore.store import ome_zarr
 
 
 @pytest.fixture
@@ -114,3 +117,69 @@ def test_a_model_gets_its_ending(qtbot: Any, viewer: Any, widget: Any, tmp_path:
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), ""))
     widget.buttons.save_button.click()
     assert (tmp_path / "m.safetensors").read_bytes() == b"older", "nobody was asked about this name"
+
+
+@pytest.fixture
+def real(viewer, stack, brief):
+    viewer.add_image(stack, name="raw", axis_labels=("z", "y", "x"))
+    widget = RestoreWidget(viewer, engine=brief(method="noise2void", steps=2))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def test_a_folder_is_tried_when_it_is_chosen_and_before_training(
+    qtbot: Any, real: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    place, folder = real.form.place, tmp_path / "results"
+    folder.mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    place.activated.emit(1)
+    assert place.folder == folder
+    for bad in (tmp_path / "gone", folder / "shut"):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, bad=bad: str(bad))
+        with monkeypatch.context() as broken:
+            if bad.name == "shut":
+                bad.mkdir()
+                broken.setattr(tempfile, "TemporaryFile", refused)
+            place.activated.emit(1)
+        assert place.folder == folder and str(folder) in place.currentText(), "the one before stays"
+        assert str(bad) in real.outcome.messages.toPlainText()
+        assert "Nothing can be written there" in real.buttons.words.text()
+    place.use(tmp_path / "gone")
+    run(qtbot, real)
+    assert real.buttons.words.text() == "Failed" and not real.outcome.plot.traces["training"].steps
+    assert "does not exist" in real.outcome.messages.toPlainText() and real.session.unwritten is None
+    assert real.buttons.save_result_button.isVisibleTo(real) and real.session.model is None
+
+
+def test_what_fails_after_training_can_be_written_elsewhere(
+    qtbot: Any, viewer: Any, real: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    real.form.place.use(first)
+    with monkeypatch.context() as broken:
+        broken.setattr(ome_zarr, "write_blocks", full)
+        run(qtbot, real)
+    model, button = real.session.model, real.buttons.elsewhere_button
+    assert real.buttons.words.text() == "Failed" and model is not None and real.buttons.save_button.isEnabled()
+    assert button.isVisibleTo(real) and not real.buttons.save_result_button.isVisibleTo(real)
+    assert real.session.save_model(tmp_path / "m.safetensors")
+    steps = real.outcome.plot.traces["training"].steps
+    assert steps, "it trained"
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(second))
+    button.click()
+    wait(qtbot, real)
+    assert real.buttons.words.text() == "Done", real.outcome.messages.toPlainText()
+    assert not real.outcome.plot.traces["training"].steps and real.session.model is model, "without training again"
+    assert [path.name for path in second.iterdir()] == ["raw_denoised.ome.zarr"]
+    assert real.form.place.folder == second and not button.isVisibleTo(real)
+
+
+def refused(*_: Any, **__: Any) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

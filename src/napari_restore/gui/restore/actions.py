@@ -39,6 +39,7 @@ class Actions(QWidget):  # type: ignore[misc]
     stop = Signal()
     save = Signal()
     save_result = Signal()
+    write_elsewhere = Signal()
     copy = Signal(str)
     report = Signal()
 
@@ -54,6 +55,11 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
         self.save_result_button = _button("Save result…", "Write the last result to a file.", self.save_result)
+        self.elsewhere_button = _button(
+            "Write elsewhere…",
+            "Make the result in another folder, with the model as it is trained.",
+            self.write_elsewhere,
+        )
         self.copy_button = QPushButton("⋯")
         self.copy_button.setToolTip(
             "What the main button would do, to paste into a script or a terminal; a report of the last result."
@@ -62,6 +68,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self._fill_copy_menu()
         self._lay_out()
         self.show_state("idle", has_layer=False, has_model=False, has_result=False)
+        self.show_unwritten(False)
         self.show_status(Status(0.0, "Ready"))
 
     def show_verb(self, verb: str) -> None:
@@ -84,6 +91,11 @@ class Actions(QWidget):  # type: ignore[misc]
         self._distill.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
         self.stop_button.setText("Cancelling…" if state == "stopping" else "Cancel")
+
+    def show_unwritten(self, unwritten: bool) -> None:
+        """Offer to make a result elsewhere, in place of saving one that there is not."""
+        self.save_result_button.setVisible(not unwritten)
+        self.elsewhere_button.setVisible(unwritten)
 
     def show_status(self, status: Status) -> None:
         """Move the bar; a fraction of None makes it busy."""
@@ -151,7 +163,7 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)  # a long line must not make the dock wide
-        for button in (self.run_button, self.stop_button, self.save_result_button):
+        for button in (self.run_button, self.stop_button, self.save_result_button, self.elsewhere_button):
             button.setMinimumHeight(32)
         layout = QGridLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
@@ -161,6 +173,7 @@ class Actions(QWidget):  # type: ignore[misc]
         layout.addWidget(self.run_button, 2, 0)
         layout.addWidget(self.stop_button, 2, 1)
         layout.addWidget(self.save_result_button, 2, 2, 1, 2)
+        layout.addWidget(self.elsewhere_button, 2, 2, 1, 2)
         layout.addWidget(self.copy_button, 3, 3)
         for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
             layout.addWidget(button, 3, column)

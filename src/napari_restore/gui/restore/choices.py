@@ -32,6 +32,7 @@ from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
 from napari_restore.methods import MOST_FINER, listed, rows
 from napari_restore.sources.image import Image
+from napari_restore.store.output import check_folder
 from napari_restore.verbs import VERBS, Verb
 
 _WITH = {"second": ": with a second image", "target": ": with a clean image"}
@@ -356,7 +357,15 @@ class FactorChoice(Editor):
 
 
 class PlaceChoice(QComboBox):  # type: ignore[misc]
-    """Where results are written."""
+    """Where results are written. A folder is tried when it is chosen.
+
+    Attributes
+    ----------
+    said
+        Signal: why a folder is not taken, and the level.
+    """
+
+    said = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -376,8 +385,24 @@ class PlaceChoice(QComboBox):  # type: ignore[misc]
         self.setCurrentIndex(1 if folder else 0)
 
     def _choose(self, index: int) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Write results to") if index else ""
-        self.use(Path(chosen) if chosen else self.folder if index else None)
+        if index == 0:
+            self.use(None)
+        elif self.ask() is None:
+            self.use(self.folder)
+
+    def ask(self) -> Path | None:
+        """Ask for a folder and take it; None, and the reason is said, where nothing can be written there."""
+        chosen = QFileDialog.getExistingDirectory(self, "Write results to")
+        if not chosen:
+            return None
+        folder = Path(chosen)
+        try:
+            check_folder(folder)
+        except RestoreError as error:
+            self.said.emit(f"Nothing can be written there: {error}", "error")
+            return None
+        self.use(folder)
+        return folder
 
 
 def let_shrink(box: QComboBox, *, letters: int = 12) -> None:

@@ -188,6 +188,7 @@ class Form(QWidget):  # type: ignore[misc]
         self.effort.currentIndexChanged.connect(lambda _: self._take_change())
         self.extent.currentIndexChanged.connect(self._take_option)
         self.extent.said.connect(self.said)
+        self.place.said.connect(self.said)
 
     def _lay_out(self) -> None:
         self.badge.setToolTip("Where the work is done.")

@@ -93,6 +93,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
             if begun and isinstance(model, str | Path):
                 self.files.recent.add(model)
 
+    def write_elsewhere(self) -> None:
+        """Ask for another folder, and make there the result of a run that failed once its model was trained."""
+        if (folder := self.form.place.ask()) is not None:
+            self.session.do_again(folder)
+
     def distill(self) -> None:
         """Make a faster copy of the model trained last, on the chosen layer; it is then the one trained last."""
         if self.session.model is not None and (request := self.form.distilling(self.session.model)) is not None:
@@ -134,6 +139,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
+        self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
         with self._focus.moved(state):
             self.form.allow(state == "idle")
             self.buttons.show_state(
@@ -189,6 +195,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
         self.report.said.connect(self.outcome.messages.say)
+        self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
         self.saved.said.connect(self.outcome.messages.say)
         self.buttons.stop.connect(self.session.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -121,7 +121,13 @@ def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine
 
 
 def doing(
-    engine: Engine, request: Request, preview: PreviewRequest, *, folder: Path | None = None, suffix: str = ""
+    engine: Engine,
+    request: Request,
+    preview: PreviewRequest,
+    *,
+    folder: Path | None = None,
+    suffix: str = "",
+    trained: Callable[[Any], None] | None = None,
 ) -> Start:
     """Do what is asked: train on the image and restore it, or restore it with a model.
 
@@ -132,8 +138,10 @@ def doing(
     folder, suffix
         Where the result goes, and what it is called after the image's name. Without a folder it goes to a temporary
         one.
+    trained
+        Called in the thread with a model that is trained for the result, before that is made.
     """
-    return lambda stop: compared(_done(engine, request, Watch(stop, preview), folder, suffix), request.image)
+    return lambda stop: compared(_done(engine, request, Watch(stop, preview, trained), folder, suffix), request.image)
 
 
 def training(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
