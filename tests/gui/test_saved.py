@@ -36,7 +36,7 @@ def run(qtbot: Any, widget: Any) -> None:
 
 def wait(qtbot: Any, widget: Any) -> None:
     for runner in (widget.session.runner, widget.saved.writer):
-        qtbot.waitUntil(lambda runner=runner: not runner.running, timeout=10_000)
+        qtbot.waitUntil(lambda runner=runner: not runner.running, timeout=60_000)
 
 
 def active(viewer: Any) -> str:

@@ -26,7 +26,7 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.job import PreviewRequest
-from napari_restore.gui.parts.describe import Status, describe_time, status_of
+from napari_restore.gui.parts.describe import Status, describe_time, status_of, verdict_of
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.preview import region_in_view
@@ -332,7 +332,7 @@ class Session(QObject):  # type: ignore[misc]
         self.result = result
         if self.folder is None:
             self.said.emit("That is a temporary folder: to keep the result, press Save result….", "info")
-        self.status.emit(Status(1.0, "Done"))
+        self.status.emit(Status(1.0, verdict_of(getattr(result, "report", {}))))
         self.finished.emit()
 
     def _bring_forward(self, run: Run) -> None:
