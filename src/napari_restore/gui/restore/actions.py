@@ -42,6 +42,7 @@ class Actions(QWidget):  # type: ignore[misc]
     write_elsewhere = Signal()
     copy = Signal(str)
     report = Signal()
+    check = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -62,7 +63,8 @@ class Actions(QWidget):  # type: ignore[misc]
         )
         self.copy_button = QPushButton("⋯")
         self.copy_button.setToolTip(
-            "What the main button would do, to paste into a script or a terminal; a report of the last result."
+            "What the main button would do, to paste into a script or a terminal; a report of the last result;\n"
+            "a check of the model."
         )
         self._fill_menu()
         self._fill_copy_menu()
@@ -154,9 +156,15 @@ class Actions(QWidget):  # type: ignore[misc]
         self.report_action = menu.addAction("Save a report…")
         self.report_action.setToolTip("A page about the last result, for a supplement: noise, error bars, guards.")
         self.report_action.triggered.connect(lambda _checked: self.report.emit())
+        self.check_action = menu.addAction("Check for made-up structure")
+        self.check_action.setToolTip(
+            "Guards: noise alone is to come back flat, planted structures in proportion, and the image is to bear out\n"
+            "what the model makes of it."
+        )
+        self.check_action.triggered.connect(lambda _checked: self.check.emit())
         self.copy_button.setMenu(menu)
         self.copy_button.setFixedWidth(36)
-        self.copy_button.setAccessibleName("Copy as script or command, or save a report")
+        self.copy_button.setAccessibleName("Copy as script or command, save a report, or check the model")
 
     def _copy(self, words: str, _checked: bool = False) -> None:
         self.copy.emit(words)

@@ -23,6 +23,7 @@ from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.actions import Actions
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
+from napari_restore.gui.restore.guards import Guards
 from napari_restore.gui.restore.outcome import Outcome
 from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
@@ -58,7 +59,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.files = ModelFiles(self._engine, self.session, self.buttons, self)
         self.report = ReportFile(self._engine, self.session, self)
         self.saved = ResultFile(self.session, self)
-        self._writers = (self.files.loader, self.report.writer, self.saved.writer)
+        self.guards = Guards(self._engine, self.session, self)
+        self._writers = (self.files.loader, self.report.writer, self.saved.writer, self.guards.runner)
         self._focus = Focus(self, self.buttons.stop_button)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
@@ -106,6 +108,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def use_model(self, path: str | Path) -> None:
         """Take the model of a file, as after training; nothing is restored yet. Refused, in words, during a run."""
         self.files.use(path)
+
+    def check(self) -> None:
+        """Put the model trained last to the guards against invented structure, on the chosen layer."""
+        self.guards.check(self.form.subject.opened())
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -195,6 +201,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
         self.report.said.connect(self.outcome.messages.say)
+        self.buttons.check.connect(self.check)
+        self.guards.said.connect(self.outcome.messages.say)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
         self.saved.said.connect(self.outcome.messages.say)

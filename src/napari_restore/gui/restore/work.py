@@ -61,6 +61,9 @@ class Engine(Protocol):
     def report(self, request: Request, result: Any, path: Path) -> Path:
         """Write the page about a whole result of a request."""
 
+    def check(self, model: Any, image: Image) -> Any:
+        """As ``napari_restore.check``."""
+
 
 class _Package:
     """The real engine: everything is imported on first use, which is in the worker thread."""
@@ -113,6 +116,11 @@ class _Package:
         from napari_restore.verbs.reporting import write_report
 
         return write_report(self.preferring(request), counted(request.image, request), result, path)
+
+    def check(self, model: Any, image: Image) -> Any:
+        from napari_restore.verbs.checking import check
+
+        return check(model, image, device=self.device)
 
 
 def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine:
@@ -268,6 +276,16 @@ def finding_device(engine: Engine) -> Start:
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
         return engine.describe_device()
+
+    return start
+
+
+def checking(engine: Engine, model: Any, image: Image) -> Start:
+    """Put a model to the guards against invented structure."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Any]:
+        yield from ()
+        return engine.check(model, image)
 
     return start
 
