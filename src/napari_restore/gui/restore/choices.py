@@ -32,7 +32,7 @@ from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
 from napari_restore.methods import MOST_FINER, listed, rows
 from napari_restore.sources.image import Image
-from napari_restore.store.output import check_folder
+from napari_restore.store.files import check_folder
 from napari_restore.verbs import VERBS, Verb
 
 _WITH = {"second": ": with a second image", "target": ": with a clean image"}

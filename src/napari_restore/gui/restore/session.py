@@ -156,7 +156,10 @@ class Session(QObject):  # type: ignore[misc]
             return False
         self.folder = folder
         restoring = replace(run.request.restoring, model=run.trained[-1])
-        return self.do(run.raw, replace(run.request, restoring=restoring), verb=run.verb)
+        begun = self.do(run.raw, replace(run.request, restoring=restoring), verb=run.verb)
+        if begun and self._run is not None:
+            self._run.trained.append(run.trained[-1])  # that folder may fail, too
+        return begun
 
     def train(self, raw: Any, request: Request) -> bool:
         """Train on the layer's image as the request would, and keep the model."""
