@@ -306,3 +306,19 @@ def test_a_report_of_the_last_result_is_saved(qtbot, viewer, raw, brief, tmp_pat
     widget.buttons.report_action.trigger()
     qtbot.waitUntil(lambda: "Report saved" in said(widget), timeout=60_000)
     assert "How to cite" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_model_is_put_to_the_guards(qtbot, viewer, brief):
+    rng = np.random.default_rng(0)
+    viewer.add_image(rng.poisson(60 + 40 * np.indices((80, 96)).sum(0) % 17, (80, 96)).astype(np.uint16), name="cells")
+    widget = RestoreWidget(viewer, engine=brief(method="noise2void", steps=2))
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.buttons.check_action.trigger()
+    assert "no model yet" in said(widget)
+    widget.train()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
+    before = said(widget)
+    widget.buttons.check_action.trigger()
+    qtbot.waitUntil(lambda: not widget.guards.runner.running, timeout=60_000)
+    found = said(widget).removeprefix(before)
+    assert "Checking on cells" in found and "⚠ Large bright structures come back with 0 %" in found, found

@@ -13,6 +13,7 @@ from napari_restore.gui.parts.describe import (
     describe_time,
     for_widget,
     status_of,
+    verdict_of,
 )
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
@@ -72,3 +73,37 @@ def test_what_the_progress_bar_says():
     done = TileDone(3, 4, 8, Region((0,), (1,)), 0.1, None)
     assert status_of(done) == Status(0.5, "Restoring, 4 of 8 tiles")
     assert status_of(Note("hello")) is None
+
+
+def checked(**known):
+    usual = {"psnr": 30.0, "psnr_at_least": 29.0, "psnr_before": 21.5, "structure": 0.0, "trusted": True}
+    return {"checked": {**usual, **known}}
+
+
+def compared(*sure, better=True):
+    names = ("learned", "wiener", "rl")
+    rows = [{"name": n, "label": f"The {n}", "sure": s} for n, s in zip(names, sure, strict=False)]
+    return {"compared": {"rows": rows, "learned_is_better": better}}
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        ({}, "Done"),
+        (checked(), "Done: +8.5 dB estimated"),
+        (checked(psnr=None), "Done: +7.5 dB at least"),
+        (checked(psnr=None, psnr_at_least=None), "Done: how much was gained cannot be told"),
+        (checked(psnr_at_least=21.0), "Done: perhaps no better than the image itself, train longer"),
+        (
+            checked(structure=0.031, trusted=False),
+            "Done: +8.5 dB estimated; detail may be lost in 3 % of the image",
+        ),
+        (checked(trusted=False), "Done: +8.5 dB estimated; read below what to look at"),
+        (compared(1.25, 2.5, 2.0), "Done: estimated error 1.25, of the best simpler way 2"),
+        (compared(0.0, 0.0), "Done: no warning sign was found"),
+        (compared(1.0), "Done: no warning sign was found"),
+        (compared(2.5, 2.0, 3.0, better=False), "Done, but look at it: The wiener may be as good"),
+    ],
+)
+def test_the_verdict_is_one_sentence(report, words):
+    assert verdict_of(report) == words and "\n" not in words and len(words) < 80

@@ -98,7 +98,7 @@ def noise_comes_back(name: str, kept: float, limit: float) -> str:
 def not_in_proportion(recovered: float) -> str:
     """Large bright structures come back with this share of their brightness."""
     return (
-        f"large bright structures come back with {100 * recovered:.0f} % of their brightness: do not measure "
+        f"large bright structures come back with {round(100 * recovered)} % of their brightness: do not measure "
         "intensities in this result"
     )
 

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise OutputError(
             f"{path} cannot be written: {reason}{place}. Free space there or choose another folder, then start again."
         ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is not there, or in which nothing can be written."""
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} does not exist: make it, or choose another output.")
+    with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"napari-restore")
 
 
 def atomic_write(path: Path, content: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -39,7 +38,16 @@ from napari_restore.store.beside import (
     temporary_path,
     training_path,
 )
-from napari_restore.store.files import atomic_write, disk_errors, free_space, occupied, remove, sync_folder, torn_writes
+from napari_restore.store.files import (
+    atomic_write,
+    check_folder,
+    disk_errors,
+    free_space,
+    occupied,
+    remove,
+    sync_folder,
+    torn_writes,
+)
 from napari_restore.store.inputs import check_apart
 from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
@@ -53,7 +61,6 @@ __all__ = [
     "OutputWriter",
     "check_destination",
     "check_dtype",
-    "check_folder",
     "check_made",
     "check_not_input",
     "check_space",
@@ -649,14 +656,6 @@ def _kind(path: Path) -> Literal["zarr", "tiff"]:
     raise OutputError(
         f"{path.name!r} ends in {suffix or 'nothing'!r}: name the output .zarr, .ome.zarr, .tif or .tiff."
     )
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is not there, or in which nothing can be written."""
-    if not folder.is_dir():
-        raise OutputError(f"the folder {folder} does not exist: make it, or choose another output.")
-    with disk_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"napari-restore")
 
 
 def _check_replaceable(path: Path) -> None:

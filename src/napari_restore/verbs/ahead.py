@@ -22,7 +22,7 @@ from napari_restore.restoration.plan import choose_dtype, kept_dtype, output_geo
 from napari_restore.restoration.reading import Filled, steady
 from napari_restore.sources import Image
 from napari_restore.store import output as outputs
-from napari_restore.store.files import disk_errors, free_space
+from napari_restore.store.files import check_folder, disk_errors, free_space
 from napari_restore.store.inputs import check_not_file
 from napari_restore.store.model import Model
 from napari_restore.store.names import check_length
@@ -164,7 +164,7 @@ def _check_model_place(path: Path) -> None:
     if path.suffix != ".safetensors":
         raise OutputError(f"{path.name!r} ends in {path.suffix or 'nothing'!r}: name the model M.safetensors.")
     check_length(path)
-    outputs.check_folder(path.parent)
+    check_folder(path.parent)
     if path.is_dir():
         raise OutputError(f"{path} is a folder: choose another name for the model.")
 

@@ -223,6 +223,8 @@ def _trained_for(request: Request, image: Image, output: Path | None, watch: Wat
     model, stopped = yield from _whether_stopped(events)
     if stopped:
         return model, "stopped"
+    if watch.trained is not None:
+        watch.trained(model)
     if output is not None and kept is not None:
         keep(model, kept, instead=[save] if save is not None else [])
         outputs.forget_training(output)

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
 )
 
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.gui.restore.session import Session
@@ -48,6 +48,8 @@ class PathLine(QWidget):  # type: ignore[misc]
         self.button = QPushButton("…")
         self.button.setFixedWidth(28)
         self.button.setToolTip(f"{title}.")
+        self.button.setAccessibleName(f"Choose {title[0].lower()}{title[1:]}")
+        self.setFocusProxy(self.line)
         self._title = title
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -227,6 +229,6 @@ class BatchForm(QWidget):  # type: ignore[misc]
             "Suffix": self.suffix,
         }  # fmt: skip
         for number, (name, widget) in enumerate(named.items()):
-            grid.addWidget(QLabel(name), number, 0)
+            grid.addWidget(label_of(name, widget), number, 0)
             grid.addWidget(widget, number, 1)
         grid.addWidget(self.overwrite, len(named), 1)

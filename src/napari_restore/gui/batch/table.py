@@ -141,6 +141,7 @@ class FileTable(QTableView):  # type: ignore[misc]
         self._rows = rows
         self._painter = FractionPainter(self)
         self.setModel(rows)
+        self.setAccessibleName("Images and their states")
         self.setItemDelegateForColumn(1, self._painter)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

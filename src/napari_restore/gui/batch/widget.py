@@ -17,6 +17,7 @@ from napari_restore.gui.batch.work import listing, opening, restoring_folder
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import Colours, main_button, progress_bar
 from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.focus import Focus
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.session import Session
@@ -53,6 +54,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.bar = Bar()
         self.run_button = QPushButton("Restore all")
         self.cancel_button = QPushButton("Cancel")
+        self._focus = Focus(self, self.cancel_button)
         self.runner = Runner(self)
         self._lister = Runner(self, every_ms=30)
         self._opener = Runner(self, every_ms=30)
@@ -96,13 +98,14 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
     # What the widget says.
 
     def _show_state(self) -> None:
-        running = self.runner.running
-        self.form.allow(not running)
+        stopping, running = self.runner.stopping, self.runner.running
         missing = self.form.missing
-        self.run_button.setEnabled(not running and not missing)
+        with self._focus.moved("stopping" if stopping else "running" if running else "idle"):
+            self.form.allow(not running)
+            self.run_button.setEnabled(not running and not missing)
+            self.cancel_button.setEnabled(running and not stopping)
         self.run_button.setToolTip(missing or "Restore every image that is not done, one after the other.")
-        self.cancel_button.setEnabled(running and not self.runner.stopping)
-        self.cancel_button.setText("Cancelling…" if self.runner.stopping else "Cancel")
+        self.cancel_button.setText("Cancelling…" if stopping else "Cancel")
 
     def _say(self, words: str, fraction: float | None = 0.0) -> None:
         """Words over the bar; a fraction of None makes it busy."""

@@ -24,6 +24,7 @@ from napari_restore.gui.compare.pair import KEY
 from napari_restore.gui.compare.regions import RegionChoice
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
 
 Mode = Literal["off", "curtain", "blink"]
@@ -63,8 +64,8 @@ class Controls(QWidget):  # type: ignore[misc]
         self.regions_button = QPushButton("&Measure them")
         self.seen = QElidingLabel()
         self.message = QLabel()
-        self._divider_name = _named("&Divider", self.divider)
-        self._rate_name = _named("Rat&e", self.rate)
+        self._divider_name = label_of("&Divider", self.divider)
+        self._rate_name = label_of("Rat&e", self.rate)
         self._rate_said = QLabel()
         self._dress_choices()
         self._dress_sliders()
@@ -159,7 +160,7 @@ class Controls(QWidget):  # type: ignore[misc]
         for widget in (self.same_box, self.alone_box, self.difference_button, self.structure_button):
             column.addWidget(widget)
         line = QHBoxLayout()
-        for part, share in ((_named("&Regions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
+        for part, share in ((label_of("&Regions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
             line.addWidget(part, share)
         column.addLayout(line)
         for widget in (hint, self.seen, self.message):
@@ -170,9 +171,9 @@ class Controls(QWidget):  # type: ignore[misc]
         form = QGridLayout()
         form.setSpacing(6)
         form.setColumnStretch(1, 1)
-        form.addWidget(_named("&A", self.first), 0, 0)
+        form.addWidget(label_of("&A", self.first), 0, 0)
         form.addWidget(self.first, 0, 1)
-        form.addWidget(_named("B", self.second), 1, 0)
+        form.addWidget(label_of("B", self.second), 1, 0)
         form.addWidget(self.second, 1, 1)
         form.addWidget(self.swap_button, 0, 2, 2, 1)
         modes = QHBoxLayout()
@@ -192,10 +193,3 @@ class Controls(QWidget):  # type: ignore[misc]
             form.addWidget(name, row, 0)
             form.addLayout(line, row, 1, 1, 2)
         return form
-
-
-def _named(text: str, widget: QWidget) -> QLabel:
-    """A label whose letter, with Alt, goes to the widget."""
-    label = QLabel(text)
-    label.setBuddy(widget)
-    return label

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.colours import Colours
+from napari_restore.gui.parts.endings import TABLE, ending, taken
 from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.verbs.measuring import Measured, write_table
 
@@ -208,7 +208,10 @@ class RegionTable(QWidget):  # type: ignore[misc]
         name = path or QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "Table (*.csv)")[0]
         if not name:
             return
-        file = Path(name if Path(name).suffix else f"{name}.csv")
+        file = ending(name, *TABLE)
+        if refused := taken(file, name):
+            self.summary.setText(refused)
+            return
         try:
             write_table(self.model.rows, file)
         except OSError as error:

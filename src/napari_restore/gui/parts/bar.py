@@ -16,6 +16,7 @@ class Bar(QProgressBar):  # type: ignore[misc]
         super().__init__(parent)
         self.setTextVisible(False)
         self.setFixedHeight(8)
+        self.setAccessibleName("Progress")
 
     def setRange(self, minimum: int, maximum: int) -> None:  # noqa: N802
         """As Qt has it."""

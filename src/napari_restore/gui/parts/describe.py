@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from napari_restore.core.events import (
     Event,
@@ -22,6 +23,9 @@ from napari_restore.sources.image import Image
 _UNITS = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm", "meter": "m", "angstrom": "Å"}
 _TIP_WIDTH = 100
 """Letters in a line of a tooltip."""
+
+_LOST = 2
+"""Percent of the image from which on lost detail is spoken of, as `judging.denoised` does."""
 
 _KINDS = {"u": "", "i": " signed", "f": " float"}
 
@@ -131,6 +135,46 @@ def status_of(event: Event) -> Status | None:
             return Status(done / max(tiles, 1), f"Restoring, {done} of {tiles} tiles{_left(remaining)}")
         case _:
             return None
+
+
+def verdict_of(report: Mapping[str, Any]) -> str:
+    """What is known of a whole result without its truth, in one sentence that begins with ``Done``.
+
+    Parameters
+    ----------
+    report
+        Of a ``Restored``: ``"checked"`` of a denoiser, ``"compared"`` of what undoes an operator; or neither.
+    """
+    if (checked := report.get("checked")) is not None:
+        return f"Done: {_gain(checked)}{_doubt(checked)}"
+    if (compared := report.get("compared")) is None:
+        return "Done"
+    learned, *others = compared["rows"]
+    rival = min(others, key=lambda row: float(row["sure"]), default=None)
+    if not compared["learned_is_better"]:
+        return "Done, but look at it: " + (f"{rival['label']} may be as good" if rival else "it may not fit the image")
+    if rival is None or not learned["sure"] < rival["sure"]:
+        return "Done: no warning sign was found"
+    return f"Done: estimated error {learned['sure']:.3g}, of the best simpler way {rival['sure']:.3g}"
+
+
+def _gain(checked: Mapping[str, Any]) -> str:
+    """How much nearer to the truth a denoised image is, as far as that can be told."""
+    before, least, now = (checked[name] for name in ("psnr_before", "psnr_at_least", "psnr"))
+    if before is None or least is None:
+        return "how much was gained cannot be told"
+    if least <= before:
+        return "perhaps no better than the image itself, train longer"
+    return f"+{now - before:.1f} dB estimated" if now is not None else f"+{least - before:.1f} dB at least"
+
+
+def _doubt(checked: Mapping[str, Any]) -> str:
+    """What to look at before it is believed; nothing where it is trusted."""
+    if checked["trusted"]:
+        return ""
+    if (percent := round(100 * checked["structure"])) >= _LOST:
+        return f"; detail may be lost in {percent} % of the image"
+    return "; read below what to look at"
 
 
 def _left(remaining: float | None) -> str:

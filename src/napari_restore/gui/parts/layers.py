@@ -106,6 +106,20 @@ class ResultLayer:
             self.layer.refresh(thumbnail=True)
         self.layer.metadata = {**self.layer.metadata, **(metadata or {})}
 
+    def hide(self, *, of: Any) -> None:
+        """A newer result of the same layer is there: this one is hidden, and can be shown again."""
+        if self.shown and of is self._raw:
+            self.layer.visible = False
+
+    def raise_(self) -> None:
+        """Put it over all other images; what is drawn stays above it."""
+        if not self.shown:
+            return
+        layers = self._viewer.layers
+        highest = max(i for i, layer in enumerate(layers) if isinstance(layer, ImageLayer))
+        if (index := layers.index(self.layer)) < highest:
+            layers.move(index, highest + 1)
+
     def show_whole(self, path: str | Path) -> None:
         """Show an OME-Zarr that has got its final name."""
         import zarr

@@ -6,7 +6,6 @@ from base64 import b64encode
 from collections.abc import Iterable
 from functools import partial
 from html import escape
-from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
@@ -15,10 +14,9 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
 from napari_restore.gui.parts.describe import Status
+from napari_restore.gui.parts.focus import State
 from napari_restore.gui.restore.models import Known
 from napari_restore.verbs import VERBS
-
-State = Literal["idle", "running", "stopping"]
 
 _ICON_SIDE = 48
 """Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""
@@ -29,7 +27,7 @@ _PICTURED = f"QMenu {{ icon-size: {_ICON_SIDE}px; }} QMenu::item {{ min-height: 
 
 
 class Actions(QWidget):  # type: ignore[misc]
-    """The main button, Cancel, Train, Restore, Save model; and how far it is."""
+    """The main button, Cancel, Train, Restore, what is saved; and how far it is."""
 
     run = Signal()
     train = Signal()
@@ -40,8 +38,11 @@ class Actions(QWidget):  # type: ignore[misc]
     recent_wanted = Signal()
     stop = Signal()
     save = Signal()
+    save_result = Signal()
+    write_elsewhere = Signal()
     copy = Signal(str)
     report = Signal()
+    check = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,14 +55,22 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button = QPushButton("Restore with…")
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
         self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self.save_result_button = _button("Save result…", "Write the last result to a file.", self.save_result)
+        self.elsewhere_button = _button(
+            "Write elsewhere…",
+            "Make the result in another folder, with the model as it is trained.",
+            self.write_elsewhere,
+        )
         self.copy_button = QPushButton("⋯")
         self.copy_button.setToolTip(
-            "What the main button would do, to paste into a script or a terminal; a report of the last result."
+            "What the main button would do, to paste into a script or a terminal; a report of the last result;\n"
+            "a check of the model."
         )
         self._fill_menu()
         self._fill_copy_menu()
         self._lay_out()
-        self.show_state("idle", has_layer=False, has_model=False)
+        self.show_state("idle", has_layer=False, has_model=False, has_result=False)
+        self.show_unwritten(False)
         self.show_status(Status(0.0, "Ready"))
 
     def show_verb(self, verb: str) -> None:
@@ -70,7 +79,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self._tip = VERBS[verb].tip
         self.run_button.setToolTip(self._tip)
 
-    def show_state(self, state: State, *, has_layer: bool, has_model: bool, wrong: str = "") -> None:
+    def show_state(self, state: State, *, has_layer: bool, has_model: bool, has_result: bool, wrong: str = "") -> None:
         """Enable what can be done now; ``wrong`` says which setting keeps it from training."""
         idle = state == "idle"
         self.restore_button.setEnabled(idle and has_layer)
@@ -79,10 +88,16 @@ class Actions(QWidget):  # type: ignore[misc]
         self.run_button.setToolTip(wrong or self._tip)
         self.copy_button.setEnabled(has_layer and not wrong)
         self.save_button.setEnabled(idle and has_model)
+        self.save_result_button.setEnabled(idle and has_result)
         self._with_last.setEnabled(has_model)
         self._distill.setEnabled(has_model)
         self.stop_button.setEnabled(state == "running")
         self.stop_button.setText("Cancelling…" if state == "stopping" else "Cancel")
+
+    def show_unwritten(self, unwritten: bool) -> None:
+        """Offer to make a result elsewhere, in place of saving one that there is not."""
+        self.save_result_button.setVisible(not unwritten)
+        self.elsewhere_button.setVisible(unwritten)
 
     def show_status(self, status: Status) -> None:
         """Move the bar; a fraction of None makes it busy."""
@@ -141,24 +156,32 @@ class Actions(QWidget):  # type: ignore[misc]
         self.report_action = menu.addAction("Save a report…")
         self.report_action.setToolTip("A page about the last result, for a supplement: noise, error bars, guards.")
         self.report_action.triggered.connect(lambda _checked: self.report.emit())
+        self.check_action = menu.addAction("Check for made-up structure")
+        self.check_action.setToolTip(
+            "Guards: noise alone is to come back flat, planted structures in proportion, and the image is to bear out\n"
+            "what the model makes of it."
+        )
+        self.check_action.triggered.connect(lambda _checked: self.check.emit())
         self.copy_button.setMenu(menu)
         self.copy_button.setFixedWidth(36)
-        self.copy_button.setAccessibleName("Copy as script or command, or save a report")
+        self.copy_button.setAccessibleName("Copy as script or command, save a report, or check the model")
 
     def _copy(self, words: str, _checked: bool = False) -> None:
         self.copy.emit(words)
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)  # a long line must not make the dock wide
-        self.run_button.setMinimumHeight(32)
-        self.stop_button.setMinimumHeight(32)
+        for button in (self.run_button, self.stop_button, self.save_result_button, self.elsewhere_button):
+            button.setMinimumHeight(32)
         layout = QGridLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
         layout.addWidget(self.words, 0, 0, 1, 4)
         layout.addWidget(self.bar, 1, 0, 1, 4)
-        layout.addWidget(self.run_button, 2, 0, 1, 2)
-        layout.addWidget(self.stop_button, 2, 2, 1, 2)
+        layout.addWidget(self.run_button, 2, 0)
+        layout.addWidget(self.stop_button, 2, 1)
+        layout.addWidget(self.save_result_button, 2, 2, 1, 2)
+        layout.addWidget(self.elsewhere_button, 2, 2, 1, 2)
         layout.addWidget(self.copy_button, 3, 3)
         for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
             layout.addWidget(button, 3, column)

@@ -27,10 +27,12 @@ from napari_restore.core.options import Effort
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.describe import describe_time
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
 from napari_restore.methods import MOST_FINER, listed, rows
 from napari_restore.sources.image import Image
+from napari_restore.store.files import check_folder
 from napari_restore.verbs import VERBS, Verb
 
 _WITH = {"second": ": with a second image", "target": ": with a clean image"}
@@ -168,7 +170,8 @@ class MethodChoice(Editor):
             self._add(name, row.label + "".join(_WITH[need] for need in row.needs), row.tip)
         let_shrink(self.box)
         self.other = LayerChoice(viewer, links, follow=False)
-        self._what = QLabel()
+        self.setFocusProxy(self.box)
+        self._what = label_of("", self.other)
         self.words = QLabel()
         self.words.setWordWrap(True)
         grid = QGridLayout(self)
@@ -254,6 +257,7 @@ class MethodChoice(Editor):
     def _take(self, _: int = 0) -> None:
         self.box.setToolTip(self.box.currentData(Qt.ItemDataRole.ToolTipRole))
         self._what.setText("Clean image" if self.needs == "target" else "Second image")
+        self.other.setAccessibleName(self._what.text())
         self.other.setToolTip("A layer of the same scene and shape as the image to restore.")
         for widget in (self._what, self.other):
             widget.setVisible(bool(self.needs))
@@ -308,7 +312,8 @@ class FactorChoice(Editor):
         super().__init__(parent)
         self.box = QComboBox()
         self.planes = QSpinBox()
-        self._times = QLabel("planes for one")
+        self.setFocusProxy(self.box)
+        self._times = label_of("planes for one", self.planes, spoken="Planes for one")
         for n in (2, 3, 4):
             self.box.addItem(f"{n} × finer in Y and X", n)
         let_shrink(self.box)
@@ -352,7 +357,15 @@ class FactorChoice(Editor):
 
 
 class PlaceChoice(QComboBox):  # type: ignore[misc]
-    """Where results are written."""
+    """Where results are written. A folder is tried when it is chosen.
+
+    Attributes
+    ----------
+    said
+        Signal: why a folder is not taken, and the level.
+    """
+
+    said = Signal(str, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -372,8 +385,24 @@ class PlaceChoice(QComboBox):  # type: ignore[misc]
         self.setCurrentIndex(1 if folder else 0)
 
     def _choose(self, index: int) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Write results to") if index else ""
-        self.use(Path(chosen) if chosen else self.folder if index else None)
+        if index == 0:
+            self.use(None)
+        elif self.ask() is None:
+            self.use(self.folder)
+
+    def ask(self) -> Path | None:
+        """Ask for a folder and take it; None, and the reason is said, where nothing can be written there."""
+        chosen = QFileDialog.getExistingDirectory(self, "Write results to")
+        if not chosen:
+            return None
+        folder = Path(chosen)
+        try:
+            check_folder(folder)
+        except RestoreError as error:
+            self.said.emit(f"Nothing can be written there: {error}", "error")
+            return None
+        self.use(folder)
+        return folder
 
 
 def let_shrink(box: QComboBox, *, letters: int = 12) -> None:

@@ -111,6 +111,7 @@ class ComparePane(QWidget):  # type: ignore[misc]
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(20)
         self.table.setShowGrid(False)
+        self.table.setAccessibleName("Judged without the truth")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)

@@ -7,13 +7,14 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_restore.gui.parts.endings import MODEL, ending, filters, taken
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.actions import Actions
 from napari_restore.gui.restore.models import Recent
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, loading
 
-_MODEL_FILES = "Models (*.safetensors)"
+_MODEL_FILES = filters([("Models", MODEL)])
 
 
 class ModelFiles(QObject):  # type: ignore[misc]
@@ -70,5 +71,10 @@ class ModelFiles(QObject):  # type: ignore[misc]
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self._window, "Save the model", "model.safetensors", _MODEL_FILES)
-        if path and self._session.save_model(path):
-            self.recent.add(path)
+        if not path:
+            return
+        file = ending(path, *MODEL)
+        if refused := taken(file, path):
+            self.said.emit(refused, "warning")
+        elif self._session.save_model(file):
+            self.recent.add(file)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.describe import tip_of
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.advanced import Advanced
 from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbChoice
@@ -187,6 +188,7 @@ class Form(QWidget):  # type: ignore[misc]
         self.effort.currentIndexChanged.connect(lambda _: self._take_change())
         self.extent.currentIndexChanged.connect(self._take_option)
         self.extent.said.connect(self.said)
+        self.place.said.connect(self.said)
 
     def _lay_out(self) -> None:
         self.badge.setToolTip("Where the work is done.")
@@ -228,7 +230,7 @@ class Rows:
 
     def add(self, row: int, name: str, words: str, widget: QWidget, *, columns: int = 3, grows: bool = False) -> None:
         """A setting and its name, which stays at the top of one that may grow."""
-        label = QLabel(words)
+        label = label_of(words, widget)
         label.setMinimumHeight(28 if grows else widget.sizeHint().height())
         side = Qt.AlignmentFlag.AlignTop if grows else Qt.AlignmentFlag.AlignVCenter
         self.grid.addWidget(label, row, 0, side)

@@ -24,6 +24,7 @@ class MaskChoice(Editor):
         self._viewer, self._layer = viewer, None
         self._path: Path | None = None
         self.box = QComboBox()
+        self.setFocusProxy(self.box)
         let_shrink(self.box)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -89,6 +90,7 @@ class MissingChoice(Editor):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = QComboBox()
+        self.setFocusProxy(self.box)
         for words, rules in _LOOKS.items():
             self.box.addItem(words, rules)
         let_shrink(self.box)
@@ -111,6 +113,7 @@ class DenoiseSwitch(Editor):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.box = QCheckBox("Take noise away, too")
+        self.setFocusProxy(self.box)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.box)

@@ -37,6 +37,7 @@ class NoiseChoice(Editor):
         self._asked: Image | None = None
         self._found = ""
         self.line = QLineEdit("auto")
+        self.setFocusProxy(self.line)
         self.button = QPushButton("Estimate")
         self.words = QLabel()
         self._estimator = Runner(self)
@@ -123,6 +124,7 @@ class NoiseChoice(Editor):
         self.words.setVisible(bool(text))
 
     def _lay_out(self) -> None:
+        self.button.setAccessibleName("Estimate the noise")
         self.button.setToolTip("Find the noise in the flat parts of the image, and put a safe number in the box.")
         self.words.setWordWrap(True)
         self.words.hide()

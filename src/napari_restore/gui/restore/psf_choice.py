@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.parts.scrolling import let_scroll
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
@@ -77,6 +78,7 @@ class PsfChoice(Editor):
         self._axes, self._finer, self._stale = 2, 1, False
         self._image: Image | None = None
         self.kind = QComboBox()
+        self.setFocusProxy(self.kind)
         self.forms = {name: FormulaForm(formula) for name, formula in FORMULAS.items()}
         self.text = QLineEdit()
         self.path = PathForm()
@@ -230,6 +232,7 @@ class PsfChoice(Editor):
             self.kind.addItem(label, name)
         let_shrink(self.kind)
         self.text.setPlaceholderText("gaussian:1.5..2.5")
+        self.text.setAccessibleName("PSF as text")
         self.text.setToolTip("As in the shell. A range such as gaussian:1.5..2.5 tries three and keeps the best.")
         self.caption.setWordWrap(True)
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -271,7 +274,7 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self._formula = formula
         self.boxes = {name: _box(field) for name, field in formula.fields.items()}
-        self._labels = {name: QLabel(field.label) for name, field in formula.fields.items()}
+        self._labels = {name: label_of(field.label, self.boxes[name]) for name, field in formula.fields.items()}
         self._suggested = {name: _value(box) for name, box in self.boxes.items()}
         self._stack = False
         grid = QGridLayout(self)
@@ -328,8 +331,10 @@ class PathForm(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.line = QLineEdit()
         self.line.setPlaceholderText("a picture of one point")
+        self.line.setAccessibleName("Image file of the PSF")
         button = QPushButton("…")
         button.setFixedWidth(28)
+        button.setAccessibleName("Choose an image file of the PSF")
         button.setToolTip("Choose a file: a PSF, or a picture of one bright point on darker ground.")
         button.clicked.connect(self._ask)
         self.line.textChanged.connect(lambda _: self.changed.emit())
@@ -361,6 +366,7 @@ class BeadForm(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.layers = LayerChoice(viewer, links, follow=False)
         self.layers.setToolTip("A layer with a picture of one bead, or of many apart from each other.")
+        self.layers.setAccessibleName("Layer with beads")
         self.radius = _box(
             Number("", 8, 0, 255, digits=0, special="one bead", tip="How far the light of a bead reaches.")
         )
@@ -370,7 +376,7 @@ class BeadForm(QWidget):  # type: ignore[misc]
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.addWidget(self.layers, 0, 0, 1, 2)
-        grid.addWidget(QLabel("Radius"), 1, 0)
+        grid.addWidget(label_of("Radius", self.radius, spoken="Radius of a bead"), 1, 0)
         grid.addWidget(self.radius, 1, 1)
         grid.setColumnStretch(1, 1)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_restore.gui.parts.endings import PAGE, ending, filters, taken
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, reporting
-
-_PAGES = "Pages (*.html)"
 
 
 class ReportFile(QObject):  # type: ignore[misc]
@@ -41,8 +39,13 @@ class ReportFile(QObject):  # type: ignore[misc]
             self.said.emit("There is no result yet to report on: restore an image first.", "warning")
             return
         name = f"{result.name}_report.html"
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save the report", name, _PAGES)
-        if path and self.writer.start(reporting(self._engine, self._session.run.request, result, Path(path))):
+        asked, _ = QFileDialog.getSaveFileName(self._window, "Save the report", name, filters([("Pages", PAGE)]))
+        if not asked:
+            return
+        path = ending(asked, *PAGE)
+        if refused := taken(path, asked):
+            self.said.emit(refused, "warning")
+        elif self.writer.start(reporting(self._engine, self._session.run.request, result, path)):
             self.said.emit("Writing the report: the guards restore a part of the image some twenty times.", "info")
 
     def _tell(self, ended: Ended) -> None:

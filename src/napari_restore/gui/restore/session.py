@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.job import PreviewRequest
-from napari_restore.gui.parts.describe import Status, describe_time, status_of
+from napari_restore.gui.parts.describe import Status, describe_time, status_of, verdict_of
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.preview import region_in_view
@@ -54,6 +54,8 @@ class Run:
         What is shown while it trains.
     result
         Where the result is shown.
+    trained
+        The models that were trained for it, also where it then failed.
     """
 
     raw: Any
@@ -61,6 +63,7 @@ class Run:
     verb: str
     preview: PreviewRequest
     result: ResultLayer
+    trained: list[Any]
 
     @property
     def image(self) -> Image:
@@ -83,6 +86,8 @@ class Session(QObject):  # type: ignore[misc]
         The model trained last, or None; or one that was taken from a file, and its name.
     result
         The last whole result, or None.
+    unwritten
+        The last run, where it failed once its model was trained; else None.
     folder
         Where results are written; None stands for a temporary folder.
     preview_every
@@ -115,8 +120,11 @@ class Session(QObject):  # type: ignore[misc]
         self._engine = engine
         self._run: Run | None = None
         self._unfinished: dict[str, ResultLayer] = {}
+        self._shown: list[ResultLayer] = []
+        self._selected: Any = None
         self._whole = ""
         self.result: Any = None
+        self.unwritten: Run | None = None
         self.model: Any = None
         self.model_name = ""
         self.folder: Path | None = None
@@ -137,7 +145,21 @@ class Session(QObject):  # type: ignore[misc]
         """Train on the layer's image and restore it, or restore it with a model; ``verb`` names what that one does."""
         verb = verb or request.verb
         suffix = VERBS[verb].suffix + (PART if request.restoring.region is not None else "")
-        return self._start(raw, request, verb, partial(doing, folder=self.folder, suffix=suffix))
+        trained: list[Any] = []
+        work = partial(doing, folder=self.folder, suffix=suffix, trained=trained.append)
+        return self._start(raw, request, verb, work, trained)
+
+    def do_again(self, folder: Path) -> bool:
+        """Make the result of a run that failed once its model was trained, in another folder."""
+        run = self.unwritten
+        if run is None:
+            return False
+        self.folder = folder
+        restoring = replace(run.request.restoring, model=run.trained[-1])
+        begun = self.do(run.raw, replace(run.request, restoring=restoring), verb=run.verb)
+        if begun and self._run is not None:
+            self._run.trained.append(run.trained[-1])  # that folder may fail, too
+        return begun
 
     def train(self, raw: Any, request: Request) -> bool:
         """Train on the layer's image as the request would, and keep the model."""
@@ -156,7 +178,7 @@ class Session(QObject):  # type: ignore[misc]
         """The viewer is going away: stop, and touch nothing of it any more."""
         self.runner.abandon()
         self._redraw.stop()
-        self._run = None
+        self._run, self._selected, self._shown = None, None, []
 
     def take(self, model: Any, name: str) -> None:
         """Use a model from a file as if it had been trained last."""
@@ -180,14 +202,18 @@ class Session(QObject):  # type: ignore[misc]
             position = run.raw.world_to_data(world_in_view(self._viewer))
             run.preview.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
 
-    def _start(self, raw: Any, request: Request, verb: str, work: Callable[..., Start]) -> bool:
+    def _start(
+        self, raw: Any, request: Request, verb: str, work: Callable[..., Start], trained: list[Any] | None = None
+    ) -> bool:
         """Begin a run; False, and nothing happens but that it is said, while another one is going on."""
         if self.runner.running:
             self.said.emit(_BUSY, "warning")
             return False
         preview = PreviewRequest(every=self.preview_every)
         result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
-        self._run, self._whole, self.result = Run(raw, request, verb, preview, result), "", None
+        self._run = Run(raw, request, verb, preview, result, trained if trained is not None else [])
+        self._whole, self.result, self.unwritten = "", None, None
+        self._selected = self._viewer.layers.selection.active
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
@@ -270,9 +296,19 @@ class Session(QObject):  # type: ignore[misc]
         if ended.failure is not None:
             self.said.emit(ended.failure.message, "error")
             self.status.emit(Status(0.0, "Failed"))
+            self._save_what_there_is()
         else:
             self._keep(ended.result)
         self.changed.emit()
+
+    def _save_what_there_is(self) -> None:
+        """A run has failed: what it had learned by then is not lost."""
+        run = self._run
+        if run is None or not run.trained:
+            return
+        self.model, self.model_name, self.unwritten = run.trained[-1], "", run
+        text = "The trained model is kept here: Write elsewhere… makes the result with it, Save model… saves it."
+        self.said.emit(text, "warning")
 
     def _keep(self, result: Any) -> None:
         """Keep the model; show the result, where there is a whole one."""
@@ -292,14 +328,28 @@ class Session(QObject):  # type: ignore[misc]
         run = self._run
         if run is not None:
             run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"])
+            self._bring_forward(run)
             if (unsure := getattr(result, "uncertainty", None)) is not None:
                 run.result.add_deviations(unsure.levels)
             self._forget(run.result)
         self.result = result
         if self.folder is None:
-            self.said.emit("That is a temporary folder: to keep the result, save the layer (File ▸ Save).", "info")
-        self.status.emit(Status(1.0, "Done"))
+            self.said.emit("That is a temporary folder: to keep the result, press Save result….", "info")
+        self.status.emit(Status(1.0, verdict_of(getattr(result, "report", {}))))
         self.finished.emit()
+
+    def _bring_forward(self, run: Run) -> None:
+        """Let the result be seen and be what Ctrl+S saves; a user who went on with another layer keeps that one.
+
+        The layer to restore stays the one that it was: while a run goes on, its box does not follow the viewer.
+        """
+        if run.request.restoring.region is None:
+            for older in self._shown:
+                older.hide(of=run.raw)
+        self._shown = [*(one for one in self._shown if one.shown), run.result]
+        run.result.raise_()
+        if self._viewer.layers.selection.active is self._selected and run.result.shown:
+            self._viewer.layers.selection.active = run.result.layer
 
 
 def with_readers(start: Start) -> Start:

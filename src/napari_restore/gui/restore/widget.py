@@ -16,15 +16,18 @@ from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBox
 from napari_restore.gui.parts.colours import Colours
 from napari_restore.gui.parts.describe import Status, for_widget
 from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.focus import Focus, State
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import Level
 from napari_restore.gui.parts.runner import Ended, Runner
-from napari_restore.gui.restore.actions import Actions, State
+from napari_restore.gui.restore.actions import Actions
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
+from napari_restore.gui.restore.guards import Guards
 from napari_restore.gui.restore.outcome import Outcome
 from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
+from napari_restore.gui.restore.saved import ResultFile
 from napari_restore.gui.restore.session import Session, camera_of
 from napari_restore.gui.restore.work import Engine, finding_device, package_engine
 from napari_restore.verbs import VERBS
@@ -55,7 +58,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons = Actions()
         self.files = ModelFiles(self._engine, self.session, self.buttons, self)
         self.report = ReportFile(self._engine, self.session, self)
-        self._writers = (self.files.loader, self.report.writer)
+        self.saved = ResultFile(self.session, self)
+        self.guards = Guards(self._engine, self.session, self)
+        self._writers = (self.files.loader, self.report.writer, self.saved.writer, self.guards.runner)
+        self._focus = Focus(self, self.buttons.stop_button)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
         self._lay_out()
@@ -89,6 +95,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
             if begun and isinstance(model, str | Path):
                 self.files.recent.add(model)
 
+    def write_elsewhere(self) -> None:
+        """Ask for another folder, and make there the result of a run that failed once its model was trained."""
+        if (folder := self.form.place.ask()) is not None:
+            self.session.do_again(folder)
+
     def distill(self) -> None:
         """Make a faster copy of the model trained last, on the chosen layer; it is then the one trained last."""
         if self.session.model is not None and (request := self.form.distilling(self.session.model)) is not None:
@@ -97,6 +108,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def use_model(self, path: str | Path) -> None:
         """Take the model of a file, as after training; nothing is restored yet. Refused, in words, during a run."""
         self.files.use(path)
+
+    def check(self) -> None:
+        """Put the model trained last to the guards against invented structure, on the chosen layer."""
+        self.guards.check(self.form.subject.opened())
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -127,11 +142,15 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _show_state(self) -> None:
         runner = self.session.runner
         state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
-        self.form.allow(state == "idle")
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
-        self.buttons.show_state(state, has_layer=has_layer, has_model=has_model, wrong=wrong)
+        self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
+        with self._focus.moved(state):
+            self.form.allow(state == "idle")
+            self.buttons.show_state(
+                state, has_layer=has_layer, has_model=has_model, has_result=self.session.result is not None, wrong=wrong
+            )
 
     def _scroll_down(self) -> None:
         """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
@@ -182,6 +201,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
         self.report.said.connect(self.outcome.messages.say)
+        self.buttons.check.connect(self.check)
+        self.guards.said.connect(self.outcome.messages.say)
+        self.buttons.write_elsewhere.connect(self.write_elsewhere)
+        self.buttons.save_result.connect(self.saved.ask)
+        self.saved.said.connect(self.outcome.messages.say)
         self.buttons.stop.connect(self.session.stop)
         self.files.chosen.connect(self.restore_with)
         self.files.said.connect(self.outcome.messages.say)

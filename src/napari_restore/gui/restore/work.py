@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -61,6 +61,9 @@ class Engine(Protocol):
     def report(self, request: Request, result: Any, path: Path) -> Path:
         """Write the page about a whole result of a request."""
 
+    def check(self, model: Any, image: Image) -> Any:
+        """As ``napari_restore.check``."""
+
 
 class _Package:
     """The real engine: everything is imported on first use, which is in the worker thread."""
@@ -114,6 +117,11 @@ class _Package:
 
         return write_report(self.preferring(request), counted(request.image, request), result, path)
 
+    def check(self, model: Any, image: Image) -> Any:
+        from napari_restore.verbs.checking import check
+
+        return check(model, image, device=self.device)
+
 
 def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine:
     """``napari_restore`` itself, whose work is done on this device with this share of the free memory."""
@@ -121,7 +129,13 @@ def package_engine(*, device: str = "auto", memory_share: float = 0.8) -> Engine
 
 
 def doing(
-    engine: Engine, request: Request, preview: PreviewRequest, *, folder: Path | None = None, suffix: str = ""
+    engine: Engine,
+    request: Request,
+    preview: PreviewRequest,
+    *,
+    folder: Path | None = None,
+    suffix: str = "",
+    trained: Callable[[Any], None] | None = None,
 ) -> Start:
     """Do what is asked: train on the image and restore it, or restore it with a model.
 
@@ -132,8 +146,10 @@ def doing(
     folder, suffix
         Where the result goes, and what it is called after the image's name. Without a folder it goes to a temporary
         one.
+    trained
+        Called in the thread with a model that is trained for the result, before that is made.
     """
-    return lambda stop: compared(_done(engine, request, Watch(stop, preview), folder, suffix), request.image)
+    return lambda stop: compared(_done(engine, request, Watch(stop, preview, trained), folder, suffix), request.image)
 
 
 def training(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
@@ -260,6 +276,28 @@ def finding_device(engine: Engine) -> Start:
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
         return engine.describe_device()
+
+    return start
+
+
+def checking(engine: Engine, model: Any, image: Image) -> Start:
+    """Put a model to the guards against invented structure."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Any]:
+        yield from ()
+        return engine.check(model, image)
+
+    return start
+
+
+def saving(image: Image, path: Path) -> Start:
+    """Write an image as it is; what is there under that name stays until the new one is complete."""
+
+    def start(stop: threading.Event) -> Generator[Event, None, Path]:
+        from napari_restore.store.saving import save_image
+
+        yield from ()
+        return save_image(image, path, overwrite=True)
 
     return start
 

@@ -1,0 +1,24 @@
+"""Names before controls: seen, read out by a screen reader, and a letter that goes there with Alt."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
+
+
+def label_of(words: str, widget: QWidget, *, spoken: str = "") -> QLabel:
+    """A label whose letter after ``&``, with Alt, goes to the widget; it names that, unless it has a name already.
+
+    Parameters
+    ----------
+    widget
+        A control, or one that gives its focus to another, which is then the one named.
+    spoken
+        What is read out, where the words say too little alone.
+    """
+    label = QLabel(words)
+    control = widget.focusProxy() or widget
+    label.setBuddy(control)
+    own = control.text() if isinstance(control, QAbstractButton) else ""
+    if not (control.accessibleName() or own):
+        control.setAccessibleName(spoken or words.replace("&", ""))
+    return label

@@ -1,0 +1,103 @@
+"""With the keyboard alone, and read out: each control has a name, Escape cancels, the focus is where one goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QProgressBar,
+    QScrollBar,
+    QTableView,
+    QTextEdit,
+    QWidget,
+)
+
+from napari_restore.gui.tabs import MainWidget
+
+CONTROLS = (
+    QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QProgressBar, QTableView, QTextEdit,
+)  # fmt: skip
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def widget(viewer, engine, stack):
+    viewer.add_image(stack, name="raw")
+    widget = MainWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def nameless(page: QWidget) -> list[str]:
+    """Controls that a screen reader has no words for; a button's own words are its name."""
+    return [
+        f"{type(control).__name__} in {type(control.parentWidget()).__name__}: {control.toolTip()}"
+        for control in page.findChildren(QWidget)
+        if isinstance(control, CONTROLS)
+        and not isinstance(control, QScrollBar)
+        and not control.objectName().startswith("qt_")  # parts of Qt's own boxes and tables
+        and not (control.accessibleName() or any(c.isalpha() for c in getattr(control, "text", str)()))
+    ]
+
+
+def test_each_control_has_a_name(qtbot: Any, widget: Any) -> None:
+    widget.restore.form.advanced.fold.setChecked(True)
+    for method in ("auto", "noise2void2"):
+        widget.restore.form.editors["method"].choose(method)
+        qtbot.waitUntil(lambda: not widget.restore.form.advanced._reader.running, timeout=20_000)
+        assert nameless(widget) == []
+    assert widget.restore.form.effort.accessibleName() == "Effort"
+    assert widget.restore.form.rows.labels["noise"].buddy() is widget.restore.form.editors["noise"].line
+
+
+def test_a_control_without_a_name_is_found(qtbot: Any) -> None:
+    page = QWidget()
+    qtbot.addWidget(page)
+    box = QComboBox(page)
+    assert nameless(page) == ["QComboBox in QWidget: "]
+    box.setAccessibleName("Effort")
+    assert nameless(page) == []
+
+
+@pytest.fixture
+def seen(make_napari_viewer_proxy, engine, stack, qtbot):
+    """In a window on the screen: Qt gives no focus to others."""
+    viewer = make_napari_viewer_proxy(show=True)
+    viewer.add_image(stack, name="raw")
+    widget = MainWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    widget.window().activateWindow()
+    qtbot.waitUntil(lambda: widget.restore.isVisible() and widget.window().isActiveWindow(), timeout=5000)
+    return widget
+
+
+def test_escape_cancels_and_the_focus_comes_back(qtbot: Any, seen: Any, engine: Any) -> None:
+    page, engine.steps = seen.restore, 10_000
+    page.buttons.run_button.setFocus()
+    qtbot.keyClick(page.buttons.run_button, Qt.Key.Key_Space)
+    assert page.session.runner.running and page.buttons.stop_button.hasFocus()
+    qtbot.waitUntil(lambda: bool(page.outcome.plot.traces["training"].steps), timeout=5000)
+    qtbot.keyClick(page.buttons.stop_button, Qt.Key.Key_Escape)
+    assert page.session.runner.stopping and page.buttons.stop_button.text() == "Cancelling…"
+    qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
+    assert page.buttons.run_button.hasFocus() and page.session.model is not None
+    qtbot.keyClick(page.buttons.run_button, Qt.Key.Key_Escape)
+    assert not page.session.runner.running and page.buttons.words.text() == "Stopped", "nothing to cancel"
+
+    canvas, engine.steps = seen.window().centralWidget(), 5
+    canvas.setFocus()
+    page.run()
+    assert canvas.hasFocus(), "the canvas keeps it"
+    qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
+    assert canvas.hasFocus()
