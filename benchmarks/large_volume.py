@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--allowed", type=int, default=256, help="MiB on top of the libraries")
     parser.add_argument("--times", type=float, default=4.0, help="the volume, in memory allowed")
     parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--tile", type=reporting.shape_of, default=(32, 192, 192), help="what fits in 256 MiB")
+    parser.add_argument("--tile", type=reporting.shape_of, default=(16, 128, 128), help="what fits in 256 MiB")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     planes = math.ceil(given.times * given.allowed * MIB / (4 * SIDE**2))

@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 # mallopt(3): parameters of glibc, and what they are when nobody sets them.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
 _DEFAULTS = {_M_MMAP_MAX: 65536, _M_TRIM_THRESHOLD: 128 * 2**10, _M_TOP_PAD: 128 * 2**10}
-_KEEPING = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
+_KEEPING = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 8 * 2**20}
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -97,6 +97,12 @@ def kept_buffers() -> Iterator[None]:
         yield
     finally:
         _keeping.end(glibc)
+
+
+def release_buffers() -> None:
+    """Give freed memory that is kept with the process back to the system, once. Only glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def settle_threads() -> None:

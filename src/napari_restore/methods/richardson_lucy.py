@@ -222,8 +222,8 @@ class RichardsonLucy(Classical):
 
     @property
     def padding(self) -> tuple[int, ...]:
-        """What the PSF sees past the border."""
-        return self.endless.margin
+        """What the PSF sees past the border, where it is not separable."""
+        return self.endless.there.padding
 
     @property
     def tile(self) -> tuple[int, ...]:

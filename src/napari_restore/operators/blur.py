@@ -42,6 +42,11 @@ class Blur(Operator):
         self._kernel: Tensor
         self._spectra: dict[tuple[int, ...], Tensor] = {}
 
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Pixels that are added to either side meanwhile: none where it is done axis by axis."""
+        return self.margin if self._taps is None and self.border == "reflect" else (0,) * len(self.margin)
+
     def forward(self, x: Tensor) -> Tensor:
         """Blurred ``(B, C, *S)``; S less twice the margin with valid borders."""
         if self._taps is not None:

@@ -9,7 +9,8 @@ from napari_restore.core.events import Event, Note
 from napari_restore.core.job import Events
 from napari_restore.core.options import Computing
 from napari_restore.core.watch import Watch
-from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers
+from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers, release_buffers
+from napari_restore.methods.free import held
 from napari_restore.methods.method import Interrupted
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.memory import MemoryPlan
@@ -82,8 +83,14 @@ class LocalPlanned:
                 except Interrupted:
                     break
                 yield from self._told(pipeline.written(), progress)
+                self._keep_to_plan()
             yield from self._told(pipeline.rest(), progress)
         return progress.done < progress.tiles
+
+    def _keep_to_plan(self) -> None:
+        """Each thread that reads or writes keeps what it has freed, and others cannot have it: not beyond the plan."""
+        if held() > self.memory.host:
+            release_buffers()
 
     def _told(self, tiles: Iterable[Written], progress: Progress) -> Iterator[Event]:
         for written in tiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
 from napari_restore.methods.free import free_memory, free_on, held
 from napari_restore.restoration.work import TileJob, restore_together
+from napari_restore.sources.blocks import unpacked_at_once
 
 AHEAD = 2
 """Batches that are read ahead, and batches that wait to be written, at most."""
@@ -71,10 +72,7 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Appetite:
-    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel.
-
-    Voxels are counted with those that the method adds around a sample itself.
-    """
+    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel."""
 
     base: float
     each: float
@@ -85,29 +83,41 @@ class Appetite:
 
 
 def appetite(job: TileJob) -> Appetite:
-    """Measure the network on two small tiles: what it allocates is a line over their voxels."""
-    grid, most = job.method.grid, [n for a, n in zip(job.image.axes, job.plan.read_shape, strict=True)]
+    """Measure the network on two small tiles: what it allocates is a line over their voxels.
+
+    Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: a single
+    tile of twice what is added tells what a voxel takes at the most.
+    """
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
-    found = []
-    for side in _SIDES[len(grid)]:
-        shape = tuple(min(round_up(side, g), most[i]) for g, i in zip(grid, spatial, strict=True))
-        found.append((_with_padding(job, shape), _allocated(job, shape)))
-    (few, small), (many, large) = found
-    each = max(0.0, (large - small) / (many - few)) if many > few else small / few
-    return Appetite(max(0.0, small - each * few), each)
+    most = [job.plan.read_shape[i] for i in spatial]
+    few, many = (_shape_of(job, [side] * len(most), most) for side in _SIDES[len(most)])
+    if any(job.method.padding):
+        shape = _shape_of(job, [max(n, 4 * m) for n, m in zip(many, job.method.padding, strict=True)], most)
+        return Appetite(0.0, _allocated(replace(job, method=job.method.in_short()), shape) / prod(shape))
+    small, large = _allocated(job, few), _allocated(job, many)
+    each = max(0.0, (large - small) / (prod(many) - prod(few))) if prod(many) > prod(few) else small / prod(few)
+    return Appetite(max(0.0, small - each * prod(few)), each)
+
+
+def _shape_of(job: TileJob, sides: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
+    """On the method's grid, and no larger than tiles are read."""
+    return tuple(min(round_up(side, g), n) for side, g, n in zip(sides, job.method.grid, most, strict=True))
 
 
 def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float) -> MemoryPlan:
     """What restoring takes when ``together`` samples, each cut into ``pieces``, are in the network at once.
 
     Read ahead are two batches, with one in the network and the one it came from; each of the readers holds the pixels
-    as they are stored besides. Two batches, with one more, wait to be written, as they came from the network and were
-    read; each of the writers rounds, in float64 for integers, and compresses one tile.
+    as they are stored besides, and the blocks of a file that are unpacked for them. Two batches, with one more, wait to
+    be written, as they came from the network and were read; each of the writers rounds, in float64 for integers, and
+    compresses one tile. All of it takes more of the heap than it is, and each thread's part of that keeps its own gaps.
     """
     read, result = prod(job.plan.read_shape), prod(job.plan.restored_shape)
     written = prod(job.plan.output_tile) * job.dtype.itemsize
     readers, writers = helpers(job.device)
-    reading = (AHEAD + 2) * job.batch * 4 * read + readers * read * (job.image.dtype.itemsize + 4)
+    reading = (AHEAD + 2) * job.batch * 4 * read + readers * (
+        read * (job.image.dtype.itemsize + 4) + unpacked_at_once(job.image, job.plan.read_shape)
+    )
     voxels = _voxels(job, pieces) * together
     card = job.device.type != "cpu"
     batch = job.batch * 4 * read
@@ -115,7 +125,7 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     writing = (AHEAD + 1) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
     inside = network.of(voxels)
     now = held()
-    host = now + reading + batch + (0 if card else int(HEAP * inside)) + writing
+    host = now + int(HEAP * (reading + batch + (0 if card else inside) + writing))
     limit = now + int(share * free_memory())
     if not card:
         return MemoryPlan(host, limit, now)
@@ -125,15 +135,10 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
 def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
     """Of one sample in one piece, with what is read around it."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
-    sides = [
+    return prod(
         round_up(ceil(job.plan.tile[i] / n), g) + job.plan.read_shape[i] - job.plan.tile[i]
         for i, n, g in zip(index, pieces, job.method.grid, strict=True)
-    ]
-    return _with_padding(job, sides)
-
-
-def _with_padding(job: TileJob, sides: Sequence[int]) -> int:
-    return prod(n + 2 * m for n, m in zip(sides, job.method.padding, strict=True))
+    )
 
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:

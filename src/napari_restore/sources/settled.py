@@ -271,23 +271,27 @@ def _next_to(planes: Sequence[NDArray[Any]], value: float) -> NDArray[Any]:
 def _spikes(planes: Sequence[NDArray[Any]], *, whole: bool) -> tuple[Spikes | None, int]:
     """What outliers of a channel are, and how many there are in its planes; None where they are no few."""
     finite = np.concatenate([p[np.isfinite(p)] for p in planes]) if planes else np.empty(0)
-    if finite.size < _LEAST_AREA:
+    size = finite.size
+    if size < _LEAST_AREA:
         return None, 0
-    low, middle, high = (float(v) for v in np.quantile(finite, (_QUANTILE, 0.5, 1 - _QUANTILE)))
-    step = _HIGH * max(_noise(planes), _quantum(finite, whole=whole))
+    quantum = _quantum(finite, whole=whole)
+    quantiles = np.quantile(finite, (_QUANTILE, 0.5, 1 - _QUANTILE), overwrite_input=True)
+    low, middle, high = (float(v) for v in quantiles)
+    del finite  # as large as all that is looked at, as what comes next
+    step = _HIGH * max(_noise(planes), quantum)
     if step == 0:
         return None, 0
     beyond = _BEYOND * (high - low)
     spikes = Spikes(low - beyond, high + beyond, middle, step, dark=low)
     count = sum(len(spikes.find(p)[0]) for p in planes)
-    return (spikes, count) if count <= _FEW * finite.size else (None, 0)
+    return (spikes, count) if count <= _FEW * size else (None, 0)
 
 
 def _noise(planes: Sequence[NDArray[Any]]) -> float:
     """Deviation of the noise by the median of second differences along X, whatever a few pixels are."""
-    bends = [np.abs(p[:, :-2] - 2 * p[:, 1:-1] + p[:, 2:]) for p in planes if p.shape[1] > 2]
-    finite = np.concatenate([b[np.isfinite(b)] for b in bends]) if bends else np.empty(0)
-    return float(np.median(finite)) / _NORMAL_MAD / math.sqrt(6) if finite.size else 0.0
+    bends = (np.abs(p[:, :-2] - 2 * p[:, 1:-1] + p[:, 2:]) for p in planes if p.shape[1] > 2)
+    finite = np.concatenate([b[np.isfinite(b)] for b in bends] or [np.empty(0)])
+    return float(np.median(finite, overwrite_input=True)) / _NORMAL_MAD / math.sqrt(6) if finite.size else 0.0
 
 
 def _quantum(values: NDArray[Any], *, whole: bool) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 
 from napari_restore.core.errors import ImageError
 from napari_restore.sources.arrays import describe_array
+from napari_restore.sources.blocks import few_at_once
 from napari_restore.sources.described import LARGEST_BLOCK, MIB, Described, Wanted, explaining, only_level
 from napari_restore.sources.locations import without_secrets
 from napari_restore.sources.marks import ZARR_MARKS
@@ -126,7 +127,8 @@ def _describe_zarr_array(array: Any, name: str) -> Described:
     described = describe_array(array, 0, name=name)
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
     axes = letters_of(names) if isinstance(names, (list, tuple)) and len(names) == len(described.shape) else None
-    return replace(described, axes=axes, notes=described.notes + _missing_note(array))
+    reader = few_at_once(described.reader, array.chunks, described.dtype)
+    return replace(described, axes=axes, reader=reader, notes=described.notes + _missing_note(array))
 
 
 def _missing_note(array: Any) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.methods import free
 from napari_restore.methods.allocated import peak_of
-from napari_restore.restoration import engine, memory, work
+from napari_restore.restoration import engine, local, memory, work
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.memory import Appetite, appetite, plan_memory
 from napari_restore.restoration.plan import tiles_over
@@ -161,6 +161,18 @@ def test_the_appetite_of_a_network_is_a_line_over_its_voxels() -> None:
     assert measured == pytest.approx(line.of(samples.size), rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("psf", "added"), [("gaussian:1,2,2", False), ("theory:NA=1.2,wavelength=520,pixel=160,z=500,n=1.33", True)]
+)
+def test_the_appetite_of_a_deconvolution_is_no_less_than_it_takes_and_not_much_more(psf: str, added: bool) -> None:
+    made = model(name="richardson_lucy", dimensions="3", psf=psf, updates=(3,), price=(0.002,))
+    job = job_of((40, 120, 120), (40, 120, 120), made)
+    assert any(job.method.padding) == added
+    samples = read_tile(job, 0).samples
+    measured = peak_of(lambda: restore_together(job, samples))
+    assert 0.98 * measured < appetite(job).of(samples.size) < 1.3 * measured
+
+
 def planned(job: TileJob, **options: object) -> int:
     return plan_memory(job, Appetite(0, 400), together=1, pieces=(1, 1), share=1, **options).host
 
@@ -209,6 +221,18 @@ def test_with_little_memory_tiles_are_cut_and_with_less_the_run_is_refused(
     with pytest.raises(RestoreError, match=r"MiB more than .*, of 2 MiB that may be used.*smaller than 512 x 512"):
         drain(restored(image, wide, tmp_path / "none.zarr", options))  # type: ignore[operator]
     assert not list(tmp_path.glob("none*")), "nothing is left behind"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("over", "times"), [(1, 4), (0, 0)])
+def test_what_the_heap_keeps_goes_back_where_more_is_held_than_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: int, times: int
+) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(local, "held", lambda: over << 60)
+    monkeypatch.setattr(local, "release_buffers", lambda: released.append(1))
+    pixels = np.random.default_rng(0).normal(100, 20, (64, 64)).astype(np.float32)
+    drain(restored(open_image(pixels), model(), tmp_path / "o.zarr", Restoring(tile=(32, 32))))
+    assert len(released) == times
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
