@@ -113,6 +113,6 @@ def test_what_is_written_of_the_window_is_what_it_has(widget):
         form.verb.choose(verb)
         shown = set(form.editors.shown) | around | set(OFFERED)
         assert shown <= IN_THE_WINDOW[verb]
-        elsewhere = {"second", "target", "model", "save_model", "device", "memory_share"}
+        elsewhere = {"second", "target", "model", "save_model", "device", "memory_share", "report"}
         assert IN_THE_WINDOW[verb] - shown <= elsewhere | {"thickness"}  # among the settings of finer planes
         assert ("method" in form.editors.shown) == ({"second", "target"} <= IN_THE_WINDOW[verb])
