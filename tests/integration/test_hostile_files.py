@@ -913,6 +913,7 @@ limit, models = int(sys.argv[1]), sys.argv[2] == "models"
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
+sys.modules["xarray"] = None  # dask loads it, and pandas with it, where a test's library has brought it
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
 from napari_restore.sources import open_image
