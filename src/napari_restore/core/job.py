@@ -39,6 +39,18 @@ def drain(events: Events[Result], watch: Callable[[Event], object] | None = None
             watch(event)
 
 
+def only(events: Events[Result], wanted: Callable[[Event], bool]) -> Events[Result]:
+    """The same work, of whose events those are told that are ``wanted``."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if wanted(event):
+            yield event
+
+
 class Job(Future[Result], Generic[Result]):
     """Work that runs in a thread of its own: a ``concurrent.futures.Future`` with ``stop()``.
 

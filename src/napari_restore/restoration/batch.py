@@ -17,7 +17,7 @@ from typing import Any, Literal
 from napari_restore.core.checked import check
 from napari_restore.core.errors import ImageError, OutputError, RestoreError
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped
-from napari_restore.core.job import Events
+from napari_restore.core.job import Events, only
 from napari_restore.core.options import Computing, Opening, Restoring, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.restoration import engine
@@ -324,7 +324,8 @@ def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, 
         yield Note(text)
     if (warning := alternation(image)) is not None:
         yield Note(f"{item.source.name}: {warning}", "warning")
-    restored = yield from _unless_stopped(_attempts(batch, item, image, ours=ours))
+    attempts = _attempts(batch, item, image, ours=ours)
+    restored = yield from only(attempts, lambda event: not isinstance(event, Stopped))  # said once of the whole batch
     if not restored.complete:
         return False
     if not is_unchanged(item.source, stamp):
@@ -394,18 +395,6 @@ def _until_started(events: Events[Restored]) -> list[Event]:
     while not isinstance(seen[-1], RestorationStarted):
         seen.append(next(events))
     return seen
-
-
-def _unless_stopped(events: Events[Restored]) -> Events[Restored]:
-    """The same events without ``Stopped``, which is said once of the whole batch."""
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            restored: Restored = end.value
-            return restored
-        if not isinstance(event, Stopped):
-            yield event
 
 
 def _make(folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped, TileDone
-from napari_restore.core.job import Events
+from napari_restore.core.job import Events, only
 from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.methods.method import Method
@@ -77,7 +77,8 @@ def with_deviations(
         watch=watch,
         runner=runner,
     )
-    made = yield from _in_short(events)
+    # What moves a bar, and a stop: all else was said of the result itself.
+    made = yield from only(events, lambda event: isinstance(event, RestorationStarted | TileDone | Stopped))
     if not made.complete:
         return restored
     if place != made.path:
@@ -118,15 +119,3 @@ def _cannot(model: Model | None) -> str:
 def cannot(method: Method) -> str:
     """What is said of a method that cannot tell it, before training and after."""
     return f"{method.label} cannot tell how sure each pixel is; the method posterior can"
-
-
-def _in_short(events: Events[Restored]) -> Events[Restored]:
-    """What moves a bar, and a stop: all else was said of the result itself."""
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            made: Restored = end.value
-            return made
-        if isinstance(event, RestorationStarted | TileDone | Stopped):
-            yield event

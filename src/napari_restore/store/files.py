@@ -42,6 +42,24 @@ def check_folder(folder: Path) -> None:
         file.write(b"napari-restore")
 
 
+def new_file(given: str | Path, *, ending: str, is_what: str) -> Path:
+    """A path, ``~`` expanded, at which a file may be made.
+
+    Raises
+    ------
+    OutputError
+        If its name has another ending, or it is there, or its folder is not.
+    """
+    path = Path(given).expanduser()
+    if path.suffix.lower() != ending:
+        raise OutputError(f"{path.name}: {is_what}, give a name that ends in {ending}.")
+    if path.exists():
+        raise OutputError(f"{path} exists already: give another name, or remove it.")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} does not exist: make it, or give another folder.")
+    return path
+
+
 def atomic_write(path: Path, content: bytes) -> None:
     """Put a whole file in its place: a temporary file beside it, flushed to disk, renamed over the old one."""
     temporary = beside(path.with_name(f".{path.name}"), f".{secrets.token_hex(4)}.tmp")

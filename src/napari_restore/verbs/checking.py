@@ -11,6 +11,7 @@ from napari_restore.core.options import Fill
 from napari_restore.judging.guarded import Guarded, guarded
 from napari_restore.sources import open_image
 from napari_restore.sources.settled import settled
+from napari_restore.store.files import new_file
 from napari_restore.store.model import Model
 from napari_restore.verbs.learning import model_of
 
@@ -63,23 +64,9 @@ def check(
     """
     if not size >= 64:
         raise RestoreError(f"check: a part of {size} pixels. Give 64 or more.")
-    place = _free(output)
+    place = None if output is None else new_file(output, ending=".json", is_what="what was found is JSON")
     opened = settled(open_image(image, axes=axes, channel=channel, series=series), fill=fill)
     found = guarded(opened, model_of(model), size=size, seed=seed, device=device)
     if place is not None:
         place.write_text(json.dumps(found.report(), indent=1), encoding="utf-8")
     return found
-
-
-def _free(output: str | Path | None) -> Path | None:
-    """Where the numbers go."""
-    if output is None:
-        return None
-    path = Path(output).expanduser()
-    if path.suffix.lower() != ".json":
-        raise RestoreError(f"{path.name}: what was found is JSON, give a name that ends in .json.")
-    if path.exists():
-        raise RestoreError(f"{path} exists already: give another name, or remove it.")
-    if not path.parent.is_dir():
-        raise RestoreError(f"{path.parent} does not exist: make it, or give another folder.")
-    return path

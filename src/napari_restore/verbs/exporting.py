@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_restore.core.errors import ModelError, OutputError
+from napari_restore.core.errors import ModelError
+from napari_restore.store.files import new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,25 +70,13 @@ def export(
     from napari_restore.store.zoo import write_package
     from napari_restore.verbs.learning import model_of
 
-    path = _free(output)
+    path = new_file(output, ending=".zip", is_what="the package is a ZIP file")
     exported = model_of(model)
     if not exported.method.listed.learns:
         raise ModelError(f"{exported.method.label} learns nothing: there is nothing to export. Name it where it runs.")
     example = _example(exported, image, axes=axes, channel=channel, series=series)
     label = name or f"{exported.method.label} (napari-restore)"
     write_package(exported, path, example=example, name=label, authors=tuple(authors), licence=licence)
-    return path
-
-
-def _free(output: str | Path) -> Path:
-    """Where the package goes."""
-    path = Path(output).expanduser()
-    if path.suffix.lower() != ".zip":
-        raise OutputError(f"{path.name}: the package is a ZIP file, give a name that ends in .zip.")
-    if path.exists():
-        raise OutputError(f"{path} exists already: give another name, or remove it.")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path.parent} does not exist: make it, or give another folder.")
     return path
 
 

@@ -18,6 +18,7 @@ from napari_restore.core.region import Region
 from napari_restore.metrics.regions import REACH, RegionMean, RegionSums
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.settled import settled
+from napari_restore.store.files import new_file
 
 _ROWS = 2048
 """Of a plane, that are looked at together."""
@@ -89,7 +90,7 @@ def measure(
         raise RestoreError("measure: give either `regions` or `grid`.")
     if grid is not None and not (isinstance(grid, int | np.integer) and grid >= 2):
         raise RestoreError(f"measure: a grid of {grid!r} pixels. Give a whole number of 2 or more.")
-    table = _free(output)
+    table = None if output is None else new_file(output, ending=".csv", is_what="the table is text")
     image = settled(open_image(raw, axes=axes, channel=channel, series=series), fill=fill)
     result = open_image(restored, axes=image.axes)
     if result.shape != image.shape:
@@ -102,20 +103,6 @@ def measure(
     if table is not None:
         write_table(rows, table)
     return rows
-
-
-def _free(output: str | Path | None) -> Path | None:
-    """Where the table goes."""
-    if output is None:
-        return None
-    path = Path(output).expanduser()
-    if path.suffix.lower() != ".csv":
-        raise RestoreError(f"{path.name}: the table is text, give a name that ends in .csv.")
-    if path.exists():
-        raise RestoreError(f"{path} exists already: give another name, or remove it.")
-    if not path.parent.is_dir():
-        raise RestoreError(f"{path.parent} does not exist: make it, or give another folder.")
-    return path
 
 
 def write_table(rows: Sequence[Measured], path: Path) -> None:
