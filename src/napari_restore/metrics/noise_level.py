@@ -36,9 +36,11 @@ _SPREAD_AT_MOST = 0.1  # of a reliable level
 _UNIFORM = 0.25  # share of the blocks that must agree before a correlation is taken for the noise's, not a texture's
 _CORRELATED = 0.1
 _STRONG = 0.6
-_BINS, _BLOCKS_IN_A_BIN, _POINTS = 12, 1000, 5  # of the signal: at most; at least; at least with a useful answer
+_BINS, _BLOCKS_IN_A_BIN, _POINTS = 12, 1000, 4  # of the signal: at most; at least; at least with a useful answer
+_TAIL, _APART = 4, 1.5  # more bins at either end; deviations of a block's mean between two edges, at least
 _ERROR_AT_MOST = 0.2  # of the variance in such a bin
-_SIGNIFICANT = 5.0  # standard errors of the slope
+_SIGNIFICANT = 7.0  # standard errors of the slope
+_WHOLE, _PHOTONS = 1e-4, 0.1  # from whole numbers, at most; of the variance of counted photons from their mean
 _NOTHING = 1e-10  # of the signal: what rounding leaves
 
 
@@ -140,7 +142,7 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
     """
     scale = _scale(planes)
     scaled = [np.asarray(p, np.float64) / (scale or 1.0) for p in planes]
-    level = _estimate(scaled, smallest)
+    level = _estimate(scaled, smallest, photons=_are_photons(scaled))
     if scale == 0:
         return replace(level, constant=True)
     if not level.white:
@@ -156,9 +158,9 @@ def _scale(planes: Sequence[NDArray[Any]]) -> float:
     return 2.0 ** math.frexp(spread)[1] if spread > 0 else 0.0
 
 
-def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float) -> NoiseLevel:
+def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float, *, photons: bool) -> NoiseLevel:
     """``estimate`` for numbers of any size but the smallest and the largest."""
-    blocks = _blocks(planes)
+    blocks = _blocks(planes, photons=photons)
     found = _found(blocks, smallest)
     if found.variance <= (_NOTHING * np.abs(blocks.mean).max()) ** 2:
         return NoiseLevel(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reliable=False)
@@ -234,12 +236,13 @@ def describe(level: NoiseLevel, *, units: str = "") -> str:
     return said if level.reliable else f"{said}; not reliable: too little of the image is flat"
 
 
-def _blocks(planes: Sequence[NDArray[Any]]) -> _Blocks:
+def _blocks(planes: Sequence[NDArray[Any]], *, photons: bool) -> _Blocks:
     """The blocks of all planes; on a coarser grid where they are many."""
     step = 1
     while sum(math.prod(max(0, (n - _BLOCK) // step + 1) for n in p.shape) for p in planes) > _BLOCKS_AT_MOST:
         step += 1
-    parts = [_blocks_of(np.asarray(p, np.float64), step, i) for i, p in enumerate(planes) if min(p.shape) >= _BLOCK]
+    numbered = [(i, np.asarray(p, np.float64)) for i, p in enumerate(planes) if min(p.shape) >= _BLOCK]
+    parts = [_blocks_of(p, step, i, photons=photons) for i, p in numbered]
     if not sum(map(len, parts)):
         shapes = ", ".join(str(p.shape) for p in planes[:3]) or "none"
         raise ImageError(
@@ -248,13 +251,14 @@ def _blocks(planes: Sequence[NDArray[Any]]) -> _Blocks:
     return _Blocks(*(np.concatenate([getattr(p, name) for p in parts]) for name in _Blocks.__dataclass_fields__))
 
 
-def _blocks_of(plane: NDArray[np.float64], step: int, number: int) -> _Blocks:
+def _blocks_of(plane: NDArray[np.float64], step: int, number: int, *, photons: bool) -> _Blocks:
     finite = np.isfinite(plane)
     level = plane[finite].mean() if finite.any() else 0.0
     ends = (plane[finite].min(), plane[finite].max()) if finite.any() else (0.0, 0.0)
     whole = _windows(finite, step).all((-2, -1))
-    # Clipped pixels have less noise, or none; a constant was filled in.
-    inside = _windows((plane == ends[0]) | (plane == ends[1]), step).sum((-2, -1)) <= 3
+    # Clipped pixels have less noise, or none; a constant was filled in. No photons are as many as they are.
+    cut = (plane == ends[1]) | ((plane == ends[0]) & (not photons))
+    inside = _windows(cut, step).sum((-2, -1)) <= 3
     varied = (_windows(plane, step) != _windows(plane, step)[..., :1, :1]).any((-2, -1))
     natural = whole & inside & varied
     chosen = natural if natural.any() else whole
@@ -270,6 +274,23 @@ def _blocks_of(plane: NDArray[np.float64], step: int, number: int) -> _Blocks:
         fine=energy[:, _HALF:, _HALF:].mean((1, 2)),
         tile=(number * 4096 + y * step // (2 * _BLOCK)) * 4096 + x * step // (2 * _BLOCK),
     )
+
+
+def _are_photons(planes: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether pixels are few photons, counted: 0 is one of their numbers then, not where a camera cut them off.
+
+    Counts in any unit: all are multiples of the least, which is their variance over their mean. The variance is that of
+    pixels beside each other.
+    """
+    pixels = np.concatenate([np.empty(0), *(p.ravel() for p in planes)])
+    steps = np.concatenate([np.empty(0), *(np.diff(p, axis=1).ravel() for p in planes)])
+    inside, steps = pixels[np.isfinite(pixels)], steps[np.isfinite(steps)]
+    if not steps.size or inside.min() < 0 or inside.max() == 0:
+        return False
+    unit = float(inside[inside > 0].min())
+    counts = inside / unit
+    whole = bool((np.abs(counts - np.rint(counts)) < _WHOLE).all())
+    return whole and abs(float(np.square(steps).mean()) / 2 / float(counts.mean()) / unit**2 - 1) < _PHOTONS
 
 
 def _windows(plane: NDArray[Any], step: int) -> NDArray[Any]:
@@ -367,13 +388,31 @@ def _line(blocks: _Blocks, smallest: float) -> tuple[float, float]:
 
 def _points(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
     """Mean, variance and its relative error in bins of the signal: ``(N, 3)``, the bins with a useful answer."""
-    count = min(_BINS, len(blocks) // _BLOCKS_IN_A_BIN)
-    edges = np.quantile(blocks.mean, np.linspace(0, 1, max(1, count) + 1)[1:-1])
+    edges = _edges(blocks, smallest)
     part = np.searchsorted(edges, blocks.mean)
-    bins = [blocks.take(np.flatnonzero(part == b)) for b in range(count)]
+    bins = [blocks.take(np.flatnonzero(part == b)) for b in range(len(edges) + 1)]
     found = [_found(b, smallest) for b in bins if len(b) >= _FEWEST]  # few where many blocks have one mean
     points = [(f.mean, f.variance, f.error) for f in found if 0 < f.error < _ERROR_AT_MOST]
     return np.asarray(points, np.float64).reshape(-1, 3)
+
+
+def _edges(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
+    """Of bins of the signal: as many blocks in each, and finer ones towards both ends, where what is rare lies.
+
+    No two are nearer than the noise of a block's mean: what is alike but for that says nothing of a slope, and would
+    draw the line to one through it.
+    """
+    count = min(_BINS, len(blocks) // _BLOCKS_IN_A_BIN)
+    if count < 2:
+        return np.empty(0)
+    tail = np.geomspace(_BLOCKS_IN_A_BIN / len(blocks), 1 / count, _TAIL, endpoint=False)
+    shares = np.sort(np.concatenate([np.linspace(0, 1, count + 1)[1:-1], tail, 1 - tail]))
+    apart = _APART * math.sqrt(_found(blocks, smallest).variance) / _BLOCK
+    edges: list[float] = []
+    for edge in np.quantile(blocks.mean, shares):
+        if not edges or edge - edges[-1] >= apart:
+            edges.append(float(edge))
+    return np.asarray(edges)
 
 
 def _fit(

@@ -11,6 +11,7 @@ from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, r
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import open_image
 from napari_restore.sources.planes import middle_planes
+from napari_restore.sources.samples import microscopy_stack
 
 
 def noise(shape, sigma=5.0, seed=0):
@@ -101,6 +102,23 @@ def test_a_camera_offset_is_where_the_variance_vanishes():
     assert level.gain == pytest.approx(3, rel=0.1)
     assert level.offset == pytest.approx(100, abs=5)
     assert level.read == 0
+
+
+def test_noise_is_found_to_grow_where_little_of_the_image_is_bright():
+    clean, noisy = microscopy_stack()
+    level = estimate(list(noisy[::5]))
+    bright = clean[clean > np.quantile(clean, 0.95)]
+    assert level.pixels.at(bright).mean() == pytest.approx(np.mean(81 + 2 * (bright - 100)), rel=0.1)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.37, 12.0])
+def test_no_photons_are_as_many_as_they_are(unit):
+    rng = np.random.default_rng(3)
+    signal = np.full((256, 256), 0.3)
+    signal[40:90, 60:180] = np.hypot(*np.mgrid[-25:25, -60:60]) / 25 + 0.3
+    level = estimate([unit * rng.poisson(signal)])
+    assert level.gain == pytest.approx(unit, rel=0.1)
+    assert level.sigma == pytest.approx(unit * np.sqrt(signal.mean()), rel=0.1)
 
 
 def test_white_noise_on_a_slope_has_no_line():
