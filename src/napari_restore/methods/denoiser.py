@@ -205,17 +205,21 @@ class Denoiser(Method):
 
         These may be ``shown`` as other than they are, each to itself: its neighbours are seen as they are.
         """
-        k, pieces = self.neighbours, []
-        for c, network in enumerate(self.networks):
-            channel, seen = pixels[:, c : c + 1], None if shown is None else shown[:, c : c + 1]
-            if not k:
-                pieces.append(self.through(network, channel if seen is None else seen))
-                continue
-            planes = beside(channel, k)
-            if seen is not None:
-                planes[:, k] = seen.flatten(0, 2)
-            pieces.append(in_place(self.through(network, planes), len(pixels)))
+        pieces = [
+            self.predicted_of(c, pixels[:, c : c + 1], None if shown is None else shown[:, c : c + 1])
+            for c in range(self.channels)
+        ]
         return torch.cat(pieces, 1) if len(pieces) > 1 else pieces[0]
+
+    def predicted_of(self, channel: int, pixels: Tensor, shown: Tensor | None = None) -> Tensor:
+        """``predicted`` for one channel ``(B, 1, *S)``."""
+        k, network = self.neighbours, self.networks[channel]
+        if not k:
+            return self.through(network, pixels if shown is None else shown)
+        planes = beside(pixels, k)
+        if shown is not None:
+            planes[:, k] = shown.flatten(0, 2)
+        return in_place(self.through(network, planes), len(pixels))
 
     def through(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """One channel ``(B, 1, *S)`` restored by its network; with neighbours, the middle of ``2 k + 1`` planes."""

@@ -319,6 +319,13 @@ class Method(nn.Module):
         """What there would be without learning, on the grid of ``restore``'s result."""
         return pixels
 
+    def in_two(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Patches with a partner of noise of its own, made of the same pixels; as they are, of methods that hide some.
+
+        By these it is told whether planes beside a plane help to predict it, before anything is learned.
+        """
+        return batch
+
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """The loss, a scalar.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser, DenoiserConfig
 from napari_restore.methods.measuring import constants, noise_covariances
 from napari_restore.methods.method import Batch, Fit
+from napari_restore.methods.neighbours import Neighbours, own, with_neighbours
 from napari_restore.metrics.covariance import BLOCK, NoiseCovariance, describe
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.combine import Identity
@@ -49,6 +51,9 @@ class RecorruptedConfig(DenoiserConfig):
         Noise that is added to what the network sees, over the image's own. ``"auto"`` is 0.5, which was 0.9 dB better
         than 1 on images with Gaussian noise, and 1 where noise grows with the signal: that of few photons is no
         Gaussian's, and on a confocal stack 0.5 left two thirds of it in the dark, 1 less than half.
+    neighbours
+        Planes to either side, along Z or time, that are looked at beside each plane, for noise that they do not share.
+        ``"auto"`` trains with one and with none at first, and goes on with what predicts pixels held out better.
     correlation, sigma, gain, offset, mean, std
         Settled from the images before training, one entry a channel, in their units: the correlation of a pixel's noise
         with its neighbours', about its middle; noise without signal, its variance for a signal one higher, the signal
@@ -57,6 +62,7 @@ class RecorruptedConfig(DenoiserConfig):
 
     noise: Literal["auto"] | Annotated[float, Interval(gt=0)] = "auto"
     strength: Literal["auto"] | Annotated[float, Interval(ge=0.1, le=4)] = "auto"
+    neighbours: Neighbours = "auto"
     correlation: tuple[Matrix, ...] = field(default=(), repr=False)
     sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     gain: tuple[float, ...] = ()
@@ -107,7 +113,7 @@ class Recorrupted(Denoiser):
             std=normalisation.std,
         )
         said = tuple(_said(each, mean) for each, mean in zip(found, normalisation.mean, strict=True) if told is None)
-        return Fit(settled, fit.spatial, normalisation, said)
+        return with_neighbours(Fit(settled, fit.spatial, normalisation, said), images)
 
     @property
     def turns(self) -> bool:
@@ -119,23 +125,41 @@ class Recorrupted(Denoiser):
         """The squared error towards the other recorruption (Pang et al., eq. 9), less the variance of its noise."""
         identity = Identity(len(self.spatial))
         losses = []
-        for c, network in enumerate(self.networks):
-            y = batch.pixels[:, c : c + 1]
+        for c in range(self.channels):
+            around = batch.pixels[:, c : c + 1]
+            y = own(around, self.neighbours)
             with torch.autocast(y.device.type, enabled=False):
                 variance = self.variance(c, y)
-                fresh = self._alike[c].sample(torch.zeros_like(y), rng) * variance.sqrt()
+                fresh = self._fresh(c, variance, rng)
             losses.append(
                 recorrupted(
-                    lambda seen, network=network: self.through(network, seen).float(),  # type: ignore[misc]
+                    partial(self._learned_from, c, around),
                     identity,
                     y,
                     fresh=fresh,
                     variance=variance,
                     alpha=self.strength,
-                    weight=batch.target,
+                    weight=own(batch.target, self.neighbours),
                 )[0]
             )
         return torch.stack(losses).mean()
+
+    def _learned_from(self, channel: int, around: Tensor, seen: Tensor) -> Tensor:
+        """Of planes that are ``seen`` recorrupted; their neighbours, whose noise is another, as they are."""
+        return self.predicted_of(channel, around, seen).float()
+
+    def in_two(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Both recorruptions of each plane, as noisy as each other; its neighbours as they are."""
+        seen, partner = batch.pixels.clone(), batch.pixels.clone()
+        for c in range(self.channels):
+            y = own(batch.pixels[:, c : c + 1], self.neighbours)
+            fresh = self._fresh(c, self.variance(c, y), rng)
+            own(seen[:, c : c + 1], self.neighbours).add_(fresh)
+            own(partner[:, c : c + 1], self.neighbours).sub_(fresh)
+        return batch._replace(pixels=seen, partner=partner)
+
+    def _fresh(self, channel: int, variance: Tensor, rng: torch.Generator) -> Tensor:
+        return self._alike[channel].sample(torch.zeros_like(variance), rng) * variance.sqrt()
 
     def variance(self, channel: int, y: Tensor) -> Tensor:
         """Of the noise of each pixel, in units of the image's deviation, by the mean of those around it."""
@@ -148,7 +172,7 @@ class Recorrupted(Denoiser):
         if noise.gain == 0:
             return torch.full_like(y, read)
         pool = F.avg_pool2d if y.ndim == 4 else F.avg_pool3d
-        around = tuple(1 if a == "Z" else _AROUND for a in self.spatial)
+        around = tuple(_AROUND if a in "YX" else 1 for a in self.spatial)
         half = tuple(n // 2 for n in around)
         return noise.smooth_at(pool(y, around, stride=1, padding=half, count_include_pad=False))
 

@@ -121,8 +121,10 @@ class _Both:
         patch, rngs = self._terms.patch, [torch.Generator().manual_seed(self._seed) for _ in range(2)]
         there = self.pool.capacity * prod(self.pool.block_shape) // prod(patch)
         count = min(_LINES, max(_FEW_LINES, there))  # no more: the same pixels again tell nothing
-        learned = self.pool.draw(count, patch, rngs[0], turn=False)
-        return linear_gain(learned, self.pool.draw_held_out(count, patch, rngs[1]), self._beside)
+        drawn = self.pool.draw(count, patch, rngs[0], turn=False), self.pool.draw_held_out(count, patch, rngs[1])
+        method = self.states[0].method
+        learned, judged = (method.in_two(batch, rng) for batch, rng in zip(drawn, rngs, strict=True))
+        return linear_gain(learned, judged, self._beside)
 
     def learn(self, fraction: float) -> None:
         """One step each, with this part of the budget spent."""

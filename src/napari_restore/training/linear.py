@@ -1,8 +1,9 @@
 """What a straight-line fit makes of neighbouring planes: known in half a second, before anything is trained.
 
-A pixel is predicted by least squares from those around it in its own plane, and from these and the planes beside it;
-both are judged by pixels that they were not fitted to. What helps a straight line helps a network. What does not may
-still help one, which looks further and sees objects that move.
+A pixel is predicted by least squares from those around it in its own plane, and from these and the planes beside it; of
+a method that hides nothing, from itself, too, where two noisy values of it are made of one. Both are judged by pixels
+that they were not fitted to. What helps a straight line helps a network. What does not may still help one, which looks
+further and sees objects that move.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ _OWN, _OTHER, _WIDE = 5, 3, 9
 
 _SIDE, _RIDGE, _LEAST = 64, 1e-6, 4
 """Pixels of a patch that are looked at along Y and X, what keeps a flat patch solvable, and fewest patches."""
+
+
+_Patch = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ def linear_gain(learned: Batch, judged: Batch, beside: int) -> Gain:
     beside
         Planes at either end of P that are only looked at.
     """
-    patches = list(zip(learned.pixels[:, 0], learned.target[:, 0], judged.target[:, 0], strict=True))
-    alone, with_them = (_errors(patches, beside, shown=shown) for shown in (0, beside))
+    first, second = _patches(learned), _patches(judged)
+    alone, with_them = (_errors(first, second, beside, shown=shown) for shown in (0, beside))
     known = alone.isfinite()
     if known.sum() < _LEAST:
         return Gain(0.0, float("inf"))
@@ -53,32 +57,41 @@ def linear_gain(learned: Batch, judged: Batch, beside: int) -> Gain:
     return Gain(float(gains.mean()), float(gains.std()) / len(gains) ** 0.5)
 
 
-def _errors(patches: list[tuple[Tensor, Tensor, Tensor]], beside: int, *, shown: int) -> Tensor:
+def _patches(batch: Batch) -> list[_Patch]:
+    """Of each: what is seen, ``(P, Y, X)``, which are predicted, and their other values where none are hidden."""
+    others = [None] * len(batch.pixels) if batch.partner is None else list(batch.partner[:, 0])
+    return list(zip(batch.pixels[:, 0], batch.target[:, 0], others, strict=True))
+
+
+def _errors(learned: list[_Patch], judged: list[_Patch], beside: int, *, shown: int) -> Tensor:
     """Mean squared error at the judged pixels of each patch, by a fit to those of all that are learned from."""
     square: Tensor | float = 0.0
     product: Tensor | float = 0.0
-    for pixels, target, _ in patches:
-        inputs, values = _rows(pixels, target, beside, shown=shown)
+    for patch in learned:
+        inputs, values = _rows(*patch, beside, shown=shown)
         square, product = square + inputs.T @ inputs, product + inputs.T @ values
     assert isinstance(square, Tensor)
     square += (_RIDGE * square.diagonal().mean() + 1e-30) * torch.eye(len(square), dtype=square.dtype)
     weights = torch.linalg.solve(square, product)
-    rows = [_rows(pixels, target, beside, shown=shown) for pixels, _, target in patches]
+    rows = [_rows(*patch, beside, shown=shown) for patch in judged]
     return torch.stack([(values - inputs @ weights).square().mean() for inputs, values in rows])
 
 
-def _rows(pixels: Tensor, target: Tensor, beside: int, *, shown: int) -> tuple[Tensor, Tensor]:
+def _rows(pixels: Tensor, target: Tensor, other: Tensor | None, beside: int, *, shown: int) -> tuple[Tensor, Tensor]:
     """Of each target: what it is predicted from, ``(N, inputs)``, and its value."""
     pixels, target = pixels[..., :_SIDE, :_SIDE].double().cpu(), target[..., :_SIDE, :_SIDE].cpu()
+    told = pixels if other is None else other[..., :_SIDE, :_SIDE].double().cpu()
     inputs, values, mean = [], [], _mean(pixels)
     for z in range(beside, len(pixels) - beside):
         around = _windows(pixels[z], _OWN)
-        around[_OWN**2 // 2] = 1  # in the place of the pixel itself: the constant
+        own, constant = around[_OWN**2 // 2 :][:1].clone(), torch.ones_like(pixels[z])[None]
+        around[_OWN**2 // 2] = 0
         wide = mean[z] + (mean[z] - pixels[z]) / (_WIDE**2 - 1)
         others = [p for k in range(1, shown + 1) for p in (z - k, z + k)]
         parts = [part for p in others for part in (_windows(pixels[p], _OTHER), mean[p][None])]
-        inputs.append(torch.cat([around, wide[None], *parts])[:, target[z]].T)
-        values.append(pixels[z][target[z]])
+        seen = [] if other is None else [own]
+        inputs.append(torch.cat([around, constant, wide[None], *seen, *parts])[:, target[z]].T)
+        values.append(told[z][target[z]])
     return torch.cat(inputs), torch.cat(values)
 
 

@@ -65,7 +65,9 @@ def weights(model):
     return model.method.state_dict()
 
 
-@pytest.mark.parametrize(("name", "least", "steps"), [("posterior", 30, 105), ("noise2void2", 60, 200)])
+@pytest.mark.parametrize(
+    ("name", "least", "steps"), [("posterior", 30, 105), ("noise2void2", 60, 200), ("recorrupted", 30, 105)]
+)
 @pytest.mark.parametrize("alike", [True, False])
 def test_planes_that_are_alike_are_looked_at_and_others_are_not(monkeypatch, name, least, steps, alike):
     monkeypatch.setattr(contest, "_LEAST", least)
