@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,24 @@ def shell(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The same without the seconds that a process takes to start, for what does not end as a process does."""
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["napari-restore", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(words, int(end.value.code or 0), said.out, said.err)
+
+    return run
+
+
 @pytest.fixture
 def raw(tmp_path: Path, noisy_stack: Any) -> Path:
     path = tmp_path / "raw.tif"
@@ -35,11 +54,13 @@ def raw(tmp_path: Path, noisy_stack: Any) -> Path:
     return path
 
 
-def test_denoise_to_ome_zarr_and_ome_tiff_keeps_shape_axes_and_pixel_size(raw: Path, tmp_path: Path) -> None:
+def test_denoise_to_ome_zarr_and_ome_tiff_keeps_shape_axes_and_pixel_size(
+    raw: Path, tmp_path: Path, command: Command
+) -> None:
     for name in ("out.ome.zarr", "out.ome.tif"):
-        done = shell("denoise", raw, "-o", name, "--steps", 20, "--save-model", f"{name}.safetensors", cwd=tmp_path)
+        done = command("denoise", raw, "-o", name, "--steps", 20, "--save-model", f"{name}.safetensors")
         assert done.returncode == 0, done.stderr
-        said = json.loads(shell("info", name, "--json", cwd=tmp_path).stdout)
+        said = json.loads(command("info", name, "--json").stdout)
         assert said["axes"] == "ZYX"
         assert said["shape"] == [5, 70, 83]
         assert said["pixel_size"] == pytest.approx([0.5, 0.25, 0.25])
@@ -55,18 +76,18 @@ def test_denoise_to_ome_zarr_and_ome_tiff_keeps_shape_axes_and_pixel_size(raw: P
     assert "out.ome.zarr.safetensors" in left
 
 
-def test_train_then_restore_then_evaluate(raw: Path, tmp_path: Path, noisy_stack: Any) -> None:
-    trained = shell("train", raw, "-o", "m.safetensors", "--steps", 60, "--run", "run", cwd=tmp_path)
+def test_train_then_restore_then_evaluate(raw: Path, command: Command) -> None:
+    trained = command("train", raw, "-o", "m.safetensors", "--steps", 60, "--run", "run")
     assert trained.returncode == 0, trained.stderr
-    assert shell("restore", raw, "--model", "m.safetensors", "-o", "r.zarr", cwd=tmp_path).returncode == 0
-    card = json.loads(shell("info", "m.safetensors", "--json", cwd=tmp_path).stdout)
+    assert command("restore", raw, "--model", "m.safetensors", "-o", "r.zarr").returncode == 0
+    card = json.loads(command("info", "m.safetensors", "--json").stdout)
     assert card["method"] == "posterior"
-    estimated = json.loads(shell("evaluate", raw, "--model", "m.safetensors", "--json", cwd=tmp_path).stdout)
+    estimated = json.loads(command("evaluate", raw, "--model", "m.safetensors", "--json").stdout)
     assert estimated["estimated_psnr"] > estimated["psnr_before"]
-    measured = shell("evaluate", "r.zarr", "--reference", raw, "--json", cwd=tmp_path)
+    measured = command("evaluate", "r.zarr", "--reference", raw, "--json")
     values = json.loads(measured.stdout)
     assert set(values) == {"noise_sigma", "resolution", "psnr", "psnr_fitted", "ssim", "frc", "whiteness"}
-    before = json.loads(shell("evaluate", raw, "--json", cwd=tmp_path).stdout)["noise_sigma"]
+    before = json.loads(command("evaluate", raw, "--json").stdout)["noise_sigma"]
     assert values["noise_sigma"] < 0.5 * before
 
 
@@ -118,18 +139,13 @@ BAD = [
 ]
 
 
-def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_one_line_exit_2_and_leaves_nothing_behind(tmp_path: Path, command: Command) -> None:
     make_bad_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
     before = {p.name for p in tmp_path.iterdir()}
     for words, expected in BAD:
-        monkeypatch.setattr(sys, "argv", ["napari-restore", *words])
-        with pytest.raises(SystemExit) as end:  # what ends the process, without the seconds a process takes to start
-            main()
-        last = capsys.readouterr().err.rstrip("\n").splitlines()[-1]
-        assert end.value.code == 2, words
+        done = command(*words)
+        last = done.stderr.rstrip("\n").splitlines()[-1]
+        assert done.returncode == 2, words
         assert expected in last, words
         assert last.startswith("napari-restore: ")
         assert {p.name for p in tmp_path.iterdir()} == before, words
@@ -153,15 +169,11 @@ def test_methods_are_listed_without_loading_torch() -> None:
     assert rows["noise2noise"].keys() == {"label", "needs", "citation"} and rows["noise2noise"]["needs"] == "second"
 
 
-def test_a_method_tells_what_it_is_and_what_can_be_set(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_method_tells_what_it_is_and_what_can_be_set(command: Command) -> None:
     def said(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["napari-restore", "methods", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert not end.value.code
-        return capsys.readouterr().out
+        done = command("methods", *words)
+        assert done.returncode == 0
+        return done.stdout
 
     told = json.loads(said("noise2noise", "--json"))
     assert (told["needs"], told["seconds"]["quick"]) == (["second"], 20) and "Lehtinen" in told["citation"]
@@ -184,9 +196,8 @@ def test_a_method_tells_what_it_is_and_what_can_be_set(
     assert "noise: auto or a number from 0; usually auto" in said("scale_equivariant").splitlines()
 
 
-def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def untrained(path: Path) -> Path:
+    """A file with a model that changes pixels."""
     import torch
 
     from napari_restore.core.normalisation import Normalisation
@@ -194,7 +205,14 @@ def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
 
     torch.manual_seed(0)
     method = build_method("noise2void", {"width": 4, "depth": 1}, spatial="YX", channels=1)
-    Model("noise2void", method.eval(), Normalisation((1000.0,), (50.0,))).save(tmp_path / "m.safetensors")
+    Model("noise2void", method.eval(), Normalisation((1000.0,), (50.0,))).save(path)
+    return path
+
+
+def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    model = untrained(tmp_path / "m.safetensors")
     pixels = np.random.default_rng(0).integers(900, 1100, (3, 90, 70)).astype(np.uint16)
     zarr.create_array(tmp_path / "raw.zarr", data=pixels, chunks=(1, 64, 64))
     chunk = tmp_path / "raw.zarr" / "c" / "1" / "0" / "0"  # of the plane that the result is judged by
@@ -203,11 +221,9 @@ def test_a_chunk_that_cannot_be_read_ends_the_run_or_is_filled(
     monkeypatch.setattr("napari_restore.sources.retrying.time.sleep", lambda _: None)
 
     def restored(name: str, *more: str) -> tuple[int, str]:
-        words = ("restore", str(tmp_path / "raw.zarr"), "--model", str(tmp_path / "m.safetensors"), "-o", name)
-        monkeypatch.setattr(sys, "argv", ["napari-restore", *words, "--axes", "ZYX", "--device", "cpu", *more])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), capsys.readouterr().err
+        words = ("restore", tmp_path / "raw.zarr", "--model", model, "-o", name, "--axes", "ZYX", "--device", "cpu")
+        done = command(*words, *more)
+        return done.returncode, done.stderr
 
     code, said = restored(str(tmp_path / "failed.zarr"))
     assert code == 2 and "chunk [1, 0, 0]" in said and not (tmp_path / "failed.zarr").exists()
@@ -232,8 +248,7 @@ def many_planes(tmp_path: Path) -> tuple[Path, Path]:
     path = tmp_path / "planes.tif"
     pixels = np.random.default_rng(1).normal(1000, 50, (60, 72, 80)).astype(np.uint16)
     tifffile.imwrite(path, pixels, imagej=True, metadata={"axes": "ZYX"})
-    assert shell("train", path, "-o", "m.safetensors", "--steps", 5, cwd=tmp_path).returncode == 0
-    return path, tmp_path / "m.safetensors"
+    return path, untrained(tmp_path / "m.safetensors")
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -242,33 +257,35 @@ def content(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, which Windows lacks")
 def test_a_killed_restore_resumed_gives_the_bytes_of_one_never_killed(
-    many_planes: tuple[Path, Path], tmp_path: Path
+    many_planes: tuple[Path, Path], tmp_path: Path, command: Command
 ) -> None:
     image, model = many_planes
     words = ["restore", str(image), "--model", str(model), "-o"]
-    assert shell(*words, "whole.zarr", cwd=tmp_path).returncode == 0
+    assert command(*words, "whole.zarr").returncode == 0
     journal = tmp_path / "killed.zarr.journal"
     for lines in (4, 15, 30):
-        command = [sys.executable, "-m", "napari_restore", *words, "killed.zarr", "--resume"]
-        process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        started = [sys.executable, "-m", "napari_restore", *words, "killed.zarr", "--resume"]
+        process = subprocess.Popen(started, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
         wait_for(lambda: journal.exists() and journal.read_bytes().count(b"\n") > lines, process)  # noqa: B023
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (tmp_path / "killed.zarr").exists()
         assert (tmp_path / "killed.zarr.partial").is_dir()
-    refused = shell(*words, "killed.zarr", cwd=tmp_path)
+    refused = command(*words, "killed.zarr")
     assert refused.returncode == 2
     assert "--resume goes on with it" in refused.stderr
-    assert shell(*words, "killed.zarr", "--resume", cwd=tmp_path).returncode == 0
+    assert command(*words, "killed.zarr", "--resume").returncode == 0
     assert content(tmp_path / "killed.zarr") == content(tmp_path / "whole.zarr")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
-def test_ctrl_c_exits_130_and_the_same_command_goes_on(many_planes: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ctrl_c_exits_130_and_the_same_command_goes_on(
+    many_planes: tuple[Path, Path], tmp_path: Path, command: Command
+) -> None:
     image, _ = many_planes
     words = ["denoise", str(image), "-o", "o.zarr", "--seconds", "600"]
-    command = [sys.executable, "-m", "napari_restore", *words, "--json"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    started = [sys.executable, "-m", "napari_restore", *words, "--json"]
+    process = subprocess.Popen(started, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if '"Measured"' in line:
@@ -278,10 +295,10 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(many_planes: tuple[Path, 
     assert process.wait(60) == 130
     assert list((tmp_path / "o.zarr.training").glob("checkpoint-*.safetensors"))
     assert not (tmp_path / "o.zarr").exists()
-    other = shell(*words[:-2], "--steps", 1, "--set", "width=4", "--resume", cwd=tmp_path)
+    other = command(*words[:-2], "--steps", 1, "--set", "width=4", "--resume")
     assert other.returncode == 2
     assert "config" in other.stderr
-    again = shell(*words[:-2], "--steps", 1, "--resume", cwd=tmp_path)
+    again = command(*words[:-2], "--steps", 1, "--resume")
     assert again.returncode == 0, again.stderr
     assert "continuing from step" in again.stderr
     assert zarr.open_group(tmp_path / "o.zarr", mode="r")["0"].shape == (60, 72, 80)
