@@ -52,9 +52,9 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
     """The denoiser for images of one kind, with or without a second acquisition or a clean image of each.
 
     What is given beside the image counts most: a clean image, then a second acquisition. Of a noisy image alone the
-    noise is looked at: alike in all neighbouring pixels it can be told by fresh noise of its kind, along one axis it
-    needs structured Noise2Void; white, and its variance known, it allows for a posterior mean; else Noise2Void, in its
-    second version, which asks the least.
+    noise is looked at: alike in neighbouring pixels, its covariance known, it can be told by fresh noise of its kind;
+    along an axis and too far to know, such as the noise of whole lines, it needs structured Noise2Void; white, and its
+    variance known, it allows for a posterior mean; else Noise2Void, in its second version, which asks the least.
     """
     if target:
         return Choice("supervised_denoising", "there is a clean image to learn from, and nothing teaches better")
@@ -65,27 +65,28 @@ def choose(images: Sequence[Image], *, second: bool = False, target: bool = Fals
         return Choice("noise2void", f"the image is only {shortest} px wide, and this asks for the fewest pixels")
     correlation = noise_correlation(planes_of_all(images))
     alike = _most_alike(images)
-    if correlation.direction != "none":
-        if alike is not None and alike.reliable and max(alike.next_yx) <= _SHARED:
-            return _little(alike)
-        if alike is not None and alike.reliable and min(alike.next_yx) > _SHARED:
-            return _shared(alike)
-        return _structured(correlation, shortest)
     try:
         levels = varied(noise_levels(images))
     except ImageError:
         return Choice("noise2void2", "its noise cannot be measured, and this needs no knowledge of it")
+    # Each takes some texture, and single bright pixels, for noise that neighbours share: they have to agree.
+    agreed = min(max(correlation.lag_1), *(level.correlation for level in levels))
+    along = correlation.direction != "none"
+    if alike is not None and alike.reliable:
+        if min(agreed, max(alike.next_yx)) > _SHARED or (along and min(alike.next_yx) > _SHARED):
+            return _shared(alike)
+        if along and max(alike.next_yx) <= _SHARED:
+            return _little(alike)
+    if along:
+        return _structured(correlation, shortest)
     if all(level.reliable and level.sigma > 0 and level.white for level in levels):
         kind = " and grows with the signal" if any(level.gain > 0 for level in levels) else ""
         return Choice(
             "posterior",
             f"noise is independent from pixel to pixel{kind}, so that a pixel's own value can be put to use",
         )
-    if alike is not None and all(level.reliable for level in levels):
-        # Each takes some texture, and single bright pixels, for noise that neighbours share: they have to agree.
-        least = min(*alike.next_yx, max(correlation.lag_1), *(level.correlation for level in levels))
-        if least > (_SHARED if alike.reliable else _AGREED):
-            return _shared(alike)
+    if alike is not None and all(level.reliable for level in levels) and min(agreed, *alike.next_yx) > _AGREED:
+        return _shared(alike)
     return Choice("noise2void2", "its noise is not sure enough to use a pixel's own value, and this does without")
 
 

@@ -195,7 +195,13 @@ def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
     ImageError
         If they are too small to measure it.
     """
-    return _of_channels(noise_covariance, tuple(weakref.ref(image) for image in images))
+    return _of_channels(_with_growth, tuple(weakref.ref(image) for image in images))
+
+
+def _with_growth(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
+    """With the growth with the signal that smaller blocks show, where it does not show in large ones."""
+    level = estimate(planes)
+    return noise_covariance(planes, line=level.pixels if level.gain > 0 else None)
 
 
 @lru_cache(maxsize=8)  # four images, by two measures

@@ -41,7 +41,7 @@ _EMPTIEST, _LESS = 0.02, 0.8  # of the blocks; of the deviation in them, where t
 _FAR, _TAIL = 6, 0.07  # pixels away; correlation there beyond that of blurred noise
 _NORMAL_MAD = 0.6744897501960817
 _BINS, _BLOCKS_IN_A_BIN, _POINTS = 8, 100, 4  # of the signal: at most; at least; at least for a line
-_MORE = 1.2  # times as many blocks have to agree with a line as with a constant
+_MORE, _AS_MANY = 1.2, 0.95  # times as many blocks have to agree with a line as with a constant; if told from elsewhere
 _GROWS = 0.5  # of the variance in the middle, from the darkest to the brightest
 
 
@@ -75,7 +75,7 @@ class NoiseCovariance:
         return float(self.correlation[RADIUS + 1, RADIUS]), float(self.correlation[RADIUS, RADIUS + 1])
 
 
-def noise_covariance(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
+def noise_covariance(planes: Sequence[NDArray[Any]], *, line: PixelNoise | None = None) -> NoiseCovariance:
     """Measure it in blocks of 16 x 16 pixels, the flattest of all planes; the variance as a line in the signal.
 
     Flat is what varies little at a scale of 4 pixels, and has no more variance than most that do. A plane is fitted to
@@ -88,6 +88,9 @@ def noise_covariance(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
     planes
         ``(Y, X)`` each, of images taken alike, in the same units. Blocks with a pixel that is not finite, all alike, or
         with more than a tenth of their pixels at the plane's least or greatest value, are left out.
+    line
+        What else is known of the growth of the variance with the signal, up to a factor: taken where no fewer blocks
+        agree with it. Blocks of 16 pixels hold little that is bright.
 
     Raises
     ------
@@ -103,20 +106,38 @@ def noise_covariance(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
             f"the covariance of noise: {len(blocks)} blocks of {BLOCK} x {BLOCK} px can be used of the {_FEWEST} "
             "needed: measured, not saturated, not constant. Give a larger part of the image."
         )
-    unit, residual = PixelNoise(1.0), blocks.residual
-    matrix, share = _refined(residual)
-    line = _line(blocks)
-    if line is not None:
-        scaled = residual / np.sqrt(line.at(blocks.mean))[:, None, None]
-        other, agree = _refined(scaled)
-        if agree > _MORE * share:
-            unit, residual, matrix, share = line, scaled, other, agree
-    reliable = share >= max(_LEAST_SHARE, _ENOUGH / len(residual)) and _tail(matrix) < _TAIL
+    found = _fitted(blocks, PixelNoise(1.0))
+    for candidate, needed in ((_line(blocks), _MORE), (line, _AS_MANY)):
+        if candidate is not None:
+            other = _fitted(blocks, candidate)
+            if other.share > needed * found.share and other.reliable >= found.reliable:
+                found = other
+    unit, residual, matrix, reliable = found.unit, found.residual, found.matrix, found.reliable
     if not reliable:
         matrix = _LESS**2 * _debiased(_mean_products(_emptiest(residual)))
     variance = float(matrix[RADIUS, RADIUS])
     pixels = PixelNoise(variance * unit.constant, variance * unit.gain, unit.offset)
     return NoiseCovariance(matrix / variance, pixels, reliable)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """The covariance of residuals over the deviation that a line gives them, and the share of blocks that agree."""
+
+    unit: PixelNoise
+    residual: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    share: float
+
+    @property
+    def reliable(self) -> bool:
+        """Whether enough blocks agree, on what a texture has not."""
+        return self.share >= max(_LEAST_SHARE, _ENOUGH / len(self.residual)) and _tail(self.matrix) < _TAIL
+
+
+def _fitted(blocks: _Blocks, unit: PixelNoise) -> _Fitted:
+    residual = blocks.residual / np.sqrt(unit.at(blocks.mean))[:, None, None]
+    return _Fitted(unit, residual, *_refined(residual))
 
 
 def _tail(matrix: NDArray[np.float64]) -> float:

@@ -65,9 +65,9 @@ def test_noise_that_neighbours_share_is_told_by_noise_of_its_kind(std):
     assert re.match(r"noise of neighbours is alike by -?\d\.\d\d along X and -?\d\.\d\d along Y: ", choice.reason)
 
 
-@pytest.mark.parametrize("kind", ["horizontal", "vertical"])
-def test_noise_that_neighbours_share_along_one_axis_is_hidden_together(kind):
-    assert chosen(scene() + noise(kind)).method == "struct_noise2void"
+@pytest.mark.parametrize("std", [(0, 0.6), (1.0, 0), (0, 1.5)])
+def test_noise_that_neighbours_share_along_one_axis_is_told_so_too(std):
+    assert chosen(scene() + 20 * blurred(std)).method == "recorrupted"
 
 
 def test_single_bright_pixels_are_no_noise_that_neighbours_share():
