@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -13,14 +13,19 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.events import Note
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Fit
+from napari_restore.metrics.between_planes import noise_between
 from napari_restore.sources import Image
 
 Neighbours = Annotated[Literal["auto", "0", "1", "2"], BeforeValidator(str)]
 """Planes to either side, as a setting."""
 
 _SIDE, _PAIRS = 256, 4  # pixels along Y and X, and pairs of planes, by which axes are compared
+
+_ALIKE = 0.25
+"""Correlation of the noise of planes beside each other, from which two of them foretell an eighth of it."""
 
 
 def beside(pixels: Tensor, count: int) -> Tensor:
@@ -100,7 +105,8 @@ def axis_for(asked: str, *, dimensions: str, images: Sequence[Image]) -> str:
 def with_neighbours(fit: Fit, images: Sequence[Image]) -> Fit:
     """The same, with the planes to look at beside each settled, and the axis that they lie along.
 
-    Left to ``"auto"`` that is one to either side where there are any, with none as its rival.
+    Left to ``"auto"`` that is one to either side where there are any, with none as its rival; none where the noise of
+    planes is alike, as after resampling along Z, for then they do help to predict a pixel: its noise.
     """
     asked, dimensions = fit.config.neighbours, fit.config.dimensions
     without = replace(fit, config=replace(fit.config, neighbours="0"))
@@ -108,6 +114,13 @@ def with_neighbours(fit: Fit, images: Sequence[Image]) -> Fit:
     axis = axis_for(count, dimensions=dimensions, images=images)
     if not axis:
         return without
+    alike = noise_between(list(_pairs(images[0], axis)))
+    if alike > _ALIKE and asked == "auto":
+        said = f"planes along {axis} are restored one by one: their noise is alike by {alike:.2f}, and foretells itself"
+        return replace(without, notes=(*fit.notes, Note(said)))
+    if alike > _ALIKE:
+        said = f"noise of planes along {axis} is alike by {alike:.2f}: neighbours foretell it, and some of it stays"
+        fit = replace(fit, notes=(*fit.notes, Note(said, "warning")))
     seen = replace(fit, config=replace(fit.config, neighbours=count), spatial=axis + fit.spatial)
     return replace(seen, rival=without) if asked == "auto" else seen
 
@@ -119,16 +132,21 @@ def axes_with(count: int, images: Sequence[Image]) -> str:
 
 def _resemblance(image: Image, axis: str) -> float:
     """The mean correlation of the middles of some planes with the next one along an axis; -1 where none can be read."""
-    found = []
-    for first in np.linspace(0, image.geometry.length(axis) - 2, _PAIRS).astype(int):
+    found = [_correlation(a, b) for a, b in _pairs(image, axis)]
+    return float(np.mean(found)) if found else -1.0
+
+
+def _pairs(image: Image, axis: str) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The middles of some planes along an axis, each with that of the next one; those that can be read."""
+    for first in np.unique(np.linspace(0, image.geometry.length(axis) - 2, _PAIRS).astype(int)):
         box = Region.middle_of(image.shape, [{axis: 2, "Y": _SIDE, "X": _SIDE}.get(a, 1) for a in image.axes])
         move = [int(first) - start if a == axis else 0 for a, start in zip(image.axes, box.start, strict=True)]
         try:
-            a, b = np.moveaxis(image.seen(box.shift(move)).measured, image.axes.index(axis), 0)
+            both = np.moveaxis(image.seen(box.shift(move)).measured, image.axes.index(axis), 0)
         except ImageError:
             continue
-        found.append(_correlation(a, b))
-    return float(np.mean(found)) if found else -1.0
+        a, b = both.reshape(2, *(n for n in both.shape[1:] if n > 1))
+        yield a, b
 
 
 def _correlation(a: NDArray[Any], b: NDArray[Any]) -> float:

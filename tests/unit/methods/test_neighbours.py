@@ -1,14 +1,18 @@
 """Planes beside a plane are seen; of its own, a hidden pixel is not, and tiles are the whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from napari_restore import denoise, load_model, restore, train
 from napari_restore.core.errors import ImageError, ModelError, RestoreError
 from napari_restore.core.normalisation import Normalisation
+from napari_restore.methods import configure, find
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import axis_for, beside, in_place, own
 from napari_restore.methods.noise2void import draw_hidden
@@ -212,6 +216,19 @@ def test_of_two_axes_it_is_that_of_the_greater_resemblance():
     pictures = rng.normal(size=(5, 1, 40, 40)) + 0.1 * rng.normal(size=(5, 4, 40, 40))
     for axes, found in (("TZYX", "Z"), ("ZTYX", "T")):
         assert axis_for("1", dimensions="2", images=[open_image(pictures, axes=axes)]) == found
+
+
+@pytest.mark.parametrize(("blur", "taken"), [((0, 0.7, 0.7), True), ((0.7, 0.7, 0.7), False)])
+def test_planes_that_share_their_noise_are_no_neighbours(blur, taken):
+    noise = gaussian_filter(np.random.default_rng(0).normal(size=(6, 64, 72)), blur, mode="wrap")
+    image = open_image((100 + noise / noise.std()).astype(np.float32), axes="ZYX")
+    config = configure("noise2void2", {})
+    fit = find("noise2void2").fit_to(config, [image])
+    assert (fit.config.neighbours, fit.rival is not None) == (("1", True) if taken else ("0", False))
+    assert any("their noise is alike by 0.5" in note.text for note in fit.notes) != taken
+    asked = find("noise2void2").fit_to(replace(config, neighbours="1"), [image])
+    assert asked.config.neighbours == "1"
+    assert any(note.level == "warning" for note in asked.notes) != taken
 
 
 def test_a_network_of_one_plane_is_refused():
