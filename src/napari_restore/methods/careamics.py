@@ -36,8 +36,6 @@ class CareamicsConfig:
         Whether the image is added to what the network gives.
     apart
         Whether each channel has weights of its own.
-    algorithm
-        What it was trained with there.
     """
 
     width: Annotated[int, Interval(ge=2, le=1024)] = 32
@@ -46,7 +44,6 @@ class CareamicsConfig:
     batch_norm: bool = True
     residual: bool = False
     apart: bool = True
-    algorithm: str = ""
 
 
 class Careamics(Method):
