@@ -1,11 +1,11 @@
 """A teravoxel on 1 to 1000 workers: simulated from rates that are measured here, and held against real local runs.
 
 `rates` are processor time on this machine (waiting for the disk is in `record_seconds`): other work on it changes them
-little. `held_against` is a cluster of 1 to 8 workers in this process whose tiles wait as long as they are told, so that
-so many workers are real on few cores; seconds are from the first task to the last tile. In one of these runs a worker is
-twice as slow, and in another one is lost. `teravoxel` is simulated: tasks as `blocks` makes
-them, one caller that hands out, notes and builds the pyramid, one scheduler, workers of unlike speed, and lost ones.
-`ten_million` is what a plan and a journal of so many tiles take, in a process of their own.
+little. `held_against` is a cluster of 2 to 8 workers in this process whose tiles wait as long as they are told, so that
+so many workers are real on few cores; seconds are from the first task to the last tile. In one of these runs a worker
+is twice as slow, and in another one is lost. `teravoxel` is simulated: tasks as `blocks` makes them, one caller that
+hands out, notes and builds the pyramid, one scheduler, workers of unlike speed, and lost ones. `ten_million` is what a
+plan and a journal of so many tiles take, in a process of their own.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 
@@ -27,4 +28,5 @@ class Links:
         """Disconnect everything. May be called again."""
         while self._pairs:
             emitter, callback = self._pairs.pop()
-            emitter.disconnect(callback)
+            with suppress(RuntimeError):  # Qt has deleted what it is compared with, and its callbacks with it
+                emitter.disconnect(callback)
