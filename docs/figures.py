@@ -191,7 +191,7 @@ def scale() -> Rows:
             f"{each['tasks']}",
             duration(each["tiles_seconds"]),
             f"{100 * each['efficiency_tiles']:.0f} %",
-            f"{100 * each['caller_busy']:.2g} %",
+            f"{100 * each['caller_busy']:.3g} %",
             duration(each["tiles_seconds"] + each["pyramid_seconds"]),
             f"{each['repeated']:.0f}",
         ]
