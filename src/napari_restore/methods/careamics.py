@@ -57,7 +57,7 @@ class Careamics(Method):
 
     listed = METHODS["careamics"]
     Config: ClassVar[type] = CareamicsConfig
-    efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]] = {}
+    efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]] = {"quick": {}, "normal": {}, "thorough": {}}
     config: CareamicsConfig
     line: Tensor
 
