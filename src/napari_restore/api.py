@@ -66,10 +66,10 @@ def estimate_noise(image: Any, *, axes: str | None = None, channel: int | str | 
 
 
 def load_model(path: str | Path) -> Model:
-    """Read a model file; it holds numbers only, so reading one never runs anybody's code."""
-    from napari_restore.store.model import load_model as load
+    """Read a model: a ``.safetensors`` file, or a package that ``export`` or CAREamics wrote. No code in it is run."""
+    from napari_restore.store.packaged import open_model
 
-    return load(path)
+    return open_model(path)
 
 
 def submit(verb: str | Callable[..., Any], *args: Any, **options: Any) -> Job[Any]:

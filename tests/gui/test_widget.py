@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_restore.core.errors import ImageError
 from napari_restore.gui.parts import runner as room
 from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.verbs import exporting
 
 PLACE = {"scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
@@ -308,13 +309,15 @@ def test_a_report_of_the_last_result_is_saved(qtbot, viewer, raw, brief, tmp_pat
     assert "How to cite" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_a_model_is_put_to_the_guards(qtbot, viewer, brief):
+def test_a_model_is_put_to_the_guards_and_exported(qtbot, viewer, brief, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     viewer.add_image(rng.poisson(60 + 40 * np.indices((80, 96)).sum(0) % 17, (80, 96)).astype(np.uint16), name="cells")
     widget = RestoreWidget(viewer, engine=brief(method="noise2void", steps=2))
     viewer.window.add_dock_widget(widget, name="Restore")
     widget.buttons.check_action.trigger()
-    assert "no model yet" in said(widget)
+    assert "no model yet to check" in said(widget)
+    widget.buttons.export_action.trigger()
+    assert "no model yet to export" in said(widget)
     widget.train()
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
     before = said(widget)
@@ -322,3 +325,11 @@ def test_a_model_is_put_to_the_guards(qtbot, viewer, brief):
     qtbot.waitUntil(lambda: not widget.guards.runner.running, timeout=60_000)
     found = said(widget).removeprefix(before)
     assert "Checking on cells" in found and "⚠ Large bright structures come back with 0 %" in found, found
+
+    given: list[object] = []
+    monkeypatch.setattr(exporting, "export", lambda *args: given.extend(args) or args[1])  # itself: test_exporting.py
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), ""))
+    widget.buttons.export_action.trigger()
+    qtbot.waitUntil(lambda: not widget.exported.writer.running, timeout=60_000)
+    assert f"Exported for other programs: {tmp_path / 'm.zip'}" in said(widget)
+    assert given[0] is widget.session.model and given[2].name == "cells"

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "/shared/": "a cluster's disk: tests/integration/test_cluster.py",
     "s3://": "tests/integration/test_remote.py",
     "torchrun": "tests/integration/test_torchrun.py",
+    "n2v_model.zip": "a package of CAREamics: tests/unit/store/test_packaged.py",
     "export AWS": "tests/integration/test_remote.py",
     "python benchmarks/": "a benchmark",
     "dask ": "processes of their own: tests/integration/test_cluster.py",

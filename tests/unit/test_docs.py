@@ -113,3 +113,46 @@ def test_the_page_of_papers_is_what_its_script_writes(monkeypatch):
     script = import_module("papers")
     monkeypatch.delitem(sys.modules, "papers")
     assert (ROOT / "docs" / "papers.md").read_text("utf-8") == script.page()
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    script = import_module("figures")
+    monkeypatch.delitem(sys.modules, "figures")
+    return script
+
+
+def test_figures_in_the_pages_are_those_of_the_results(figures):
+    """``python docs/figures.py`` writes them."""
+    marked = [name for page in figures.PAGES for name in re.findall(r"<!-- figures: (.+) -->", page.read_text("utf-8"))]
+    assert sorted(marked) == sorted(figures.TABLES)
+    for page in figures.PAGES:
+        text = page.read_text("utf-8")
+        assert figures.fill(text) == text, f"{page.name} is older than its results"
+
+
+def test_a_figure_that_is_not_in_the_results_is_found(figures):
+    text = (ROOT / "docs" / "super-resolution.md").read_text("utf-8")
+    changed = text.replace("| 27.57 dB | 28.75 dB |", "| 27.57 dB | 29.75 dB |")
+    assert changed != text and figures.fill(changed) == text
+    with pytest.raises(AssertionError, match="no row is called"):
+        figures.fill(text.replace("| 3 × finer |", "| three times finer |"))
+
+
+def test_the_changes_begin_with_the_version_that_the_package_has():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert next(each for each in versions if each != "Unreleased") == project["version"]
+    recipe = (ROOT / "recipe" / "recipe.yaml").read_text("utf-8")
+    assert f'version: "{project["version"]}"' in recipe
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    recipe = (ROOT / "recipe" / "recipe.yaml").read_text("utf-8")
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["gui"]]
+    called = {"torch": "pytorch", "dask": "dask-core", "napari": "napari"}
+    for each in wanted:
+        name, floor = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", each).groups()
+        assert f"- {called.get(name, name)} >={floor}\n" in recipe, each

@@ -185,6 +185,11 @@ def info(
 
         _tell({"kind": "model", **read_card(path)}, as_json=as_json)
         return
+    if path.suffix == ".zip" and path.is_file():
+        from napari_restore.store.packaged import open_model
+
+        _tell({"kind": "model", **open_model(path).card()}, as_json=as_json)
+        return
     from napari_restore.sources import open_as
 
     number = read_word("series", series) if series is not None else None

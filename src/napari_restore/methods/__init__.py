@@ -224,6 +224,15 @@ METHODS: dict[str, Listed] = {
         tip="A smaller and faster copy of another model, made by `distill`.",
         does="copy",
     ),
+    "careamics": Listed(
+        where="napari_restore.methods.careamics:Careamics",
+        label="CAREamics",
+        citation="Krull A, Buchholz T-O, Jug F (2019). Noise2Void - Learning Denoising From Single Noisy Images. CVPR. "
+        "doi:10.1109/CVPR.2019.00223. As in CAREamics, https://careamics.github.io",
+        seconds=_USUAL,
+        tip="A network that CAREamics trained, from the package that it exports.",
+        does="copy",
+    ),
     "sure": Listed(
         where="napari_restore.methods.sure:Sure",
         label="SURE",

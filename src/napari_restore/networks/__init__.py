@@ -9,6 +9,7 @@ NETWORKS = {
     "unet": "napari_restore.networks.unet:UNet",
     "residual_unet": "napari_restore.networks.residual_unet:ResidualUNet",
     "rdunet": "napari_restore.networks.rdunet:RDUNet",
+    "careamics_unet": "napari_restore.networks.careamics_unet:CareamicsUNet",
     "srcnn": "napari_restore.networks.srcnn:SRCNN",
 }
 

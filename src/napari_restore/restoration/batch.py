@@ -34,8 +34,9 @@ from napari_restore.store.beside import names_beside
 from napari_restore.store.files import disk_errors, occupied
 from napari_restore.store.finished import Entry, Finished, Stamp, is_unchanged, size_of, stamp_of
 from napari_restore.store.inputs import Inputs
-from napari_restore.store.model import Model, load_model
+from napari_restore.store.model import Model
 from napari_restore.store.names import fitting
+from napari_restore.store.packaged import open_model
 from napari_restore.store.weights import checksum
 
 _log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def restore_folder_events(
         If there is no image, the model cannot be read, or nothing can be written to the folder. What is wrong with a
         single image is the ``reason`` of its state.
     """
-    loaded = model if isinstance(model, Model) else load_model(model)
+    loaded = model if isinstance(model, Model) else open_model(model)
     check_tile(restoring.tile, loaded.method.spatial, neighbours=loaded.method.neighbours)
     record = Finished.open(folder.folder)
     sources = find_images(images, pattern=folder.pattern, record=record)

@@ -68,7 +68,8 @@ class LocalPlanned:
 
     def run(self, out: OutputWriter, progress: Progress, watch: Watch) -> Events[bool]:
         """Restore every tile that is not in the journal; True when a stop was asked for first."""
-        todo = [i for i in range(len(self.job.plan)) if i not in out.done]
+        done = out.done
+        todo = [i for i in range(len(self.job.plan)) if i not in done]
 
         def write(tile: Tile) -> int:
             return out.write(tile.index, tile.region, tile.pixels)

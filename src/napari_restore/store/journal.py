@@ -23,7 +23,7 @@ from napari_restore.store.files import atomic_write
 FORMAT = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A tile that is on the disk: its number, its box of output pixels, and the CRC-32 of these."""
 
@@ -62,10 +62,10 @@ class Journal:
         os.truncate(path, length)
         return cls(path, header, tiles)
 
-    def record(self, entry: Entry) -> None:
-        """Note that a tile is on the disk, and wait until the note is too."""
-        self._append(asdict(entry))
-        self.tiles[entry.tile] = entry
+    def record(self, *entries: Entry) -> None:
+        """Note that tiles are on the disk, and wait until the notes are too: once for all of them."""
+        self._append(*map(asdict, entries))
+        self.tiles.update((entry.tile, entry) for entry in entries)
 
     def forget(self, tiles: Sequence[int]) -> None:
         """Note that tiles have to be done again."""
@@ -74,12 +74,12 @@ class Journal:
         for tile in tiles:
             del self.tiles[tile]
 
-    def _append(self, content: Mapping[str, Any]) -> None:
-        line = json.dumps(content).encode() + b"\n"
+    def _append(self, *contents: Mapping[str, Any]) -> None:
+        lines = b"".join(json.dumps(content).encode() + b"\n" for content in contents)
         with self._lock:
             assert self._handle is not None, "the journal is closed"
             length = os.fstat(self._handle).st_size
-            if os.write(self._handle, line) != len(line):
+            if os.write(self._handle, lines) != len(lines):
                 os.ftruncate(self._handle, length)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(self._handle)
@@ -101,8 +101,24 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
         If the file does not begin as a journal, was written by a newer version, or is damaged: a line says what no
         journal says, or one before the last is torn.
     """
-    lines = path.read_bytes().splitlines(keepends=True)
-    header = _parse(lines[0]) if lines else None
+    with path.open("rb") as file:  # line by line: a journal of ten million tiles has a gigabyte
+        first = file.readline()
+        header = _header(path, _parse(first))
+        tiles: dict[int, Entry] = {}
+        length = len(first)
+        for number, line in enumerate(file, 2):
+            content = _parse(line)
+            if content is None or not ("forget" in content or content.keys() == Entry.__dataclass_fields__.keys()):
+                if next(file, None) is not None:
+                    raise damaged(path, f"line {number} is none of a journal")
+                break
+            _apply(content, tiles, path=path, number=number)
+            length += len(line)
+    return header, tiles, length
+
+
+def _header(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:
+    """The first line, if it is that of a journal which this version reads."""
     if header is None or "journal" not in header:
         raise OutputError(f"{path} is not a journal of a restoration: remove it, or give `overwrite` to start again.")
     if header["journal"] != FORMAT:
@@ -110,17 +126,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
             f"{path} has journal format {header['journal']}, this version reads {FORMAT}: "
             "finish it with the version that began it, or give `overwrite` to start again."
         )
-    tiles: dict[int, Entry] = {}
-    length = len(lines[0])
-    for number, line in enumerate(lines[1:], 2):
-        content = _parse(line)
-        if content is None or not ("forget" in content or content.keys() == Entry.__dataclass_fields__.keys()):
-            if number < len(lines):
-                raise damaged(path, f"line {number} is none of a journal")
-            break
-        _apply(content, tiles, path=path, number=number)
-        length += len(line)
-    return header, tiles, length
+    return header
 
 
 def damaged(path: Path, what: str) -> OutputError:

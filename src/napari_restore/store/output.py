@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -536,10 +536,10 @@ class OutputWriter:
             self._journal.record(Entry(index, region.start, region.stop, found))
         return found
 
-    def record(self, index: int, region: Region, checksum: int) -> None:
-        """Note a tile as done that a worker has written with ``ome_zarr.write_blocks``."""
+    def record(self, tiles: Iterable[tuple[int, Region, int]]) -> None:
+        """Note tiles as done that a worker has written with ``ome_zarr.write_blocks``: number, region and checksum."""
         with disk_errors(self.path):
-            self._journal.record(Entry(index, region.start, region.stop, checksum))
+            self._journal.record(*(Entry(index, region.start, region.stop, found) for index, region, found in tiles))
 
     def finish(self) -> Path:
         """Complete the output and give it its final name.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "napari-restore-model.safetensors"
 _COVER = 256
+_SHORTEST, _LONGEST = 5, 128
+"""Letters of a model's name, as the zoo wants it."""
 _DOI = re.compile(r"(?:doi[: ]|doi\.org/)\s*(10\.\d{4,9}/[^\s,;]+)", re.IGNORECASE)
 _ARXIV = re.compile(r"arxiv[: ]\s*(\d{4}\.\d{4,5})", re.IGNORECASE)
 
@@ -70,6 +72,7 @@ def write_package(
             'bioimageio.spec is not installed: a model is exported with pip install "napari-restore[export]".'
         ) from None
     _check_licence(licence)
+    _check_name(name)
     with TemporaryDirectory(prefix="napari-restore-", ignore_cleanup_errors=True) as folder:
         files = Path(folder)
         write_graph(model.method, files / "weights.onnx", sides=example.shape[2:], least=least_sides(model))
@@ -95,6 +98,14 @@ def _check_licence(name: str) -> None:
         raise ModelError(
             f"licence {name!r} is no name of the SPDX list, such as CC-BY-4.0, CC0-1.0 or MIT: give one of these."
         ) from None
+
+
+def _check_name(name: str) -> None:
+    """Before the graph is made, which takes seconds."""
+    if not _SHORTEST <= len(name) <= _LONGEST:
+        raise ModelError(
+            f"name: {name[:60]!r} has {len(name)} letters; it has at least {_SHORTEST}, at most {_LONGEST}."
+        )
 
 
 def _described(

@@ -28,7 +28,7 @@ class Distill:
     Attributes
     ----------
     model
-        The trained model to copy, or its ``.safetensors`` file.
+        The trained model to copy, or its file.
     ratio
         Width of the copy's network over the width of the model's: a quarter has a sixteenth of the weights. ``auto``
         is 1 for the posterior mean, whose copy makes one pass instead of four, half for other denoisers, and a quarter

@@ -41,7 +41,7 @@ def export(
     Parameters
     ----------
     model
-        A trained model, or its ``.safetensors`` file.
+        A trained model, or its file: a ``.safetensors``, or a ``.zip`` that ``export`` or CAREamics wrote.
     output
         A new file, of which the name ends in .zip.
     image

@@ -19,7 +19,7 @@ class RestoreFolder:
     Attributes
     ----------
     model
-        A trained model, or its ``.safetensors`` file.
+        A trained model, or its file: a ``.safetensors``, or a ``.zip`` that ``export`` or CAREamics wrote.
     output
         The folder for the results, made where it is missing. It may be that of the images.
     pattern

@@ -24,7 +24,8 @@ from napari_restore.sources.alternating import alternation
 from napari_restore.sources.settled import settled
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
-from napari_restore.store.model import Model, build_method, load_model, provenance
+from napari_restore.store.model import Model, build_method, provenance
+from napari_restore.store.packaged import open_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
 from napari_restore.training.settings import TrainingSettings
@@ -304,8 +305,8 @@ def model_of(given: Any, *, option: str = "model") -> Model:
     if isinstance(given, Model):
         return given
     if not isinstance(given, str | Path):
-        raise RestoreError(f"`{option}` = {given!r}: give a trained model, or its .safetensors file.")
-    return load_model(given)
+        raise RestoreError(f"`{option}` = {given!r}: give a trained model, or its file.")
+    return open_model(given)
 
 
 def several(images: Any) -> list[Any]:

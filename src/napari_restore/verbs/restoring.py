@@ -25,7 +25,7 @@ class Restore:
     Attributes
     ----------
     model
-        A trained model, or its ``.safetensors`` file.
+        A trained model, or its file: a ``.safetensors``, or a ``.zip`` that ``export`` or CAREamics wrote.
     match_intensity
         Bring the image to the mean and deviation of what the model was trained on, instead of taking its values as they
         are: for images taken with another gain, exposure or offset.

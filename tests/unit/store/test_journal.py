@@ -35,6 +35,15 @@ def test_a_torn_line_is_ignored_and_cut_off(path, torn):
     assert journal.read(path)[1] == {tile: entry(tile) for tile in (0, 1, 2, 7)}
 
 
+def test_the_tiles_of_a_task_are_noted_together_with_one_wait_for_the_disk(path, monkeypatch):
+    waits = []
+    monkeypatch.setattr("os.fsync", waits.append)
+    log = Journal.reopen(path)
+    log.record(*map(entry, range(3, 30)))
+    log.close()
+    assert len(waits) == 1 and list(journal.read(path)[1]) == list(range(30))
+
+
 def test_what_is_forgotten_can_be_noted_again(path):
     log = Journal.reopen(path)
     log.forget([0, 2])

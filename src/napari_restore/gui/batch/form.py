@@ -22,7 +22,7 @@ from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.gui.restore.session import Session
 
-_MODEL_FILES = "Models (*.safetensors)"
+_MODEL_FILES = "Models (*.safetensors *.zip)"
 _RESULTS = "restored"
 """What the folder of the results is called inside that of the images, unless the user chooses another."""
 

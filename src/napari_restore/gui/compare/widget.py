@@ -247,9 +247,9 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         self.regions.ended.connect(self._show_state)
         self._timer.timeout.connect(self._blink)
         self._links.connect(self._viewer.layers.events.inserted, self._propose)
-        self._links.connect(self._viewer.layers.events.renamed, self._show_pictures)
-        for event in ("inserted", "removed", "renamed"):
-            self._links.connect(getattr(self._viewer.layers.events, event), controls.regions.refill)
+        self._links.connect_each(self._viewer.layers.events, ("renamed",), self._show_pictures)
+        refilled = ("inserted", "removed", "renamed")
+        self._links.connect_each(self._viewer.layers.events, refilled, controls.regions.refill)
         self._links.connect(grid_of(self._viewer).events.enabled, self._restart)
         self._links.connect(self._viewer.events.theme, self._paint)
         self.destroyed.connect(partial(_leave, self._links, self._borrowed))

@@ -32,8 +32,19 @@ class Colours:
     def of(cls, viewer: Any) -> Colours:
         """Of a viewer's theme as it is now."""
         theme = get_theme(viewer.theme)
-        accent, text, trough = (colour.as_hex("long") for colour in (theme.current, theme.text, theme.foreground))
-        return cls(accent, text, trough, _ERROR[theme.type])
+        accent, text, trough = map(written, (theme.current, theme.text, theme.foreground))
+        return cls(accent, text, trough, _ERROR[kind_of(theme)])
+
+
+def kind_of(theme: Any) -> str:
+    """``"light"`` or ``"dark"``, by its background: napari 0.6.2 has no word for it."""
+    red, green, blue = theme.background.as_rgb_tuple(alpha=False)
+    return "light" if 0.299 * red + 0.587 * green + 0.114 * blue > 127 else "dark"
+
+
+def written(colour: Any) -> str:
+    """A colour of a theme as ``#rrggbb``, by whichever of pydantic's classes napari has for it."""
+    return "#" + "".join(f"{part:02x}" for part in colour.as_rgb_tuple(alpha=False))
 
 
 def main_button(*, accent: str, text: str) -> str:

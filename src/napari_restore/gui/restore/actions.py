@@ -43,6 +43,7 @@ class Actions(QWidget):  # type: ignore[misc]
     copy = Signal(str)
     report = Signal()
     check = Signal()
+    export = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,7 +65,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.copy_button = QPushButton("⋯")
         self.copy_button.setToolTip(
             "What the main button would do, to paste into a script or a terminal; a report of the last result;\n"
-            "a check of the model."
+            "a check of the model, and the model for other programs."
         )
         self._fill_menu()
         self._fill_copy_menu()
@@ -162,9 +163,14 @@ class Actions(QWidget):  # type: ignore[misc]
             "what the model makes of it."
         )
         self.check_action.triggered.connect(lambda _checked: self.check.emit())
+        self.export_action = menu.addAction("Export for other programs…")
+        self.export_action.setToolTip(
+            "The model trained last as a package of the BioImage Model Zoo, for Fiji, ilastik and others."
+        )
+        self.export_action.triggered.connect(lambda _checked: self.export.emit())
         self.copy_button.setMenu(menu)
         self.copy_button.setFixedWidth(36)
-        self.copy_button.setAccessibleName("Copy as script or command, save a report, or check the model")
+        self.copy_button.setAccessibleName("Copy as script or command, save a report, check or export the model")
 
     def _copy(self, words: str, _checked: bool = False) -> None:
         self.copy.emit(words)

@@ -105,8 +105,7 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
         let_shrink(self)
         self.setToolTip("The image to restore: the layer selected in the viewer, if it is an image.")
         self.currentIndexChanged.connect(self._announce)
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            links.connect(getattr(viewer.layers.events, name), self.refresh)
+        links.connect_each(viewer.layers.events, ("inserted", "removed", "reordered", "renamed"), self.refresh)
         self.refresh()
         if follow:
             links.connect(viewer.layers.selection.events.active, self._follow)

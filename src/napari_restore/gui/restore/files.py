@@ -15,6 +15,7 @@ from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, loading
 
 _MODEL_FILES = filters([("Models", MODEL)])
+_OPENED = filters([("Models", (*MODEL, ".zip"))])
 
 
 class ModelFiles(QObject):  # type: ignore[misc]
@@ -65,7 +66,7 @@ class ModelFiles(QObject):  # type: ignore[misc]
         self._buttons.show_recent(self.recent.models())
 
     def _ask(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._window, "Restore with a model", "", _MODEL_FILES)
+        path, _ = QFileDialog.getOpenFileName(self._window, "Restore with a model", "", _OPENED)
         if path:
             self.chosen.emit(path)
 

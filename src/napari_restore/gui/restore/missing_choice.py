@@ -30,8 +30,7 @@ class MaskChoice(Editor):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.box)
         self.box.activated.connect(self._take)
-        for name in ("inserted", "removed", "reordered", "renamed"):
-            links.connect(getattr(viewer.layers.events, name), self.refresh)
+        links.connect_each(viewer.layers.events, ("inserted", "removed", "reordered", "renamed"), self.refresh)
         self.refresh()
 
     @property

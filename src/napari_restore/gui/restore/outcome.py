@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_restore.gui.parts.colours import kind_of, written
 from napari_restore.gui.parts.messages import Messages
 from napari_restore.gui.restore.comparing import Baselines, ComparePane
 from napari_restore.gui.restore.plot import LossPlot
@@ -64,9 +65,9 @@ class Outcome(QObject):  # type: ignore[misc]
 
     def set_colours(self, theme: Any, *, text: str, error: str) -> None:
         """Take the colours of the viewer's theme."""
-        light = theme.type == "light"
-        self.plot.set_colours(background=theme.background.as_hex("long"), text=text, accent=_HELD_OUT[theme.type])
-        self.messages.set_colours(warning="#8a5a00" if light else theme.warning.as_hex("long"), error=error)
+        kind = kind_of(theme)
+        self.plot.set_colours(background=written(theme.background), text=text, accent=_HELD_OUT[kind])
+        self.messages.set_colours(warning="#8a5a00" if kind == "light" else written(theme.warning), error=error)
 
     def _begin(self) -> None:
         """A run begins: forget the last one."""

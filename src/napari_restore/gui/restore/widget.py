@@ -21,6 +21,7 @@ from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import Level
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.actions import Actions
+from napari_restore.gui.restore.exported import ExportFile
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.guards import Guards
@@ -60,7 +61,14 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.report = ReportFile(self._engine, self.session, self)
         self.saved = ResultFile(self.session, self)
         self.guards = Guards(self._engine, self.session, self)
-        self._writers = (self.files.loader, self.report.writer, self.saved.writer, self.guards.runner)
+        self.exported = ExportFile(self.session, self)
+        self._writers = (
+            self.files.loader,
+            self.report.writer,
+            self.saved.writer,
+            self.guards.runner,
+            self.exported.writer,
+        )
         self._focus = Focus(self, self.buttons.stop_button)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
@@ -112,6 +120,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def check(self) -> None:
         """Put the model trained last to the guards against invented structure, on the chosen layer."""
         self.guards.check(self.form.subject.opened())
+
+    def export(self) -> None:
+        """Write the model trained last for other programs, to be tried on the chosen layer."""
+        self.exported.ask(self.form.subject.opened())
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -203,6 +215,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.report.said.connect(self.outcome.messages.say)
         self.buttons.check.connect(self.check)
         self.guards.said.connect(self.outcome.messages.say)
+        self.buttons.export.connect(self.export)
+        self.exported.said.connect(self.outcome.messages.say)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
         self.saved.said.connect(self.outcome.messages.say)

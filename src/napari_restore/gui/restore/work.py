@@ -91,9 +91,9 @@ class _Package:
         return estimate(self.preferring(request))
 
     def load_model(self, path: str | Path) -> Any:
-        from napari_restore.store.model import load_model
+        from napari_restore.store.packaged import open_model
 
-        return load_model(path)
+        return open_model(path)
 
     def estimate_noise(self, image: Image) -> Any:
         from napari_restore.api import estimate_noise

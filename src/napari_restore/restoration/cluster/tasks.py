@@ -83,10 +83,9 @@ class Tasks:
         results = list(self._results(watch))
         return None if self.stopped or not results else float(results[0])
 
-    def finished(self, watch: Watch) -> Iterator[Written]:
-        """Tiles as tasks end, until none is under way."""
-        for block in self._results(watch):
-            yield from block
+    def finished(self, watch: Watch) -> Iterator[list[Written]]:
+        """The tiles of each task as it ends, until none is under way."""
+        yield from self._results(watch)
 
     def close(self) -> None:
         """Call back what is under way, and wait until workers have let go of it: they must not write any more.

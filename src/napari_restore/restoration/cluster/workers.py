@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ class PlannedWork:
         job, client, common = self.job, self.ready.client, self.ready.common
         recipe = Recipe.of(job, self.ready.model, self.ready.source, out, threads=common.threads)
         with tasks_of(client, recipe, {"GPU": 1} if common.declares_gpu else None) as tasks:
-            while todo := [i for i in range(len(job.plan)) if i not in out.done]:
+            while todo := _left(len(job.plan), out.done):
                 before = progress.done
                 seconds = tasks.seconds_a_batch(watch)
                 if seconds is None:
@@ -103,8 +103,8 @@ class PlannedWork:
                 for block in blocks(todo, batch=job.batch, seconds=seconds, slots=_slots(client, common)):
                     tasks.submit(block)
                 for written in tasks.finished(watch):
-                    out.record(written.index, written.region, written.checksum)
-                    yield progress.count(written)
+                    out.record((each.index, each.region, each.checksum) for each in written)
+                    yield from map(progress.count, written)
                 if tasks.stopped:
                     return progress.done < progress.tiles
                 if progress.done == before:
@@ -214,6 +214,10 @@ def _slots(client: Any, common: Common) -> int:
     facts = _facts(client, "cpu").values()
     slots: list[int] = [min(f["slots"], int(f["gpus"])) if common.declares_gpu else f["slots"] for f in facts]
     return max(1, sum(slots))
+
+
+def _left(tiles: int, done: Container[int]) -> list[int]:
+    return [i for i in range(tiles) if i not in done]
 
 
 def _count(number: int, what: str) -> str:
