@@ -16,7 +16,7 @@ from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.methods import free
 from napari_restore.methods.allocated import peak_of
-from napari_restore.restoration import engine, local, memory, work
+from napari_restore.restoration import engine, local, memory, pipeline, work
 from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.memory import Appetite, appetite, plan_memory
 from napari_restore.restoration.plan import tiles_over
@@ -129,6 +129,27 @@ def test_when_not_even_the_least_fits_it_is_said_in_numbers(monkeypatch: pytest.
     hungry(job, 10, monkeypatch)
     with pytest.raises(RestoreError, match=r"single piece of 32 x 32 pixels .*out of memory"):
         Fitting(job).restore(read_tile(job, 0).samples)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")])
+@pytest.mark.parametrize("doing", ["reading", "writing"])
+def test_memory_that_runs_out_in_a_thread_is_said_as_elsewhere(
+    doing: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of((64, 64), (32, 32), model())
+
+    def full(*_: object) -> int:
+        raise error
+
+    if doing == "reading":
+        monkeypatch.setattr(pipeline, "read_tile", full)
+    with (
+        pytest.raises(RestoreError, match=rf"ran out {doing} tiles .*memory_share.*goes on from there"),
+        pipeline.Pipeline(job, range(4), full) as ways,
+    ):
+        for batch in ways.batches():
+            ways.finish(batch, Fitting(job).restore(batch.samples()))
+        list(ways.rest())
 
 
 def test_other_errors_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
