@@ -17,6 +17,10 @@ settings for alike: of those under which the rest is as likely, within two units
 "Likelihood", section 5.3), the heaviest weight is taken, as what the instrument does not see is noise rather than
 detail, and of that the last update. Weights are asked from the middle ones on, and left once they are clearly worse.
 
+What is smooth is asked, too: total variation and the norm of the Hessian each have their settings chosen so, and the one
+under which the rest is likelier is taken. A part of a stack is as large as its time allows, and photons are tossed once:
+another toss of the same photons tells less than others do.
+
 All photons bear some more updates than most of them.
 
 The rule for stacks was settled on the cells and the beads of ``benchmarks/deconvolution.py`` at 20 and 200 photons,
@@ -28,9 +32,11 @@ planes was chosen on parts of those cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -38,11 +44,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.methods.method import Interrupted
-from napari_restore.operators.deconvolve import richardson_lucy
+from napari_restore.operators.deconvolve import Prior, richardson_lucy
 from napari_restore.operators.operator import Operator
 
-WEIGHTS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06)
-"""Of the total variation, that are tried."""
+PRIORS: dict[int, tuple[Prior, ...]] = {2: ("total_variation",), 3: ("total_variation", "hessian")}
+"""That are tried, by the number of axes."""
+
+WEIGHTS: dict[Prior, tuple[float, ...]] = {
+    "total_variation": (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06),
+    "hessian": (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03),
+}
+"""Of each, that are tried."""
 
 MOST_UPDATES = {2: 24, 3: 40}
 """Accelerated ones, of most of the photons, by the number of axes.
@@ -70,6 +82,7 @@ class Tried:
 
     updates: int
     weight: float
+    prior: Prior = "total_variation"
 
 
 _Asked = tuple[Tried, tuple[float, ...]]
@@ -83,7 +96,7 @@ def best(
     level: float,
     background: float,
     updates: Sequence[int],
-    weights: Sequence[float],
+    weights: Mapping[Prior, Sequence[float]],
     sharpen: Callable[[Tensor], Tensor] | None,
     draws: int,
     counted: tuple[slice, ...],
@@ -99,7 +112,7 @@ def best(
     level, background
         Of the first estimate, and what every pixel has besides it, in photons.
     updates, weights
-        That are allowed.
+        That are allowed, the latter by prior.
     sharpen
         A linear filter; what is left is compared after it, too. None: how likely the rest is counts alone, and of
         weights that it is alike under the heaviest is taken.
@@ -117,12 +130,13 @@ def best(
     """
     most, rest = (torch.cat(parts) for parts in zip(*(thinned(photons, _MOST, rng) for _ in range(draws)), strict=True))
 
-    def asked(weight: float) -> Iterator[_Asked]:
+    def asked(prior: Prior, weight: float) -> Iterator[_Asked]:
         estimates = richardson_lucy(
             most,
             operator,
             start=torch.full_like(most, _MOST * level),
             weight=weight,
+            prior=prior,
             background=_MOST * background,
             accelerated=True,
         )
@@ -131,17 +145,20 @@ def best(
                 raise Interrupted
             if done in updates:
                 expected = operator(x).add_(_MOST * background).mul_((1 - _MOST) / _MOST)
-                yield Tried(done, weight), _losses(expected, rest, sharpen, counted)
+                yield Tried(done, weight, prior), _losses(expected, rest, sharpen, counted)
 
     if sharpen is None:
-        return _smoothest(asked, weights, alike=_ALIKE * draws)
-    every = [each for weight in weights for each in asked(weight)]
+        each = [_smoothest(partial(asked, prior), weights[prior], alike=_ALIKE * draws) for prior in weights]
+        return min(each, key=itemgetter(0))[1]
+    every = [each for prior in weights for weight in weights[prior] for each in asked(prior, weight)]
     least = int(np.argmin(_excess(np.asarray([losses for _, losses in every])).sum(1)))
     return every[least][0]
 
 
-def _smoothest(asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float) -> Tried:
-    """The heaviest weight whose loss is nearly the least, and the last of its updates with nearly its least.
+def _smoothest(
+    asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float
+) -> tuple[float, Tried]:
+    """The least loss; and the heaviest weight that has nearly it, and the last of its updates with nearly its least.
 
     From the middle one weights are asked to either side for as long as they are not worse than that.
     """
@@ -154,7 +171,8 @@ def _smoothest(asked: Callable[[float], Iterable[_Asked]], weights: Sequence[flo
             least[weight], last[weight] = _turn(asked(weight), alike=alike)
             if least[weight] > min(least.values()) + alike:
                 break
-    return last[max(weight for weight, loss in least.items() if loss <= min(least.values()) + alike)]
+    best = min(least.values())
+    return best, last[max(weight for weight, loss in least.items() if loss <= best + alike)]
 
 
 def _turn(series: Iterable[_Asked], *, alike: float) -> tuple[float, Tried]:
