@@ -127,14 +127,13 @@ def bend(x: Tensor, weight: float) -> Tensor:
     axes = [axis for axis in range(2, x.ndim) if x.shape[axis] > 1]
     pairs = [*((a, a, 1.0) for a in axes), *((a, b, 2.0) for a, b in combinations(axes, 2))]
     wide = mirrored(x, (2,) * (x.ndim - 2))
-    second = [_second(wide, a, b) for a, b, _ in pairs]
     square = _inner(wide).mul(_STABLE_BENT * len(axes) * weight).square_().add_(_EDGE**2)
-    for (_, _, count), each in zip(pairs, second, strict=True):
-        square.addcmul_(each, each, value=count)
+    for a, b, count in pairs:
+        square.add_(_second(wide, a, b).square_(), alpha=count)
     inverse = square.rsqrt_()
     total = torch.zeros_like(x)
-    for (a, b, count), each in zip(pairs, second, strict=True):
-        total.sub_(_second(each.mul_(inverse), a, b), alpha=count)
+    for a, b, count in pairs:  # made again: to keep all of them would be most of the memory
+        total.sub_(_second(_second(wide, a, b).mul_(inverse), a, b), alpha=count)
     return total
 
 

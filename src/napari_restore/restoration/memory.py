@@ -9,6 +9,7 @@ from math import ceil, prod
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 
 from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
@@ -72,31 +73,56 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Appetite:
-    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel."""
+    """What the method takes while it restores samples, in bytes.
+
+    Attributes
+    ----------
+    base, each
+        Whatever the samples, and for one sample's voxel.
+    padding
+        Voxels that the method adds to either side of a sample along each axis.
+    padded
+        For a voxel of a sample with these around it.
+    """
 
     base: float
     each: float
+    padding: tuple[int, ...] = ()
+    padded: float = 0.0
 
-    def of(self, voxels: int) -> int:
-        """For so many voxels at once."""
-        return ceil(self.base + self.each * voxels)
+    def of(self, sides: Sequence[int], together: int = 1) -> int:
+        """For so many samples of these sides at once."""
+        wide = prod(n + 2 * p for n, p in zip(sides, self.padding, strict=True)) if self.padding else 0
+        return ceil(self.base + together * (self.each * prod(sides) + self.padded * wide))
 
 
 def appetite(job: TileJob) -> Appetite:
     """Measure the network on two small tiles: what it allocates is a line over their voxels.
 
-    Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: a single
-    tile of twice what is added tells what a voxel takes at the most.
+    Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: two tiles,
+    of twice what is added and half as much again, tell what a voxel of either kind takes.
     """
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
     most = [job.plan.read_shape[i] for i in spatial]
     few, many = (_shape_of(job, [side] * len(most), most) for side in _SIDES[len(most)])
     if any(job.method.padding):
-        shape = _shape_of(job, [max(n, 4 * m) for n, m in zip(many, job.method.padding, strict=True)], most)
-        return Appetite(0.0, _allocated(replace(job, method=job.method.in_short()), shape) / prod(shape))
+        return _of_padded(replace(job, method=job.method.in_short()), many, most)
     small, large = _allocated(job, few), _allocated(job, many)
     each = max(0.0, (large - small) / (prod(many) - prod(few))) if prod(many) > prod(few) else small / prod(few)
     return Appetite(max(0.0, small - each * prod(few)), each)
+
+
+def _of_padded(job: TileJob, many: Sequence[int], most: Sequence[int]) -> Appetite:
+    """Of a method that adds voxels around a sample."""
+    padding = job.method.padding
+    sides = [[max(n, times * m) for n, m in zip(many, padding, strict=True)] for times in (4, 6)]
+    shapes = list(dict.fromkeys(_shape_of(job, each, most) for each in sides))
+    rows = [(prod(shape), prod(n + 2 * p for n, p in zip(shape, padding, strict=True))) for shape in shapes]
+    taken = [_allocated(job, shape) for shape in shapes]
+    if len(shapes) == 1:
+        return Appetite(0.0, 0.0, padding, taken[0] / rows[0][1])
+    (each, padded), _ = nnls(np.asarray(rows, np.float64), np.asarray(taken, np.float64))
+    return Appetite(0.0, float(each), padding, float(padded))
 
 
 def _shape_of(job: TileJob, sides: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
@@ -118,12 +144,11 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     reading = (AHEAD + 2) * job.batch * 4 * read + readers * (
         read * (job.image.dtype.itemsize + 4) + unpacked_at_once(job.image, job.plan.read_shape)
     )
-    voxels = _voxels(job, pieces) * together
     card = job.device.type != "cpu"
     batch = job.batch * 4 * read
     rounding = (8 + 8 if job.dtype.kind != "f" else 4) * prod(job.plan.output_tile)
     writing = (AHEAD + 1) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
-    inside = network.of(voxels)
+    inside = network.of(_sides(job, pieces), together)
     now = held()
     host = now + int(HEAP * (reading + batch + (0 if card else inside) + writing))
     limit = now + int(share * free_memory())
@@ -132,13 +157,13 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     return MemoryPlan(host, limit, now, inside, int(share * free_on(job.device)))
 
 
-def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
+def _sides(job: TileJob, pieces: Sequence[int]) -> list[int]:
     """Of one sample in one piece, with what is read around it."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
-    return prod(
+    return [
         round_up(ceil(job.plan.tile[i] / n), g) + job.plan.read_shape[i] - job.plan.tile[i]
         for i, n, g in zip(index, pieces, job.method.grid, strict=True)
-    )
+    ]
 
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
