@@ -39,7 +39,7 @@ _TYPICAL_UPDATES, _TYPICAL_WEIGHT = 15, 0.002
 _CALLED = {"total_variation": "total variation", "hessian": "Hessian"}
 """Priors, where something is said of them."""
 
-_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 128, "X": 128}}
+_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 160, "X": 160}}
 """Pixels of the part that settings are chosen on, at most, by the number of axes."""
 
 _DRAWS = {2: 6, 3: 1}

@@ -15,11 +15,10 @@ worse by.
 Of stacks, whose voxels see little light, the second is left to chance, and the first alone is asked. It takes many
 settings for alike: of those under which the rest is as likely, within two units of log-likelihood (Edwards 1972,
 "Likelihood", section 5.3), the heaviest weight is taken, as what the instrument does not see is noise rather than
-detail, and of that the last update. Weights are asked from the middle ones on, and left once they are clearly worse.
-
-What is smooth is asked, too: total variation and the norm of the Hessian each have their settings chosen so, and the one
-under which the rest is likelier is taken. A part of a stack is as large as its time allows, and photons are tossed once:
-another toss of the same photons tells less than others do.
+detail, and of that the last update, with the Hessian the likeliest. Weights are asked from the middle ones on, and left
+once they are clearly worse. What is smooth is asked, too: total variation and the norm of the Hessian each have their
+settings chosen so, and the one under which the rest is likelier is taken. A part of a stack is as large as time allows,
+and photons are tossed once: another toss of the same photons tells less than other photons do.
 
 All photons bear some more updates than most of them.
 
@@ -71,6 +70,9 @@ _MORE_OF_ALL = {2: 1.25, 3: 1.1}
 
 _ALIKE = 2.0
 """Units of log-likelihood, of what one toss holds out, that are no evidence."""
+
+_LATE: dict[Prior, bool] = {"total_variation": True, "hessian": False}
+"""Whether the last of such updates is taken: total variation needs them to flatten what is left of the noise."""
 
 _DARK = 1e-3
 """Photons that are expected everywhere: none at all would make a single one impossible."""
@@ -148,17 +150,18 @@ def best(
                 yield Tried(done, weight, prior), _losses(expected, rest, sharpen, counted)
 
     if sharpen is None:
-        each = [_smoothest(partial(asked, prior), weights[prior], alike=_ALIKE * draws) for prior in weights]
-        return min(each, key=itemgetter(0))[1]
+        alike = _ALIKE * draws
+        found = [_smoothest(partial(asked, p), weights[p], alike=alike, late=_LATE[p]) for p in weights]
+        return min(found, key=itemgetter(0))[1]
     every = [each for prior in weights for weight in weights[prior] for each in asked(prior, weight)]
     least = int(np.argmin(_excess(np.asarray([losses for _, losses in every])).sum(1)))
     return every[least][0]
 
 
 def _smoothest(
-    asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float
+    asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float, late: bool
 ) -> tuple[float, Tried]:
-    """The least loss; and the heaviest weight that has nearly it, and the last of its updates with nearly its least.
+    """The least loss; and the heaviest weight that has nearly it, after the update that ``_turn`` tells.
 
     From the middle one weights are asked to either side for as long as they are not worse than that.
     """
@@ -168,15 +171,15 @@ def _smoothest(
     last: dict[float, Tried] = {}
     for side in (rising[middle:], rising[:middle][::-1]):
         for weight in side:
-            least[weight], last[weight] = _turn(asked(weight), alike=alike)
+            least[weight], last[weight] = _turn(asked(weight), alike=alike, late=late)
             if least[weight] > min(least.values()) + alike:
                 break
     best = min(least.values())
     return best, last[max(weight for weight, loss in least.items() if loss <= best + alike)]
 
 
-def _turn(series: Iterable[_Asked], *, alike: float) -> tuple[float, Tried]:
-    """The least loss, and the last that is nearly as good; not looked for past one that is not."""
+def _turn(series: Iterable[_Asked], *, alike: float, late: bool) -> tuple[float, Tried]:
+    """The least loss, and its update, or the last that is nearly as good; not looked for past one that is not."""
     seen: list[tuple[float, Tried]] = []
     least = math.inf
     for tried, (loss,) in series:
@@ -184,7 +187,7 @@ def _turn(series: Iterable[_Asked], *, alike: float) -> tuple[float, Tried]:
         if loss > least + alike:
             break
         seen.append((loss, tried))
-    return least, [tried for loss, tried in seen if loss <= least + alike][-1]
+    return least, [tried for loss, tried in seen if loss <= least + alike * late][-1]
 
 
 def _losses(

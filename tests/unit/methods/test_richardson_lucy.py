@@ -158,10 +158,12 @@ def test_of_settings_that_are_alike_the_smoothest_is_taken(losses):
             asked.append(weight)
             yield thinning.Tried(done, weight), (loss + 100 * abs(weight - 3) * (abs(weight - 3) > 1),)
 
-    _, found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0)
+    least, found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0, late=True)
     assert found.weight == 4 and 0 not in asked and 6 not in asked
     seen = losses[: next((n for n in range(len(losses)) if losses[n] > min(losses[: n + 1]) + 2), len(losses))]
-    assert found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= min(seen) + 2)
+    assert least == min(seen) and found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= least + 2)
+    _, soonest = thinning._smoothest(series, (5, 4, 3, 2), alike=2.0, late=False)
+    assert losses[soonest.updates - 1] == min(seen)
 
 
 @pytest.mark.parametrize("lit", [0.0, 0.9])
