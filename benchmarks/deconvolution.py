@@ -5,8 +5,8 @@ immersion objective's PSF from theory, on a camera with an offset of 100 and rea
 ``deblur(effort="instant")`` makes of it, settings chosen without the truth; ``best_by_truth`` the best of a grid of the
 same method's settings; ``learned`` (with ``--steps``) what ``learned_richardson_lucy`` makes of it, trained on that one
 stack, with as much of what it learned as it trusts, ``all_db`` with all and ``base_db`` with none of it; ``skimage``
-and ``RedLionfish`` (if it is installed) Richardson-Lucy as they have it, told the offset, with as many iterations as the
-truth asks for. PSNR after the best gain and offset, without 4 px along Y and X.
+and ``RedLionfish`` (if it is installed) Richardson-Lucy as they have it, told the offset, with as many iterations as
+the truth asks for. PSNR after the best gain and offset, without 4 px along Y and X.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
-from napari_restore.methods.free import free_memory, free_on, held
+from napari_restore.methods.free import free_memory, free_on
 from napari_restore.restoration.work import TileJob, restore_together
 from napari_restore.sources.blocks import unpacked_at_once
 
@@ -100,7 +100,8 @@ def appetite(job: TileJob) -> Appetite:
     """Measure the network on two small tiles: what it allocates is a line over their voxels.
 
     Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: two tiles,
-    of twice what is added and half as much again, tell what a voxel of either kind takes.
+    of twice what is added and half as much again, tell what a voxel of either kind takes. (Of smaller ones the lengths
+    that Fourier transforms are rounded up to are most.)
     """
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
     most = [job.plan.read_shape[i] for i in spatial]
@@ -130,26 +131,31 @@ def _shape_of(job: TileJob, sides: Sequence[int], most: Sequence[int]) -> tuple[
     return tuple(min(round_up(side, g), n) for side, g, n in zip(sides, job.method.grid, most, strict=True))
 
 
-def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float) -> MemoryPlan:
+def plan_memory(
+    job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float, now: int
+) -> MemoryPlan:
     """What restoring takes when ``together`` samples, each cut into ``pieces``, are in the network at once.
 
     Read ahead are two batches, with one in the network and the one it came from; each of the readers holds the pixels
     as they are stored besides, and the blocks of a file that are unpacked for them. Two batches, with one more, wait to
     be written, as they came from the network and were read; each of the writers rounds, in float64 for integers, and
-    compresses one tile. All of it takes more of the heap than it is, and each thread's part of that keeps its own gaps.
+    compresses one tile. Of fewer batches there are no more. All of it takes more of the heap than it is, and each
+    thread's part of that keeps its own gaps.
+
+    ``now`` is what the process held before the network was measured: what is left of that is used again.
     """
     read, result = prod(job.plan.read_shape), prod(job.plan.restored_shape)
     written = prod(job.plan.output_tile) * job.dtype.itemsize
     readers, writers = helpers(job.device)
-    reading = (AHEAD + 2) * job.batch * 4 * read + readers * (
+    batches = ceil(len(job.plan) / job.batch)
+    reading = min(AHEAD + 2, batches) * job.batch * 4 * read + min(readers, len(job.plan)) * (
         read * (job.image.dtype.itemsize + 4) + unpacked_at_once(job.image, job.plan.read_shape)
     )
     card = job.device.type != "cpu"
     batch = job.batch * 4 * read
     rounding = (8 + 8 if job.dtype.kind != "f" else 4) * prod(job.plan.output_tile)
-    writing = (AHEAD + 1) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
+    writing = min(AHEAD + 1, batches) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
     inside = network.of(_sides(job, pieces), together)
-    now = held()
     host = now + int(HEAP * (reading + batch + (0 if card else inside) + writing))
     limit = now + int(share * free_memory())
     if not card:

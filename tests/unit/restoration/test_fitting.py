@@ -198,11 +198,10 @@ def test_the_appetite_of_a_deconvolution_is_what_it_takes(psf: str, prior: str, 
 
 
 def planned(job: TileJob, **options: object) -> int:
-    return plan_memory(job, Appetite(0, 400), together=1, pieces=(1, 1), share=1, **options).host
+    return plan_memory(job, Appetite(0, 400), together=1, pieces=(1, 1), share=1, now=0, **options).host
 
 
-def test_a_larger_tile_is_planned_with_more_memory_and_a_larger_image_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "held", lambda: 0)
+def test_a_larger_tile_is_planned_with_more_memory_and_a_larger_image_is_not() -> None:
     small, large = job_of((512, 512), (128, 128), model()), job_of((1024, 1024), (128, 128), model())
     assert planned(small) == planned(large)
     assert planned(job_of((512, 512), (512, 512), model())) > 8 * planned(small)
