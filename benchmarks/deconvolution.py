@@ -4,9 +4,9 @@ Four scenes of 24 x 160 x 160 (the sample's cells, filaments, textured nuclei, b
 immersion objective's PSF from theory, on a camera with an offset of 100 and read noise of 2. ``own`` is what
 ``deblur(effort="instant")`` makes of it, settings chosen without the truth; ``best_by_truth`` the best of a grid of the
 same method's settings; ``learned`` (with ``--steps``) what ``learned_richardson_lucy`` makes of it, trained on that one
-stack, with as much of what it learned as it trusts, and ``all_db`` with all of it; ``skimage`` and ``RedLionfish`` (if
-it is installed) Richardson-Lucy as they have it, told the offset, with as many iterations as the truth asks for. PSNR
-after the best gain and offset, without 4 px along Y and X.
+stack, with as much of what it learned as it trusts, ``all_db`` with all and ``base_db`` with none of it; ``skimage``
+and ``RedLionfish`` (if it is installed) Richardson-Lucy as they have it, told the offset, with as many iterations as
+the truth asks for. PSNR after the best gain and offset, without 4 px along Y and X.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ SHAPE = (24, 160, 160)
 OFFSET, READ = 100.0, 2.0
 ITERATIONS = (10, 20, 30, 40)
 SIDE_BY_SIDE = 10
+GRID = {
+    "total_variation": (0.0, 0.001, 0.003, 0.006, 0.015, 0.03),
+    "hessian": (0.0002, 0.0005, 0.001, 0.003, 0.006, 0.015),
+}
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--others-at", type=int, nargs="*", default=[200], help="photons where others are run, too")
     parser.add_argument("--no-grid", action="store_true", help="leave out what is tuned by the truth")
+    parser.add_argument("--priors", nargs="+", default=list(GRID), choices=list(GRID), help="that are in the grid")
     parser.add_argument("--steps", type=int, default=0, help="of the network, 0 for none")
     parser.add_argument("--learned-at", type=int, nargs="*", default=[200], help="photons where a network is trained")
     given = parser.parse_args()
@@ -55,7 +60,7 @@ def one_row(clean: np.ndarray, light: int, seed: int, given: Any) -> dict[str, A
     y, truth = measured(clean, light=light, seed=seed)
     row: dict[str, Any] = {"measured_db": score(y, truth), "own": own(y, truth)}
     if not given.no_grid:
-        row["best_by_truth"] = best_by_truth(y, truth)
+        row["best_by_truth"] = best_by_truth(y, truth, {prior: GRID[prior] for prior in given.priors})
     if given.steps and light in given.learned_at:
         row["learned"] = learned(y, truth, steps=given.steps, seed=seed)
     if light in given.others_at:
@@ -79,6 +84,7 @@ def own(y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
         "iterations": config.updates[0],
         "weight": config.price[0],
+        "prior": config.priced[0],
         "photon": round(config.photon[0], 3),
         "dark": round(config.dark[0], 2),
     }
@@ -96,18 +102,20 @@ def learned(y: np.ndarray, truth: np.ndarray, *, steps: int, seed: int) -> dict[
     result = np.asarray(restore(y, model, **options))
     processor = time.process_time() - processor
     trust = model.method.config.trust
-    model.method.config = replace(model.method.config, trust=(1.0,))
-    everything = np.asarray(restore(y, model, **options))
+    shares = {}
+    for name, share in (("base_db", 0.0), ("all_db", 1.0)):
+        model.method.config = replace(model.method.config, trust=(share,))
+        shares[name] = score(np.asarray(restore(y, model, **options)), truth)
     return {
         "db": score(result, truth),
-        "all_db": score(everything, truth),
+        **shares,
         "trust": trust[0],
         "processor_seconds": round(processor, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
     }
 
 
-def best_by_truth(y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def best_by_truth(y: np.ndarray, truth: np.ndarray, weights: dict[str, tuple[float, ...]]) -> dict[str, Any]:
     """The best of many settings of the same method, told offset, gain and read noise."""
     from itertools import islice
 
@@ -121,13 +129,15 @@ def best_by_truth(y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     photons = torch.from_numpy(y - OFFSET + READ**2).clamp_(min=0)[None, None]
     best: dict[str, Any] = {"db": 0.0}
     with torch.inference_mode():
-        for weight in (0.0, 0.001, 0.003, 0.006, 0.015, 0.03):
+        for prior, weight in ((p, w) for p in weights for w in weights[p]):
             start = torch.full_like(photons, float(photons.mean()))
             options = {"start": start, "weight": weight, "background": READ**2, "accelerated": True}
+            if prior != "total_variation":  # the only one there was
+                options["prior"] = prior
             for done, x in enumerate(islice(richardson_lucy(photons, operator, **options), 48), 1):
                 db = score(x[0, 0].numpy(), truth) if done > 5 else 0.0
                 if db > best["db"]:
-                    best = {"db": db, "iterations": done, "weight": weight}
+                    best = {"db": db, "iterations": done, "weight": weight, "prior": prior}
         began = time.process_time()
         start = torch.full_like(photons, float(photons.mean()))
         options = {"start": start, "weight": 0.002, "background": READ**2, "accelerated": True}

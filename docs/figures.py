@@ -167,8 +167,9 @@ def neighbours() -> Rows:
 def deconvolution() -> Rows:
     rows: dict[str, list[str | None]] = {}
     for each in found("deconvolution"):
-        values = each["measured_db"], each["own"]["db"], each["best_by_truth"]["db"]
-        rows[f"{SCENES[each['scene']]} {each['photons']} photons"] = [None, *map(decibels, values)]
+        ways = each.get("own"), each["own_by_total_variation"], each["best_by_truth"]
+        values = [decibels(way["db"]) if way else "" for way in ways]
+        rows[f"{SCENES[each['scene']]} {each['photons']} photons"] = [None, decibels(each["measured_db"]), *values]
     return rows
 
 

@@ -12,11 +12,14 @@ from annotated_types import Interval
 from torch import Tensor
 
 from napari_restore import networks
+from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note
 from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch
 from napari_restore.methods.richardson_lucy import RichardsonLucy, RichardsonLucyConfig, Scale
 from napari_restore.operators import psf as psfs
+from napari_restore.operators.blur import Blur
+from napari_restore.operators.inverse import wiener
 
 _SOURCE = {2: (192, 192), 3: (24, 96, 96)}
 """Pixels of the part of the image that is measured again at once: wide beside the PSF, or most of it is border."""
@@ -32,6 +35,9 @@ _JUDGED, _TRIED = 2, 8
 
 _LEAST_VARIANCE = 0.1
 """Photons, of a pixel where next to none are expected."""
+
+_SHARPENED = 2.0
+"""Times the noise, that the filter is made for by which a correction is judged."""
 
 _STEP, _BLOCK, _SURE = 0.1, {2: 24, 3: 12}, 2.0
 """Of a finite difference, against the noise; side of the blocks whose gains differ by chance alone; standard errors."""
@@ -69,7 +75,8 @@ class LearnedRichardsonLucy(RichardsonLucy):
     "The Bootstrap and Edgeworth Expansion", section 1.4), so that what is learned from is as sharp as the truth.
 
     How much of the correction is used is told by the image's own noise: the risk in what the instrument sees, for
-    photons (Luisier, Blu, Unser 2011, doi:10.1109/TIP.2010.2073477), is a parabola of the share that is used.
+    photons (Luisier, Blu, Unser 2011, doi:10.1109/TIP.2010.2073477), is a parabola of the share that is used; and so it
+    is once that is sharpened.
     """
 
     listed = METHODS["learned_richardson_lucy"]
@@ -234,10 +241,8 @@ class LearnedRichardsonLucy(RichardsonLucy):
     def _trust(self, pixels: Tensor, channel: int) -> float:
         """The share of the correction with the least risk; 0 where that is not surely less than without.
 
-        With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured photons
-        ``y``, the risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``, each pixel over its variance; the
-        second by a finite difference along noise of their variance (Ramani, Blu, Unser 2008,
-        doi:10.1109/TIP.2008.2001404, eq. 13).
+        It is asked twice, and the lesser share is taken: of what the instrument sees, each pixel over its variance, and
+        of that once Wiener's filter has sharpened it, where the error of fine structure counts as in the image.
         """
         scale = self._scales[channel]
         rng = torch.Generator().manual_seed(channel)
@@ -246,14 +251,24 @@ class LearnedRichardsonLucy(RichardsonLucy):
         (base, added), (_, added_moved) = (
             self._seen(each, scale) for each in (photons, (photons + _STEP * noise).clamp(min=0))
         )
-        expected = base + scale.background
-        variance = expected.clamp(min=_LEAST_VARIANCE)
-        divergence = noise * (added_moved - added) / _STEP
-        pull, square = 2 * ((photons - expected) * added - divergence) / variance, added.square() / variance
-        share = min(max(float(pull.mean() / (2 * square.mean()).clamp(min=1e-12)), 0.0), 1.0)
-        gain = _by_blocks(share * pull - share**2 * square, _BLOCK[len(self.spatial)])
-        sure = float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5
-        return round(share, 3) if sure else 0.0
+        left, moved = photons - base - scale.background, (added_moved - added) / _STEP
+        variance = (base + scale.background).clamp(min=_LEAST_VARIANCE)
+        shares = [_share(left * added, noise * moved, added.square(), variance, _BLOCK[len(self.spatial)])]
+        sharpen = self._sharpening(photons)
+        if sharpen is not None:
+            fine = sharpen(added)
+            doubled = sharpen.adjoint(sharpen(noise))
+            even = torch.ones_like(variance)
+            shares.append(_share(sharpen(left) * fine, doubled * moved, fine.square(), even, _BLOCK[len(self.spatial)]))
+        return round(min(shares), 3)
+
+    def _sharpening(self, photons: Tensor) -> Blur | None:
+        """Wiener's filter for these; None for a PSF that it is too short for."""
+        noise = float(photons.mean().sqrt()) / max(float(photons.std()), 1e-6)
+        try:
+            return Blur(wiener(self.psf, _SHARPENED * noise)).to(photons.device)
+        except RestoreError:
+            return None
 
     def _seen(self, photons: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
         """The base and what is added to it, in photons, as the instrument sees them."""
@@ -266,6 +281,21 @@ class LearnedRichardsonLucy(RichardsonLucy):
 def _below(count: int, rng: torch.Generator) -> int:
     """A whole number from 0 to ``count - 1``."""
     return int(torch.randint(count, (), generator=rng))
+
+
+def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, side: int) -> float:
+    """The share with the least risk, 0 where it is not surely less than without.
+
+    With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured ``y``, the
+    risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``; ``pull`` is ``<y - e, a>``, and ``divergence`` stands
+    for ``<n, a>``, by a finite difference along noise of the same variance (Ramani, Blu, Unser 2008,
+    doi:10.1109/TIP.2008.2001404, eq. 13). All are looked at over ``variance``.
+    """
+    pull, square = 2 * (pull - divergence) / variance, square / variance
+    share = min(max(float(pull.mean() / (2 * square.mean()).clamp(min=1e-12)), 0.0), 1.0)
+    gain = _by_blocks(share * pull - share**2 * square, side)
+    sure = float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5
+    return share if sure else 0.0
 
 
 def _by_blocks(values: Tensor, side: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -27,7 +27,7 @@ from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.combine import Identity
-from napari_restore.operators.deconvolve import richardson_lucy
+from napari_restore.operators.deconvolve import Prior, richardson_lucy
 from napari_restore.operators.inverse import wiener
 from napari_restore.operators.operator import Operator
 from napari_restore.sources import Image
@@ -36,11 +36,14 @@ from napari_restore.sources.planes import planes_of_channels
 _TYPICAL_UPDATES, _TYPICAL_WEIGHT = 15, 0.002
 """Before they are chosen."""
 
-_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 96, "X": 96}}
+_CALLED = {"total_variation": "total variation", "hessian": "Hessian"}
+"""Priors, where something is said of them."""
+
+_LOOKED_AT = {2: {"Y": 320, "X": 320}, 3: {"Z": 24, "Y": 160, "X": 160}}
 """Pixels of the part that settings are chosen on, at most, by the number of axes."""
 
-_DRAWS = {2: 6, 3: 2}
-"""How often photons are tossed: a part of a plane has few of them."""
+_DRAWS = {2: 6, 3: 1}
+"""How often photons are tossed: a part of a plane has few of them; of a stack a larger part tells more."""
 
 _FEWEST_UPDATES = 3
 """Of which the last sets out from two before it."""
@@ -77,28 +80,34 @@ class RichardsonLucyConfig(ClassicalConfig):
         Updates, or ``"auto"`` for as many as held-out photons ask for, 44 at most. They are accelerated: 10 do what 30
         and more of other programs do.
     weight
-        Price of total variation, against noise: 0 for none, 0.002 is light, 0.02 leaves flat patches. ``"auto"``: the
-        one that held-out photons ask for.
+        Price of what ``prior`` says, against noise: 0 for none, 0.002 is light, 0.02 leaves flat patches. ``"auto"``:
+        the one that held-out photons ask for.
+    prior
+        What is smooth: ``"total_variation"`` for flat patches with sharp edges, ``"hessian"`` for slopes that hardly
+        bend, such as of structure as fine as the blur. ``"auto"``: of stacks the one that held-out photons ask for, of
+        planes total variation.
     offset
         What a pixel without any light has, in units of the image; nothing darker is left. ``"auto"``: what the darkest
         parts of the image have.
-    photon, zero, dark, updates, price
+    photon, zero, dark, updates, price, priced
         Settled from the images, one entry a channel: units of the image for one photon, the value at which their noise
-        would vanish, the offset, and what ``iterations`` and ``weight`` came to.
+        would vanish, the offset, and what ``iterations``, ``weight`` and ``prior`` came to.
     """
 
     iterations: Literal["auto"] | Annotated[int, Interval(ge=1, le=200)] = "auto"
     weight: Literal["auto"] | Annotated[float, Interval(ge=0, le=1)] = "auto"
+    prior: Literal["auto", "total_variation", "hessian"] = "auto"
     offset: Literal["auto"] | float = "auto"
     photon: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     zero: tuple[float, ...] = ()
     dark: tuple[float, ...] = ()
     updates: tuple[Annotated[int, Interval(ge=1, le=200)], ...] = ()
     price: tuple[Annotated[float, Interval(ge=0, le=1)], ...] = ()
+    priced: tuple[Literal["total_variation", "hessian"], ...] = ()
 
 
 class RichardsonLucy(Classical):
-    """Accelerated Richardson-Lucy deconvolution with total variation; see ``operators.deconvolve.richardson_lucy``.
+    """Accelerated Richardson-Lucy deconvolution with a prior; see ``operators.deconvolve.richardson_lucy``.
 
     The image is brought to photons by the line that its noise's variance is in its signal: gain, offset and read noise
     in one, as a camera's read noise of variance v is that of v more photons (Snyder et al. 1995,
@@ -132,18 +141,24 @@ class RichardsonLucy(Classical):
     def chosen(
         self, images: Sequence[Image], *, rng: np.random.Generator, stopping: Callable[[], bool]
     ) -> tuple[Self, tuple[Note, ...]]:
-        """Iterations and weight of each channel, by photons held out of the middle of the first image."""
+        """Iterations, prior and weight of each channel, by photons held out of the middle of the first image."""
         config = self.config
         usual = thinning.usual_updates(len(self.spatial))
         updates = usual if config.iterations == "auto" else (config.iterations,)
-        weights = thinning.WEIGHTS if config.weight == "auto" else (config.weight,)
-        if len(updates) * len(weights) == 1:
-            found = [thinning.Tried(updates[0], weights[0])] * self.channels
+        priors: tuple[Prior, ...] = thinning.PRIORS[len(self.spatial)] if config.prior == "auto" else (config.prior,)
+        weights = {p: thinning.WEIGHTS[p] if config.weight == "auto" else (config.weight,) for p in priors}
+        if len(updates) * sum(map(len, weights.values())) == 1:
+            found = [thinning.Tried(updates[0], weights[priors[0]][0], priors[0])] * self.channels
         else:
             found = [self._best(images[0], c, updates, weights, rng, stopping) for c in range(self.channels)]
         if config.iterations == "auto":
             found = [thinning.of_all(each, ndim=len(self.spatial)) for each in found]
-        settled = replace(config, updates=tuple(t.updates for t in found), price=tuple(t.weight for t in found))
+        settled = replace(
+            config,
+            updates=tuple(t.updates for t in found),
+            price=tuple(t.weight for t in found),
+            priced=tuple(t.prior for t in found),
+        )
         made = copy.deepcopy(self)
         made.config, made._scales = settled, scales_of(settled, self.channels)
         return made, tuple(Note(self._said(settled, c)) for c in range(self.channels))
@@ -153,7 +168,7 @@ class RichardsonLucy(Classical):
         image: Image,
         channel: int,
         updates: Sequence[int],
-        weights: Sequence[float],
+        weights: Mapping[Prior, Sequence[float]],
         rng: np.random.Generator,
         stopping: Callable[[], bool],
     ) -> thinning.Tried:
@@ -193,8 +208,9 @@ class RichardsonLucy(Classical):
     def _said(self, config: RichardsonLucyConfig, channel: int) -> str:
         which = f"channel {channel}: " if self.channels > 1 else ""
         how = "as given" if "auto" not in (config.iterations, config.weight) else "chosen by held-out photons"
+        prior = _CALLED[config.priced[channel]]
         return (
-            f"{which}{config.updates[channel]} iterations with total variation {config.price[channel]:g}, {how}; a "
+            f"{which}{config.updates[channel]} iterations with {prior} {config.price[channel]:g}, {how}; a "
             f"photon is {config.photon[channel]:.3g} of the image's units, no light is {config.dark[channel]:.4g}"
         )
 
@@ -249,7 +265,13 @@ class RichardsonLucy(Classical):
     def _deconvolved(self, photons: Tensor, scale: Scale) -> Tensor:
         start = torch.full_like(photons, scale.level)
         estimates = richardson_lucy(
-            photons, self.endless, start=start, weight=scale.weight, background=scale.background, accelerated=True
+            photons,
+            self.endless,
+            start=start,
+            weight=scale.weight,
+            prior=scale.prior,
+            background=scale.background,
+            accelerated=True,
         )
         found = start
         for found in islice(estimates, scale.updates):  # noqa: B007  the last one is asked for
@@ -308,7 +330,7 @@ class Scale:
         The value without any light.
     mean, std
         Of the channel.
-    updates, weight
+    updates, weight, prior
         Of the deconvolution.
     """
 
@@ -319,6 +341,7 @@ class Scale:
     std: float
     updates: int
     weight: float
+    prior: Prior
 
     def photons(self, values: Tensor) -> Tensor:
         """Values of the image as photons, none below 0."""
@@ -348,6 +371,7 @@ def scales_of(config: RichardsonLucyConfig, channels: int) -> tuple[Scale, ...]:
 
     updates = config.updates or (_TYPICAL_UPDATES if config.iterations == "auto" else config.iterations,) * channels
     weight = _TYPICAL_WEIGHT if config.weight == "auto" else config.weight
+    prior: Prior = "total_variation" if config.prior == "auto" else config.prior
     columns = zip(
         known(config.photon, 1.0),
         known(config.zero, 0.0),
@@ -356,11 +380,12 @@ def scales_of(config: RichardsonLucyConfig, channels: int) -> tuple[Scale, ...]:
         known(config.std, 1.0),
         updates,
         known(config.price, weight),
+        config.priced or (prior,) * channels,
         strict=True,
     )
     scales = tuple(
-        Scale(photon=p or 1.0, zero=z, dark=d, mean=m, std=s or 1.0, updates=u, weight=w)
-        for p, z, d, m, s, u, w in columns
+        Scale(photon=p or 1.0, zero=z, dark=d, mean=m, std=s or 1.0, updates=u, weight=w, prior=which)
+        for p, z, d, m, s, u, w, which in columns
     )
     if len(scales) != channels:
         raise ValueError(f"settings of {len(scales)} channels for {channels}")

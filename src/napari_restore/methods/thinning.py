@@ -15,22 +15,27 @@ worse by.
 Of stacks, whose voxels see little light, the second is left to chance, and the first alone is asked. It takes many
 settings for alike: of those under which the rest is as likely, within two units of log-likelihood (Edwards 1972,
 "Likelihood", section 5.3), the heaviest weight is taken, as what the instrument does not see is noise rather than
-detail, and of that the last update. Weights are asked from the middle ones on, and left once they are clearly worse.
+detail, and of that the last update, with the Hessian the likeliest. Weights are asked from the middle ones on, and left
+once they are clearly worse. What is smooth is asked, too: total variation and the norm of the Hessian each have their
+settings chosen so, and the one under which the rest is likelier is taken. A part of a stack is as large as time allows,
+and photons are tossed once: another toss of the same photons tells less than other photons do.
 
 All photons bear some more updates than most of them.
 
-The rule for stacks was settled on the cells and the beads of ``benchmarks/deconvolution.py`` at 20 and 200 photons,
-after the tables of all four scenes there at these two had been looked at: 0.12 dB below the best by the truth, 0.22 at
-worst; by the likeliest setting alone 0.37 and 0.66. At 2000 photons, which were not, it is up to 1.9 dB below. That for
+The rule for stacks was settled on the cells and the beads of ``benchmarks/deconvolution.py``: for total variation at 20
+and 200 photons, after the tables of all four scenes there had been looked at, and for the Hessian beside it at 200 and
+2000. At 200 photons it is at most 0.2 dB below the best of total variation by the truth, at 2000 up to 1.3 dB. That for
 planes was chosen on parts of those cells.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -38,11 +43,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.methods.method import Interrupted
-from napari_restore.operators.deconvolve import richardson_lucy
+from napari_restore.operators.deconvolve import Prior, richardson_lucy
 from napari_restore.operators.operator import Operator
 
-WEIGHTS = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06)
-"""Of the total variation, that are tried."""
+PRIORS: dict[int, tuple[Prior, ...]] = {2: ("total_variation",), 3: ("total_variation", "hessian")}
+"""That are tried, by the number of axes."""
+
+WEIGHTS: dict[Prior, tuple[float, ...]] = {
+    "total_variation": (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06),
+    "hessian": (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03),
+}
+"""Of each, that are tried."""
 
 MOST_UPDATES = {2: 24, 3: 40}
 """Accelerated ones, of most of the photons, by the number of axes.
@@ -60,6 +71,9 @@ _MORE_OF_ALL = {2: 1.25, 3: 1.1}
 _ALIKE = 2.0
 """Units of log-likelihood, of what one toss holds out, that are no evidence."""
 
+_LATE: dict[Prior, bool] = {"total_variation": True, "hessian": False}
+"""Whether the last of such updates is taken: total variation needs them to flatten what is left of the noise."""
+
 _DARK = 1e-3
 """Photons that are expected everywhere: none at all would make a single one impossible."""
 
@@ -70,6 +84,7 @@ class Tried:
 
     updates: int
     weight: float
+    prior: Prior = "total_variation"
 
 
 _Asked = tuple[Tried, tuple[float, ...]]
@@ -83,7 +98,7 @@ def best(
     level: float,
     background: float,
     updates: Sequence[int],
-    weights: Sequence[float],
+    weights: Mapping[Prior, Sequence[float]],
     sharpen: Callable[[Tensor], Tensor] | None,
     draws: int,
     counted: tuple[slice, ...],
@@ -99,7 +114,7 @@ def best(
     level, background
         Of the first estimate, and what every pixel has besides it, in photons.
     updates, weights
-        That are allowed.
+        That are allowed, the latter by prior.
     sharpen
         A linear filter; what is left is compared after it, too. None: how likely the rest is counts alone, and of
         weights that it is alike under the heaviest is taken.
@@ -117,12 +132,13 @@ def best(
     """
     most, rest = (torch.cat(parts) for parts in zip(*(thinned(photons, _MOST, rng) for _ in range(draws)), strict=True))
 
-    def asked(weight: float) -> Iterator[_Asked]:
+    def asked(prior: Prior, weight: float) -> Iterator[_Asked]:
         estimates = richardson_lucy(
             most,
             operator,
             start=torch.full_like(most, _MOST * level),
             weight=weight,
+            prior=prior,
             background=_MOST * background,
             accelerated=True,
         )
@@ -131,17 +147,21 @@ def best(
                 raise Interrupted
             if done in updates:
                 expected = operator(x).add_(_MOST * background).mul_((1 - _MOST) / _MOST)
-                yield Tried(done, weight), _losses(expected, rest, sharpen, counted)
+                yield Tried(done, weight, prior), _losses(expected, rest, sharpen, counted)
 
     if sharpen is None:
-        return _smoothest(asked, weights, alike=_ALIKE * draws)
-    every = [each for weight in weights for each in asked(weight)]
+        alike = _ALIKE * draws
+        found = [_smoothest(partial(asked, p), weights[p], alike=alike, late=_LATE[p]) for p in weights]
+        return min(found, key=itemgetter(0))[1]
+    every = [each for prior in weights for weight in weights[prior] for each in asked(prior, weight)]
     least = int(np.argmin(_excess(np.asarray([losses for _, losses in every])).sum(1)))
     return every[least][0]
 
 
-def _smoothest(asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float) -> Tried:
-    """The heaviest weight whose loss is nearly the least, and the last of its updates with nearly its least.
+def _smoothest(
+    asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float, late: bool
+) -> tuple[float, Tried]:
+    """The least loss; and the heaviest weight that has nearly it, after the update that ``_turn`` tells.
 
     From the middle one weights are asked to either side for as long as they are not worse than that.
     """
@@ -151,14 +171,15 @@ def _smoothest(asked: Callable[[float], Iterable[_Asked]], weights: Sequence[flo
     last: dict[float, Tried] = {}
     for side in (rising[middle:], rising[:middle][::-1]):
         for weight in side:
-            least[weight], last[weight] = _turn(asked(weight), alike=alike)
+            least[weight], last[weight] = _turn(asked(weight), alike=alike, late=late)
             if least[weight] > min(least.values()) + alike:
                 break
-    return last[max(weight for weight, loss in least.items() if loss <= min(least.values()) + alike)]
+    best = min(least.values())
+    return best, last[max(weight for weight, loss in least.items() if loss <= best + alike)]
 
 
-def _turn(series: Iterable[_Asked], *, alike: float) -> tuple[float, Tried]:
-    """The least loss, and the last that is nearly as good; not looked for past one that is not."""
+def _turn(series: Iterable[_Asked], *, alike: float, late: bool) -> tuple[float, Tried]:
+    """The least loss, and its update, or the last that is nearly as good; not looked for past one that is not."""
     seen: list[tuple[float, Tried]] = []
     least = math.inf
     for tried, (loss,) in series:
@@ -166,7 +187,7 @@ def _turn(series: Iterable[_Asked], *, alike: float) -> tuple[float, Tried]:
         if loss > least + alike:
             break
         seen.append((loss, tried))
-    return least, [tried for loss, tried in seen if loss <= least + alike][-1]
+    return least, [tried for loss, tried in seen if loss <= least + alike * late][-1]
 
 
 def _losses(

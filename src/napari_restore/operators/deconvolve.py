@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from napari_restore.operators.blur import mirrored
 from napari_restore.operators.operator import Operator
+
+Prior = Literal["total_variation", "hessian"]
+"""What a weight is the price of: steps from pixel to pixel, or changes of slope."""
 
 LEAST_SEEN = 1e-6
 """Of what a measured value may be divided by, and of how well a fine pixel may be seen, of the usual."""
@@ -15,9 +21,11 @@ LEAST_SEEN = 1e-6
 _EDGE = 0.1
 """Photons from pixel to pixel from which on a step counts as an edge: total variation has no gradient at 0."""
 
-_STABLE = 4.0
+_STABLE, _STABLE_BENT = 4.0, 16.0
+"""The largest square of a first and of a second difference, along one axis."""
+
 _LEAST_CURB = 0.2
-"""Of what total variation divides an update by: as in the original, a heavy weight must not turn its sign."""
+"""Of what the prior divides an update by: as in the original, a heavy weight must not turn its sign."""
 
 
 def richardson_lucy(
@@ -26,6 +34,7 @@ def richardson_lucy(
     *,
     start: Tensor,
     weight: float = 0.0,
+    prior: Prior = "total_variation",
     background: float = 0.0,
     accelerated: bool = False,
 ) -> Iterator[Tensor]:
@@ -33,7 +42,7 @@ def richardson_lucy(
 
     ``x <- x A'(y / (A x + background)) / A'1 / (1 - weight div(grad x / |grad x|))``: each update makes ``y``, photons
     with Poisson noise, more likely to come from ``x``, with a price on the total variation of ``x`` (Dey et al. 2006,
-    doi:10.1002/jemt.20294, eq. 13).
+    doi:10.1002/jemt.20294, eq. 13), or on how much it bends.
 
     Parameters
     ----------
@@ -44,7 +53,10 @@ def richardson_lucy(
     start
         The first ``x``, ``(B, C, *(S * rate))``, above 0 everywhere. Fine pixels that no measured one sees keep it.
     weight
-        Of the total variation against the likelihood, 0 or more.
+        Of the prior against the likelihood, 0 or more.
+    prior
+        ``"total_variation"`` makes flat patches with sharp edges; ``"hessian"``, the sum of the Frobenius norms of the
+        second derivatives, slopes without steps (Lefkimmiatis, Bourquard, Unser 2012, doi:10.1109/TIP.2011.2168232).
     background
         Photons that every measured pixel has besides those of ``x``, 0 or more.
     accelerated
@@ -73,7 +85,7 @@ def richardson_lucy(
         expected = (operator(ahead) + background).clamp_(min=least)
         change = operator.adjoint(torch.div(y, expected, out=expected)).div_(seen).clamp_(min=0)
         if weight > 0:
-            change.div_(curb(ahead, weight).mul_(-weight).add_(1).clamp_(min=_LEAST_CURB))
+            change.div_(CURBS[prior](ahead, weight).mul_(-weight).add_(1).clamp_(min=_LEAST_CURB))
         change.mul_(ahead)
         before, x = x, change if sees_all else torch.where(blind, start, change)
         done += 1
@@ -103,3 +115,42 @@ def curb(x: Tensor, weight: float) -> Tensor:
             total.narrow(axis, first, n).add_(flux, alpha=sign)
             total.narrow(axis, first * n, 1).add_(flux.narrow(axis, first * (n - 1), 1), alpha=sign)
     return total
+
+
+def bend(x: Tensor, weight: float) -> Tensor:
+    """Minus the gradient of the sum of ``|H x|`` over ``(B, C, *S)``, mirrored at the border.
+
+    ``H`` holds the second differences to the neighbours, along two axes those of the four diagonal ones, so that a
+    mirrored image is bent to a mirrored one; ``| |`` is the Frobenius norm (Lefkimmiatis, Bourquard, Unser 2012,
+    doi:10.1109/TIP.2011.2168232). What is small beside what one update of this ``weight`` moves counts as none.
+    """
+    axes = [axis for axis in range(2, x.ndim) if x.shape[axis] > 1]
+    pairs = [*((a, a, 1.0) for a in axes), *((a, b, 2.0) for a, b in combinations(axes, 2))]
+    wide = mirrored(x, (2,) * (x.ndim - 2))
+    square = _inner(wide).mul(_STABLE_BENT * len(axes) * weight).square_().add_(_EDGE**2)
+    for a, b, count in pairs:
+        square.add_(_second(wide, a, b).square_(), alpha=count)
+    inverse = square.rsqrt_()
+    total = torch.zeros_like(x)
+    for a, b, count in pairs:  # made again: to keep all of them would be most of the memory
+        total.sub_(_second(_second(wide, a, b).mul_(inverse), a, b), alpha=count)
+    return total
+
+
+def _second(x: Tensor, a: int, b: int) -> Tensor:
+    """The second difference along ``a`` and ``b``, one pixel less on every side."""
+    if a == b:
+        return (_inner(x, {a: 1}) + _inner(x, {a: -1})).sub_(_inner(x), alpha=2)
+    rising = _inner(x, {a: 1, b: 1}) + _inner(x, {a: -1, b: -1})
+    return rising.sub_(_inner(x, {a: 1, b: -1})).sub_(_inner(x, {a: -1, b: 1})).mul_(0.25)
+
+
+def _inner(x: Tensor, moved: Mapping[int, int] | None = None) -> Tensor:
+    """Without the outermost pixels, moved by one along some axes."""
+    for axis in range(2, x.ndim):
+        x = x.narrow(axis, 1 + (moved or {}).get(axis, 0), x.shape[axis] - 2)
+    return x
+
+
+CURBS = {"total_variation": curb, "hessian": bend}
+"""How each prior moves a pixel."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.plan import round_up
 from napari_restore.methods.device import find_precision
+from napari_restore.methods.free import held
 from napari_restore.restoration.memory import MemoryPlan, appetite, plan_memory
 from napari_restore.restoration.work import TileJob, sent
 
@@ -80,10 +81,11 @@ class Fitting:
         RestoreError
             If the least does not fit either.
         """
+        now = held()
         network = appetite(self._job)
 
         def planned() -> MemoryPlan:
-            return plan_memory(self._job, network, together=self.together, pieces=self.pieces, share=share)
+            return plan_memory(self._job, network, together=self.together, pieces=self.pieces, share=share, now=now)
 
         plan = first = planned()
         while not plan.fits and self._less():

@@ -9,11 +9,12 @@ from math import ceil, prod
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 
 from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
-from napari_restore.methods.free import free_memory, free_on, held
+from napari_restore.methods.free import free_memory, free_on
 from napari_restore.restoration.work import TileJob, restore_together
 from napari_restore.sources.blocks import unpacked_at_once
 
@@ -72,31 +73,57 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Appetite:
-    """What the network takes while it restores samples, in bytes: ``base`` and ``each`` for one sample's voxel."""
+    """What the method takes while it restores samples, in bytes.
+
+    Attributes
+    ----------
+    base, each
+        Whatever the samples, and for one sample's voxel.
+    padding
+        Voxels that the method adds to either side of a sample along each axis.
+    padded
+        For a voxel of a sample with these around it.
+    """
 
     base: float
     each: float
+    padding: tuple[int, ...] = ()
+    padded: float = 0.0
 
-    def of(self, voxels: int) -> int:
-        """For so many voxels at once."""
-        return ceil(self.base + self.each * voxels)
+    def of(self, sides: Sequence[int], together: int = 1) -> int:
+        """For so many samples of these sides at once."""
+        wide = prod(n + 2 * p for n, p in zip(sides, self.padding, strict=True)) if self.padding else 0
+        return ceil(self.base + together * (self.each * prod(sides) + self.padded * wide))
 
 
 def appetite(job: TileJob) -> Appetite:
     """Measure the network on two small tiles: what it allocates is a line over their voxels.
 
-    Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: a single
-    tile of twice what is added tells what a voxel takes at the most.
+    Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: two tiles,
+    of twice what is added and half as much again, tell what a voxel of either kind takes. (Of smaller ones the lengths
+    that Fourier transforms are rounded up to are most.)
     """
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
     most = [job.plan.read_shape[i] for i in spatial]
     few, many = (_shape_of(job, [side] * len(most), most) for side in _SIDES[len(most)])
     if any(job.method.padding):
-        shape = _shape_of(job, [max(n, 4 * m) for n, m in zip(many, job.method.padding, strict=True)], most)
-        return Appetite(0.0, _allocated(replace(job, method=job.method.in_short()), shape) / prod(shape))
+        return _of_padded(replace(job, method=job.method.in_short()), many, most)
     small, large = _allocated(job, few), _allocated(job, many)
     each = max(0.0, (large - small) / (prod(many) - prod(few))) if prod(many) > prod(few) else small / prod(few)
     return Appetite(max(0.0, small - each * prod(few)), each)
+
+
+def _of_padded(job: TileJob, many: Sequence[int], most: Sequence[int]) -> Appetite:
+    """Of a method that adds voxels around a sample."""
+    padding = job.method.padding
+    sides = [[max(n, times * m) for n, m in zip(many, padding, strict=True)] for times in (4, 6)]
+    shapes = list(dict.fromkeys(_shape_of(job, each, most) for each in sides))
+    rows = [(prod(shape), prod(n + 2 * p for n, p in zip(shape, padding, strict=True))) for shape in shapes]
+    taken = [_allocated(job, shape) for shape in shapes]
+    if len(shapes) == 1:
+        return Appetite(0.0, 0.0, padding, taken[0] / rows[0][1])
+    (each, padded), _ = nnls(np.asarray(rows, np.float64), np.asarray(taken, np.float64))
+    return Appetite(0.0, float(each), padding, float(padded))
 
 
 def _shape_of(job: TileJob, sides: Sequence[int], most: Sequence[int]) -> tuple[int, ...]:
@@ -104,27 +131,31 @@ def _shape_of(job: TileJob, sides: Sequence[int], most: Sequence[int]) -> tuple[
     return tuple(min(round_up(side, g), n) for side, g, n in zip(sides, job.method.grid, most, strict=True))
 
 
-def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float) -> MemoryPlan:
+def plan_memory(
+    job: TileJob, network: Appetite, *, together: int, pieces: Sequence[int], share: float, now: int
+) -> MemoryPlan:
     """What restoring takes when ``together`` samples, each cut into ``pieces``, are in the network at once.
 
     Read ahead are two batches, with one in the network and the one it came from; each of the readers holds the pixels
     as they are stored besides, and the blocks of a file that are unpacked for them. Two batches, with one more, wait to
     be written, as they came from the network and were read; each of the writers rounds, in float64 for integers, and
-    compresses one tile. All of it takes more of the heap than it is, and each thread's part of that keeps its own gaps.
+    compresses one tile. Of fewer batches there are no more. All of it takes more of the heap than it is, and each
+    thread's part of that keeps its own gaps.
+
+    ``now`` is what the process held before the network was measured: what is left of that is used again.
     """
     read, result = prod(job.plan.read_shape), prod(job.plan.restored_shape)
     written = prod(job.plan.output_tile) * job.dtype.itemsize
     readers, writers = helpers(job.device)
-    reading = (AHEAD + 2) * job.batch * 4 * read + readers * (
+    batches = ceil(len(job.plan) / job.batch)
+    reading = min(AHEAD + 2, batches) * job.batch * 4 * read + min(readers, len(job.plan)) * (
         read * (job.image.dtype.itemsize + 4) + unpacked_at_once(job.image, job.plan.read_shape)
     )
-    voxels = _voxels(job, pieces) * together
     card = job.device.type != "cpu"
     batch = job.batch * 4 * read
     rounding = (8 + 8 if job.dtype.kind != "f" else 4) * prod(job.plan.output_tile)
-    writing = (AHEAD + 1) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
-    inside = network.of(voxels)
-    now = held()
+    writing = min(AHEAD + 1, batches) * job.batch * 4 * (result + read) + writers * (rounding + 2 * written)
+    inside = network.of(_sides(job, pieces), together)
     host = now + int(HEAP * (reading + batch + (0 if card else inside) + writing))
     limit = now + int(share * free_memory())
     if not card:
@@ -132,13 +163,13 @@ def plan_memory(job: TileJob, network: Appetite, *, together: int, pieces: Seque
     return MemoryPlan(host, limit, now, inside, int(share * free_on(job.device)))
 
 
-def _voxels(job: TileJob, pieces: Sequence[int]) -> int:
+def _sides(job: TileJob, pieces: Sequence[int]) -> list[int]:
     """Of one sample in one piece, with what is read around it."""
     index = [job.image.axes.index(a) for a in job.method.spatial]
-    return prod(
+    return [
         round_up(ceil(job.plan.tile[i] / n), g) + job.plan.read_shape[i] - job.plan.tile[i]
         for i, n, g in zip(index, pieces, job.method.grid, strict=True)
-    )
+    ]
 
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:

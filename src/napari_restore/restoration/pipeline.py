@@ -6,14 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_restore.core.errors import RestoreError
+from napari_restore.restoration.fitting import out_of_memory
 from napari_restore.restoration.memory import AHEAD, helpers
 from napari_restore.restoration.running import Written
 from napari_restore.restoration.work import Read, Tile, TileJob, filled_up, finishers, read_tile
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ class Pipeline:
                 group = self._groups.popleft()
                 coming.append((group, [self._reader.submit(read_tile, self._job, index) for index in group]))
             group, futures = coming.popleft()
-            yield Batch(group, [future.result() for future in futures], self._job.batch)
+            yield Batch(group, [_of(future, "reading") for future in futures], self._job.batch)
 
     def finish(self, batch: Batch, restored: Tensor) -> None:
         """Crop, round and write the tiles of a batch meanwhile, as soon as the device has computed them."""
@@ -81,12 +86,26 @@ class Pipeline:
         """Tiles that are on the disk; waits where too many are not."""
         most = AHEAD * self._job.batch
         while self._writing and (len(self._writing) > most or self._writing[0].done()):
-            yield self._writing.popleft().result()
+            yield _of(self._writing.popleft(), "writing")
 
     def rest(self) -> Iterator[Written]:
         """All others, as they come to the disk."""
         while self._writing:
-            yield self._writing.popleft().result()
+            yield _of(self._writing.popleft(), "writing")
+
+
+def _of(future: Future[_T], doing: str) -> _T:
+    """What a thread has made; memory that ran out there ends the run in the words it does elsewhere."""
+    try:
+        return future.result()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise RestoreError(
+        f"memory ran out {doing} tiles ({reason}): close other programs, or take less of it with memory_share. What is "
+        "done is kept: the same call goes on from there."
+    )
 
 
 def _written(finish: Callable[[], Tile], write: Callable[[Tile], int]) -> Written:

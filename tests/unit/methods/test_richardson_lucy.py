@@ -48,17 +48,18 @@ def psnr(x, truth):
 
 
 TILES = [
-    ("gaussian:1.5", (131, 150), (40, 48)),
-    (LOPSIDED, (131, 117), (40, 48)),
-    ("motion:5,30", (101, 150), (64, 48)),
-    ("gaussian:0.6,1,1", (31, 53, 60), (8, 24, 20)),
+    ("gaussian:1.5", "total_variation", (131, 150), (40, 48)),
+    (LOPSIDED, "hessian", (131, 117), (40, 48)),
+    ("motion:5,30", "total_variation", (101, 150), (64, 48)),
+    ("gaussian:0.6,1,1", "hessian", (31, 53, 60), (8, 24, 20)),
 ]
 
 
-@pytest.mark.parametrize(("psf", "shape", "tile"), TILES, ids=["round", "lopsided", "motion", "stack"])
-def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, shape, tile, tmp_path):
+@pytest.mark.parametrize(("psf", "prior", "shape", "tile"), TILES, ids=["round", "lopsided", "motion", "stack"])
+def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, prior, shape, tile, tmp_path):
     y, _ = measured(shape, psf)
-    model = train(y, "richardson_lucy", psf=psf, iterations=12, weight=0.004, axes="ZYX"[-len(shape) :])
+    given = {"iterations": 12, "weight": 0.004, "prior": prior}
+    model = train(y, "richardson_lucy", psf=psf, **given, axes="ZYX"[-len(shape) :])
     options = {"axes": "ZYX"[-len(shape) :]}
     whole = np.asarray(restore(y, model, **options))
     tiled = np.asarray(restore(y, model, tile=tile, **options))
@@ -132,18 +133,19 @@ def test_what_is_chosen_without_the_truth_is_nearly_the_best(psf, shape, light):
     photons = scale.photons(torch.from_numpy(y))[None, None]
     scores = {}
     with torch.inference_mode():
-        for weight in thinning.WEIGHTS:
+        for prior, weight in [(p, w) for p in thinning.PRIORS[len(shape)] for w in thinning.WEIGHTS[p]]:
             estimates = updates_of(
                 photons,
                 model.method.endless,
                 start=torch.full_like(photons, scale.level),
                 weight=weight,
+                prior=prior,
                 background=scale.background,
                 accelerated=True,
             )
             for done, x in enumerate(islice(estimates, max(scale.updates, 24)), 1):
-                scores[done, weight] = psnr(x[0, 0].numpy() * scale.photon + scale.dark, truth)
-    assert scores[scale.updates, scale.weight] > max(scores.values()) - 0.8
+                scores[done, weight, prior] = psnr(x[0, 0].numpy() * scale.photon + scale.dark, truth)
+    assert scores[scale.updates, scale.weight, scale.prior] > max(scores.values()) - 0.8
     assert max(scores.values()) > psnr(y, truth) + 1
 
 
@@ -156,10 +158,12 @@ def test_of_settings_that_are_alike_the_smoothest_is_taken(losses):
             asked.append(weight)
             yield thinning.Tried(done, weight), (loss + 100 * abs(weight - 3) * (abs(weight - 3) > 1),)
 
-    found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0)
+    least, found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0, late=True)
     assert found.weight == 4 and 0 not in asked and 6 not in asked
     seen = losses[: next((n for n in range(len(losses)) if losses[n] > min(losses[: n + 1]) + 2), len(losses))]
-    assert found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= min(seen) + 2)
+    assert least == min(seen) and found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= least + 2)
+    _, soonest = thinning._smoothest(series, (5, 4, 3, 2), alike=2.0, late=False)
+    assert losses[soonest.updates - 1] == min(seen)
 
 
 @pytest.mark.parametrize("lit", [0.0, 0.9])
@@ -188,9 +192,10 @@ def test_two_parts_have_all_photons_and_say_nothing_of_each_others_noise(share):
 def test_what_is_given_is_taken_and_channels_are_each_by_itself():
     one, _ = measured((48, 52), "gaussian:1", seed=1)
     two = 3 * measured((48, 52), "gaussian:1", seed=2, light=20)[0]
-    given = {"psf": "gaussian:1", "iterations": 7, "weight": 0.01, "offset": 85.0, "noise": 5.0}
+    given = {"psf": "gaussian:1", "iterations": 7, "weight": 0.01, "offset": 85.0, "noise": 5.0, "prior": "hessian"}
     both = deblur(np.stack([one, two]), method="richardson_lucy", axes="CYX", **given)
     assert both.model.method.config.updates == (7, 7) and both.model.method.config.dark == (85.0, 85.0)
+    assert both.model.method.config.priced == ("hessian", "hessian")
     alone = deblur(two, method="richardson_lucy", axes="YX", **given)
     assert np.abs(np.asarray(both)[1] - np.asarray(alone)).max() < 1e-3 * np.ptp(two)
     assert float(np.asarray(alone).min()) >= 85.0 - 1e-2
