@@ -1,11 +1,14 @@
 """Train the weights that a posterior network starts from, on pictures that formulas make: nobody's data.
 
-    python benchmarks/start/train.py --seconds 3000 --out src/napari_restore/methods/posterior_start.safetensors
+    python benchmarks/start/train.py --seconds 3000 --out src/napari_restore/methods/posterior.safetensors
 
 Pictures are made first (two minutes a thousand). Each step draws patches of them, with noise of a random level, white,
 of photons, or both, and trains the method's own network, which sees them in units of their noise, to predict hidden
 pixels and how surely. It is told the clean pixel with a third of the noise's variance: the same network as by the noisy
 one, sooner.
+
+What is shipped took 49 minutes of a seventh of a core: 3700 steps of batches of 8 and 4 with noise of 0.03 to 3 of the
+deviation, then 18 206 steps of 4 as it is here (`--begin`), at rate 0.0015, from the same thousand pictures.
 """
 
 from __future__ import annotations
