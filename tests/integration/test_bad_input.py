@@ -194,7 +194,7 @@ SHELL: list[tuple[str, str]] = [
     ("train good.tif -o m.pt", "m.pt"),
     ("train good.tif -o nowhere/m.safetensors", "nowhere does not exist"),
     ("train good.tif -o m.safetensors --resume", "--run"),
-    ("train good.tif -o m.safetensors --from good.tif", "good.tif"),
+    ("train good.tif -o m.safetensors --start good.tif", "good.tif"),
     ("restore good.tif -o o.zarr", "--model"),
     ("restore good.tif --model nowhere.safetensors -o o.zarr", "nowhere.safetensors"),
     ("restore good.tif --model good.tif -o o.zarr --match-intensity", "good.tif"),

@@ -18,7 +18,7 @@ def noisy(seed, *, gain=1.0, offset=0.0, shape=(96, 104)):
 
 @pytest.fixture(scope="module")
 def model():
-    return train(noisy(0), "posterior", steps=250, **EXACT)
+    return train(noisy(0), "posterior", steps=250, start="none", **EXACT)
 
 
 def test_training_goes_on_from_the_weights_of_a_model(model, tmp_path):
@@ -38,7 +38,7 @@ def test_training_goes_on_from_the_weights_of_a_model(model, tmp_path):
 def test_a_start_makes_a_short_training_better(model):
     image = noisy(2)
     short = {"steps": 5, "seed": 3, **EXACT}
-    fresh, begun = train(image, "posterior", **short), train(image, start=model, **short)
+    fresh, begun = train(image, "posterior", start="none", **short), train(image, start=model, **short)
     assert begun.provenance["held_out_loss"] < fresh.provenance["held_out_loss"]
 
 

@@ -101,6 +101,11 @@ class Training:
         Another acquisition of the same, for methods that want one.
     target
         The clean image, for methods that want it.
+    start
+        What a network begins with. ``auto``: weights that were learned from pictures made by formulas, where the method
+        has such and they predict pixels of this image; ``none``: nothing, so that all is learned from this image alone;
+        or a trained model, or its file, to go on from with its method and its settings: a budget of seconds brings it
+        to new images of the same kind.
     effort
         ``quick``, ``normal`` or ``thorough``: how long to train, and how large the network is. ``instant`` trains
         nothing: a classical method takes seconds, where there is one for what is asked (``deblur``).
@@ -118,6 +123,7 @@ class Training:
 
     second: Any = None
     target: Any = None
+    start: Any = "auto"
     effort: Effort = "normal"
     steps: Count | None = None
     seconds: Positive | None = None

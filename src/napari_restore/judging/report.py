@@ -20,7 +20,7 @@ from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.metrics.resolution import Curve, single_image_frc
 from napari_restore.sources import Image
-from napari_restore.store.model import Model
+from napari_restore.store.model import Model, begun_with
 
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _PLUGIN = "napari-restore {version}, MIT licence; and the method's paper: {citation}."
@@ -86,6 +86,7 @@ def _done(image: Image, model: Model, told: Told) -> Iterator[str]:
             "method": f"{model.method.label} ({model.name})",
             "paper": model.method.listed.citation,
             "trained on": trained or "nothing: it does not learn",
+            **({"begun with": begun_with(past)} if "start" in past else {}),
             **{name: past[name] for name in ("date", "steps", "seconds", "seed") if name in past},
             "weights": sum(p.numel() for p in model.method.parameters()),
             "result": told.report.get("output_dtype", "as the source"),

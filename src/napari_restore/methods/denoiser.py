@@ -63,7 +63,7 @@ class Denoiser(Method):
 
     Config: ClassVar[type] = DenoiserConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
-    learning_rate: ClassVar[float] = 3e-3
+    learning_rate: float = 3e-3
     clip: ClassVar[float | None] = 1.0
     keeps_mean: bool = True
     compresses: bool = True
@@ -79,7 +79,9 @@ class Denoiser(Method):
     def _new(self) -> nn.Module:
         """A new network for one channel; one that is shown neighbours begins as one that is not."""
         alone = self.build()
-        return begun_as(alone, self.build(2 * self.neighbours + 1), self.neighbours) if self.neighbours else alone
+        if not self.neighbours:
+            return alone
+        return begun_as(alone.state_dict(), self.build(2 * self.neighbours + 1), self.neighbours)
 
     def build(self, planes: int = 1) -> nn.Module:
         """A network for one channel that is shown so many ``planes``; only with neighbours more than one."""

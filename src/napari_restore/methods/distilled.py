@@ -78,7 +78,7 @@ class Distilled(Method):
     listed = METHODS["distilled"]
     Config: ClassVar[type] = DistilledConfig
     efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]] = {"quick": {}, "normal": {}, "thorough": {}}
-    learning_rate: ClassVar[float] = 5e-3
+    learning_rate: float = 5e-3
     clip: ClassVar[float | None] = 1.0
     config: DistilledConfig
 

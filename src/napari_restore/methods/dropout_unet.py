@@ -52,7 +52,7 @@ class DropoutUNet(SupervisedDenoising):
     listed = METHODS["dropout_unet"]
     Config: ClassVar[type] = DropoutUNetConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {}}
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: float = 1e-3
     config: Any
 
     def build(self, planes: int = 1) -> nn.Module:

@@ -86,7 +86,7 @@ class FinerPlanes(Method):
     listed = METHODS["finer_planes"]
     Config = FinerPlanesConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
-    learning_rate: ClassVar[float] = 1.5e-3
+    learning_rate: float = 1.5e-3
     clip: ClassVar[float | None] = 1.0
     config: FinerPlanesConfig
 

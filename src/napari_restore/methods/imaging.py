@@ -101,7 +101,7 @@ class Imaging(Method):
 
     Config: ClassVar[type] = ImagingConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
-    learning_rate: ClassVar[float] = 1.5e-3
+    learning_rate: float = 1.5e-3
     clip: ClassVar[float | None] = 1.0
     config: ImagingConfig
 

@@ -80,7 +80,7 @@ class Inpainting(Interpolation):
     listed = METHODS["inpainting"]
     Config: ClassVar[type] = InpaintingConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 48, "depth": 2}}
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: float = 2e-3
     clip: ClassVar[float | None] = 1.0
     config: InpaintingConfig
     _shapes: Tensor

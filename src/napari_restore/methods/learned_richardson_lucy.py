@@ -82,7 +82,7 @@ class LearnedRichardsonLucy(RichardsonLucy):
     listed = METHODS["learned_richardson_lucy"]
     Config: ClassVar[type] = LearnedRichardsonLucyConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32}}
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: float = 2e-3
     clip: ClassVar[float | None] = 1.0
     config: LearnedRichardsonLucyConfig
 

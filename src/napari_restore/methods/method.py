@@ -124,10 +124,14 @@ class Method(nn.Module):
         Settings for ``quick``, ``normal`` and ``thorough``, where they are others than those of ``Config``.
     learning_rate
         At its peak, where the user gives none.
+    weights
+        A file beside the methods with weights that training may begin with, which pictures made by formulas gave;
+        empty where there is none.
     clip
         Gradients longer than this are cut to it; None leaves them as they are.
     weight_decay
-        Of the weights at each step, times the learning rate (AdamW).
+        Of the weights at each step, times the learning rate (AdamW): towards those that training began with where it
+        ``begun`` with any, else towards 0.
     compresses
         Whether its network sees, and gives, what lies far from all else by its logarithm (``compressed``).
     noisy_targets
@@ -153,9 +157,11 @@ class Method(nn.Module):
     listed: ClassVar[Listed]
     Config: ClassVar[type]
     efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]]
-    learning_rate: ClassVar[float] = 2e-3
+    weights: ClassVar[str] = ""
+    learning_rate: float = 2e-3
     clip: ClassVar[float | None] = None
-    weight_decay: ClassVar[float] = 1e-4
+    weight_decay: float = 1e-4
+    begun: bool = False
     compresses: bool = False
     noisy_targets: ClassVar[bool] = False
     keeps_mean: bool = False
@@ -181,6 +187,21 @@ class Method(nn.Module):
     def fit_to(cls, config: Any, images: Sequence[Image]) -> Fit:
         """Settle everything the config leaves to ``"auto"`` for these images."""
         raise NotImplementedError
+
+    @classmethod
+    def beginning(cls, fit: Fit, known: Any) -> Fit | None:
+        """The settings for beginning with ``weights``, whose own are ``known``; None where these do not fit."""
+        return None
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Take ``weights`` for what training begins with.
+
+        Raises
+        ------
+        RestoreError
+            Of a method that has none.
+        """
+        raise RestoreError(f"{self.label} has no weights to begin with: give `start` none.")
 
     @classmethod
     def partners(cls, config: Any, images: Sequence[Image], given: Sequence[Image]) -> Sequence[Image]:

@@ -65,7 +65,7 @@ class Noise2Void(Denoiser):
         "normal": {"width": 16, "depth": 2},
         "thorough": {"width": 32, "depth": 3},
     }
-    learning_rate: ClassVar[float] = 2e-3
+    learning_rate: float = 2e-3
     clip: ClassVar[float | None] = None
     noisy_targets: ClassVar[bool] = True
     unet: ClassVar[Mapping[str, Any]] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -21,13 +22,15 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
-from napari_restore.methods.neighbours import Neighbours, beside, in_place, own, with_neighbours
+from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
 from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
 _LEAST = 16
+_FIRST, _ALIKE = "networks.0.", ("dimensions", "width", "depth", "blocks")
+_BEGUN_RATE, _BEGUN_DECAY = 1e-3, 1.0  # of a network that begins with weights
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _PROBES, _SEED, _FAR = 2, 2019, 5.0  # deviations
@@ -61,6 +64,9 @@ class PosteriorConfig:
     sigma, gain, offset, mean, std
         Settled from the images before training, one entry a channel, in their units: noise without signal, its variance
         for a signal one higher, the signal from which it grows; and what the pixels are divided by.
+    units
+        Settled before training, one entry a channel: whether its network sees the image in units of its ``"noise"``, as
+        one does that begins with weights of other pictures, or of the ``"image"``'s deviation. None means the image's.
     unexplained
         Settled after training, one entry a channel, in units of the image's variance: the noise that the predictions
         leave where they are surest, as its variance at the image's mean and its growth with the signal.
@@ -81,6 +87,7 @@ class PosteriorConfig:
     offset: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
+    units: tuple[Literal["image", "noise"], ...] = ()
     unexplained: tuple[tuple[float, float], ...] = ()
     errors: tuple[tuple[tuple[float, float], ...], ...] = ()
 
@@ -104,13 +111,14 @@ class Posterior(Denoiser):
     listed = METHODS["posterior"]
     Config: ClassVar[type] = PosteriorConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32, "depth": 2, "blocks": 2}}
-    learning_rate: ClassVar[float] = 2e-3
+    weights: ClassVar[str] = "posterior.safetensors"
+    learning_rate: float = 2e-3
     noisy_targets: ClassVar[bool] = True
     tells_deviations: ClassVar[bool] = True
     narrower: ClassVar[float] = 1.0  # small as it is; what its student saves is three of four passes
     # One image of 512 x 512 is seen a hundred times a minute, and its noise is learned by heart: two W2S frames of 17
     # and 19 dB ended at 33.48 and 31.96 dB with 1e-4, at 33.92 and 32.41 with this; the 8 benchmark images lost 0.06.
-    weight_decay: ClassVar[float] = 1.0
+    weight_decay: float = 1.0
     config: PosteriorConfig
 
     def build(self, planes: int = 1) -> nn.Module:
@@ -153,10 +161,28 @@ class Posterior(Denoiser):
             offset=tuple(0.0 if known else level.offset for level in levels),
             mean=normalisation.mean,
             std=normalisation.std,
+            units=config.units if len(config.units) == len(levels) else (),
             unexplained=(),
             errors=(),
         )
         return with_neighbours(Fit(settled, spatial, normalisation, said), images)
+
+    @classmethod
+    def beginning(cls, fit: Fit, known: Any) -> Fit | None:
+        """In units of the noise, which has to be known for that, if the network is as large and has two axes."""
+        config = fit.config
+        known_noise = all(s > 0 or g > 0 for s, g in zip(config.sigma, config.gain, strict=True))
+        if not known_noise or any(getattr(config, name) != getattr(known, name) for name in _ALIKE):
+            return None
+        rival = None if fit.rival is None else cls.beginning(fit.rival, known)
+        return replace(fit, config=replace(config, units=("noise",) * len(config.sigma)), rival=rival)
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Each channel's network with the same; neighbouring planes count for nothing at first."""
+        self.begun, self.learning_rate, self.weight_decay = True, _BEGUN_RATE, _BEGUN_DECAY
+        alone = {name.removeprefix(_FIRST): weight for name, weight in weights.items() if name.startswith(_FIRST)}
+        for network in self.networks:
+            begun_as(alone, network, self.neighbours)
 
     @property
     def radius(self) -> tuple[int, ...]:
@@ -290,12 +316,15 @@ class Posterior(Denoiser):
         """
         k = self.neighbours
         seen = _moved(beside(y, k) if k else y, phase).clone()
-        around = _mean_around(seen[:, k : k + 1])
+        around = mean_around(seen[:, k : k + 1])
         seen[:, k : k + 1, ..., ::2, ::2] = around
-        layout = torch.channels_last if seen.ndim == 4 else torch.channels_last_3d
-        learned = self.networks[channel](seen.contiguous(memory_format=layout)).float()[..., ::2, ::2]
-        mean, variance = around + learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
+        noise = partial(self.noise_variance, channel) if self.in_units_of_noise(channel) else None
+        mean, variance = predicted(self.networks[channel], seen, around, noise)
         return (in_place(mean, len(y)), in_place(variance, len(y))) if k else (mean, variance)
+
+    def in_units_of_noise(self, channel: int) -> bool:
+        """Whether the network of a channel is shown it with noise of variance 1, instead of with a variance of 1."""
+        return bool(self.config.units) and self.config.units[channel] == "noise"
 
     def all_noise(self, channel: int, signal: Tensor) -> Tensor:
         """As ``noise_variance``, and no less than what the predictions left unexplained."""
@@ -316,6 +345,39 @@ class Posterior(Denoiser):
         if noise.gain == 0:
             return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
         return noise.smooth_at(signal)
+
+
+def predicted(
+    network: nn.Module, seen: Tensor, around: Tensor, noise: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of hidden pixels, which lie on even rows and columns, as a network tells them.
+
+    Parameters
+    ----------
+    seen
+        ``(B, C, *S)`` with the hidden pixels replaced.
+    around
+        What stands for each of them, ``(B, 1, *(S / 2))``: what the network gives is added to it.
+    noise
+        Gives the variance of the noise at a signal, in whose units the network works then; None for those of the image.
+    """
+    shown = seen if noise is None else stabilised(seen, noise)
+    layout = torch.channels_last if seen.ndim == 4 else torch.channels_last_3d
+    learned = network(shown.contiguous(memory_format=layout)).float()[..., ::2, ::2]
+    mean, variance = learned[:, :1], F.softplus(learned[:, 1:] - 1) + _LEAST_VARIANCE
+    if noise is None:
+        return around + mean, variance
+    unit = noise(around)
+    return around + unit.sqrt() * mean, unit * variance
+
+
+def stabilised(pixels: Tensor, noise: Callable[[Tensor], Tensor]) -> Tensor:
+    """Pixels with noise of about variance 1 at every signal, and 0 where they are 0.
+
+    For a variance that is a line of the signal this is the integral over its root, Anscombe's transform (1948,
+    doi:10.1093/biomet/35.3-4.246), with no division by the slope, which may be 0.
+    """
+    return 2 * pixels / (noise(pixels).sqrt() + noise(torch.zeros_like(pixels)).sqrt())
 
 
 def _numbers(pixels: Tensor) -> NDArray[np.float64]:
@@ -445,7 +507,7 @@ def _moved(y: Tensor, phase: tuple[int, int]) -> Tensor:
     return y
 
 
-def _mean_around(y: Tensor) -> Tensor:
+def mean_around(y: Tensor) -> Tensor:
     """The mean about each pixel on even rows and columns, of its eight neighbours, the nearer ones counting double."""
     y = y.float()
     rows = torch.cat([y[..., 1:2, :], y[..., 1::2, :]], -2)  # those above and below, mirrored at the border

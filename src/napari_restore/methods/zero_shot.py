@@ -67,7 +67,7 @@ class ZeroShot(Denoiser):
     listed = METHODS["zero_shot"]
     Config: ClassVar[type] = ZeroShotConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 24}}
-    learning_rate: ClassVar[float] = 6e-3
+    learning_rate: float = 6e-3
     config: ZeroShotConfig
 
     def build(self, planes: int = 1) -> nn.Module:

@@ -18,7 +18,7 @@ _MOST_PIXELS = 2**20
 _MOST_PARAMETERS = 2**40
 
 _BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std")
-_LATER = ("unexplained", "errors")
+_LATER = ("units", "unexplained", "errors")
 """Settings that methods settle for each channel of the images they learn from: before training, and after it."""
 
 Finite = Annotated[float, Interval(gt=-1e38, lt=1e38)]

@@ -147,6 +147,16 @@ def build_method(name: str, config: Any, *, spatial: str, channels: int, seed: i
         return kind(settled, spatial=spatial, channels=channels)
 
 
+def begun_with(past: Mapping[str, Any]) -> str:
+    """What a model's training began with, by its provenance, in words; nothing for fresh weights."""
+    start = past.get("start")
+    if not isinstance(start, Mapping):
+        return ""
+    if "pictures" in start:
+        return "weights learned from pictures made by formulas"
+    return f"the weights of an earlier model, {str(start.get('date', '')).partition('T')[0] or 'of an unknown date'}"
+
+
 _NAMED = 1000
 """Images that a card names, of those a model was trained on."""
 

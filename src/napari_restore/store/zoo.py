@@ -22,7 +22,7 @@ from napari_restore.core.errors import ModelError
 from napari_restore.core.version import __version__
 from napari_restore.methods.apply import restore_samples
 from napari_restore.store.graph import OPSET, any_size, write_graph
-from napari_restore.store.model import Model
+from napari_restore.store.model import Model, begun_with
 
 if TYPE_CHECKING:
     from bioimageio.spec.model import v0_5
@@ -223,13 +223,14 @@ def _write_cover(path: Path, before: NDArray[np.float32], after: NDArray[np.floa
 def _page(model: Model) -> str:
     """What people read of it."""
     said, listed = model.provenance, model.method.listed
+    begun = f", begun with {found}" if (found := begun_with(said)) else ""
     images = ", ".join(str(each.get("name", "?")) for each in said.get("images", [])[:10]) or "not told"
     return f"""# {listed.label}
 
 Made with napari-restore {__version__}. {listed.tip}
 
 - Method: {listed.citation}
-- Trained on: {images}; {said.get("steps", "?")} steps, {said.get("seconds", "?")} s.
+- Trained on: {images}; {said.get("steps", "?")} steps, {said.get("seconds", "?")} s{begun}.
 - Axes: {model.method.spatial}, each channel by itself; {sum(p.numel() for p in model.method.parameters())} weights.
 - `{WEIGHTS}` is the same model for napari-restore: `napari_restore.load_model`.
 

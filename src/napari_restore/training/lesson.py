@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.core.normalisation import Normalisation
@@ -36,6 +37,10 @@ class Lesson:
     noise
         Variance of the noise of each channel in units of the image, where it is known and the held-out loss will end
         there.
+    start
+        What is known of the weights that training begins with; nothing of fresh ones.
+    fresh
+        The same with fresh weights, where it is to be found out whether those it begins with are better.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Lesson:
     validation_partners: Sequence[Image] | None = None
     normalisation: Normalisation | None = None
     noise: Sequence[float] | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
+    fresh: Lesson | None = None
 
     @property
     def pairs(self) -> list[tuple[Sequence[Image], Sequence[Image] | None]]:

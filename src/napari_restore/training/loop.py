@@ -21,6 +21,7 @@ from napari_restore.sources import Image
 from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.model import Model, provenance
 from napari_restore.training.advice import advice
+from napari_restore.training.beginning import begun
 from napari_restore.training.bits import make_fabric
 from napari_restore.training.contest import contest, decided
 from napari_restore.training.cost import plan_step
@@ -76,8 +77,10 @@ def train_events(lesson: Lesson, settings: TrainingSettings, watch: Watch) -> Ev
 
 
 def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Ranks) -> Events[Model]:
-    lesson, begun = yield from _settled(lesson, settings, watch, ranks)
-    if begun is not None and watch.stopping:
+    if lesson.fresh is not None:
+        lesson = yield from begun(lesson, settings, _terms(lesson, settings, ranks)[0])
+    lesson, learned = yield from _settled(lesson, settings, watch, ranks)
+    if learned is not None and watch.stopping:
         settings = replace(settings, run=None)  # to be gone on with, all of it has to be known: it begins anew
     terms, said = _terms(lesson, settings, ranks)
     yield from said
@@ -86,7 +89,7 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
     with kept_buffers(), terms.ranks.together(), _pools(lesson, settings, terms) as pools:
         session = Session(
             lesson.name,
-            state=begun or TrainingState(lesson.method, settings, fabric, terms.ranks),
+            state=learned or TrainingState(lesson.method, settings, fabric, terms.ranks),
             pool=pools[0],
             judge=pools[1],
             settings=settings,
@@ -96,9 +99,9 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             yield from _remarks(session.pool, lesson.images, filled=lesson.method.fills)
         if settings.run is not None and settings.resume and session.resume(settings.run):
             yield Note(f"continuing from step {session.state.step} of {settings.run}")
-        first = 0 if begun is not None else session.state.step
-        if begun is not None:
-            session.pool.skip(begun.step)
+        first = 0 if learned is not None else session.state.step
+        if learned is not None:
+            session.pool.skip(learned.step)
         floor = _floor(noise=lesson.noise, normalisation=session.pool.normalisation)
         yield _started(session, floor)
         try:
@@ -118,7 +121,9 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             session.state.average,
             session.pool.normalisation,
             precision,
-            provenance(list(lesson.images), **facts(session)),
+            provenance(
+                list(lesson.images), **facts(session), **({"start": dict(lesson.start)} if lesson.start else {})
+            ),
             thumbnail=session.thumbnail(precision),
         )
 

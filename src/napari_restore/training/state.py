@@ -49,9 +49,11 @@ class TrainingState:
             method.parameters(),
             lr=settings.learning_rate or method.learning_rate,
             betas=(0.9, 0.99),
-            weight_decay=method.weight_decay,
+            weight_decay=0.0 if method.begun else method.weight_decay,
             fused=True,
         )
+        self._decay = method.weight_decay
+        self._began = [p.detach().clone() for p in method.parameters()] if method.begun else []
         self.method = method.train()
         self._wrapped, self._optimizer = fabric.setup(method, self.optimizer)
         self.rng = torch.Generator().manual_seed(ranks.seed(settings.seed))
@@ -69,9 +71,20 @@ class TrainingState:
             # All at once where the device can. To ask for that with foreach=True is an error on MPS.
             torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.method.clip)
         self._optimizer.step()
+        self._keep_near(learning_rate)
         self.step += 1
         self._follow()
         return loss.detach()
+
+    def _keep_near(self, learning_rate: float) -> None:
+        """Bring the weights a little nearer to those they began with: what one image cannot teach is kept.
+
+        Li, Grandvalet, Davoine 2018 (ICML, arXiv:1802.01483), decoupled as AdamW's decay is.
+        """
+        if self._began:
+            with torch.no_grad():
+                weights = [p.detach() for p in self.method.parameters()]
+                torch._foreach_lerp_(weights, self._began, min(1.0, learning_rate * self._decay))
 
     def held_out_loss(self, batch: Batch, *, seed: int) -> float:
         """The averaged weights' loss, with the same random numbers every time."""

@@ -159,6 +159,7 @@ VERBS: dict[str, Verb] = {
         lacks={
             "second": "the copy learns from what its teacher makes of the images",
             "target": "the copy learns from what its teacher makes of the images",
+            "start": "the copy begins anew",
             "output": "a model is kept with `save_model`",
             "overwrite": "a model is always written over",
             "version": "it writes no image",

@@ -179,8 +179,8 @@ def _partners(request: Request) -> Iterator[Image]:
 def _files(request: Request) -> Iterator[Path]:
     """Files that a request reads besides images: models, a PSF."""
     own: Any = request.own
-    given = [getattr(own, name, None) for name in ("model", "start", "psf", "mask")]
-    for each in (*given, request.restoring.model):
+    given = [getattr(own, name, None) for name in ("model", "psf", "mask")]
+    for each in (*given, request.training.start, request.restoring.model):
         if isinstance(each, str | os.PathLike):
             beads = beads_of(each)
             path = beads[0] if beads is not None else Path(each).expanduser()

@@ -20,7 +20,7 @@ class Flag:
     Attributes
     ----------
     name
-        Such as ``--from``; made of the option's name where it is empty.
+        Such as ``--dask``; made of the option's name where it is empty.
     metavar
         What stands for its value in the help.
     read
@@ -84,7 +84,7 @@ FLAGS: Mapping[str, Flag] = {
     "second": Flag(metavar="IN2"),
     "target": Flag(metavar="CLEAN"),
     "validation": Flag(metavar="IN", often=True),
-    "start": Flag("--from", metavar="M.safetensors"),
+    "start": Flag(metavar="auto|none|M.safetensors"),
     "run": Flag(metavar="DIR"),
     "effort": Flag(metavar="quick|normal|thorough"),
     "seconds": Flag(metavar="S"),

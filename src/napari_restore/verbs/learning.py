@@ -24,7 +24,7 @@ from napari_restore.sources.alternating import alternation
 from napari_restore.sources.settled import settled
 from napari_restore.sources.unchanged import files_state
 from napari_restore.store import output as outputs
-from napari_restore.store.model import Model, build_method, provenance
+from napari_restore.store.model import Model, begun_with, build_method, load_model, provenance
 from napari_restore.store.packaged import open_model
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.loop import train_events
@@ -34,6 +34,8 @@ from napari_restore.verbs.features import features_for
 from napari_restore.verbs.pairing import paired
 from napari_restore.verbs.request import Request
 from napari_restore.verbs.super_resolving import with_thickness
+
+_WEIGHTS = Path(methods.__file__).parent
 
 _LOOKED_AT = 8
 """Of many images, so many are looked at for planes that alternate: they are of one kind."""
@@ -51,6 +53,8 @@ class Course:
         To learn from, opened.
     begun
         The model that training goes on from, or None.
+    start
+        The weights that it may begin with, of pictures made by formulas, or None.
     seconds
         Of training where the user gives no budget.
     config
@@ -63,6 +67,7 @@ class Course:
     begun: Model | None
     seconds: float
     config: Any
+    start: Model | None = None
 
     def fit(self) -> Fit:
         """The config for these images, without anything left open."""
@@ -75,6 +80,23 @@ class Course:
         if self.begun is not None:
             _take_weights(built, self.begun)
         return built
+
+    def begun_anew(self, fit: Fit, *, seed: int) -> tuple[Method, Method | None]:
+        """The network, and its rival if there is one."""
+        return self.method(fit, seed=seed), None if fit.rival is None else self.method(fit.rival, seed=seed)
+
+    def begun_with_weights(self, lesson: Lesson, fit: Fit, *, seed: int) -> Lesson:
+        """A lesson whose network begins with weights made before, if they fit; with itself as what else there is."""
+        if self.start is None:
+            return lesson
+        known = self.kind.beginning(fit, self.start.method.config)
+        if known is None:
+            return lesson
+        method, rival = self.begun_anew(known, seed=seed)
+        for each in filter(None, (method, rival)):
+            each.begin_with(self.start.method.state_dict())
+        told = {**self.start.provenance, "pictures": "made by formulas", "sha256": self.start.sha256}
+        return replace(lesson, method=method, rival=rival, start=told, fresh=lesson)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +130,8 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
     partners = course.kind.partners(course.config, images, given)
     if row.needs and not partners:
         raise RestoreError(f"{row.label} needs {row.needs[0]}: give one.")
-    fit = course.fit()
-    method = course.method(fit, seed=request.computing.seed)
+    fit, seed = course.fit(), request.computing.seed
+    method, rival = course.begun_anew(fit, seed=seed)
     if method.wants_features:
         assert fit.normalisation is not None
         method.features = features_for(method.config.features, images, fit.normalisation)
@@ -118,7 +140,7 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
         name=course.name,
         method=method,
         images=images,
-        rival=None if fit.rival is None else course.method(fit.rival, seed=request.computing.seed),
+        rival=rival,
         partners=partners or None,
         validation=judges,
         normalisation=fit.normalisation,
@@ -126,7 +148,7 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
     )
     if given and partners == given and set(lesson.rate(partners)) == {1} and course.kind.same_blur:
         lesson = yield from paired(lesson, "second" if several(training.second) else "target")
-    return Prepared(course, lesson)
+    return Prepared(course, course.begun_with_weights(lesson, fit, seed=seed))
 
 
 def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | None, resume: bool) -> Events[Model]:
@@ -199,8 +221,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
     training = request.training
     method, asked = yield from lesson_for(request, images[0])
     config = {**asked, **request.config}
-    start = getattr(request.own, "start", None)
-    begun = model_of(start, option="start") if start is not None else None
+    begun = begun_of(request)
     if begun is not None:
         method, config = _continuing(begun, method, config)
     elif method == "auto":
@@ -218,7 +239,14 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
         begun=begun,
         seconds=methods.listed(method).seconds.get(training.effort, 0.0),
         config=methods.configure(method, {**by_effort, **config}),
+        start=load_model(_WEIGHTS / kind.weights) if kind.weights and training.start == "auto" else None,
     )
+
+
+def begun_of(request: Request) -> Model | None:
+    """The model that training is to go on from; None where it begins anew, or with weights made for that."""
+    start = request.training.start
+    return None if isinstance(start, str) and start in ("auto", "none") else model_of(start, option="start")
 
 
 def check_begun(path: Path, model: Model, request: Request, image: Image) -> None:
@@ -275,7 +303,9 @@ def _differing(card: Mapping[str, Any], request: Request, image: Image) -> Itera
     """Settings of which a model has others than a request asks for: name, what it has, what is asked."""
     method, asked = drain(lesson_for(request, image))
     method = card["method"] if method == "auto" else method  # what it chose then, it would choose now
-    given = {**methods.find(method).efforts.get(request.training.effort, {}), **asked, **request.config}
+    begun = begun_of(request)
+    by_effort = {} if begun is not None else methods.find(method).efforts.get(request.training.effort, {})
+    given = {**by_effort, **asked, **request.config}
     typed = asdict(methods.configure(method, given))
     wanted = {"method": method, "seed": request.computing.seed, **{name: typed[name] for name in given}}
     had = {"method": card["method"], "seed": card["provenance"].get("seed"), **card["config"]}
@@ -283,6 +313,16 @@ def _differing(card: Mapping[str, Any], request: Request, image: Image) -> Itera
         left_open = value == "auto" or (name == "psf" and ".." in value)
         if not left_open and json.dumps(had.get(name), sort_keys=True) != json.dumps(value, sort_keys=True):
             yield name, had.get(name), value
+    if not _begun_alike(card["provenance"].get("start", {}), request, begun):
+        asked_for = request.training.start if begun is None else "another model"
+        yield "start", begun_with(card["provenance"]) or "none", asked_for
+
+
+def _begun_alike(start: Mapping[str, Any], request: Request, begun: Model | None) -> bool:
+    """Whether training began with what a request asks for, by what the model says; ``auto`` may have found nothing."""
+    if begun is not None:
+        return json.dumps(start, sort_keys=True) == json.dumps(dict(begun.provenance), sort_keys=True)
+    return not start or (request.training.start == "auto" and "pictures" in start)
 
 
 def notes_of(images: Sequence[Image]) -> Iterator[Note]:
@@ -305,7 +345,8 @@ def model_of(given: Any, *, option: str = "model") -> Model:
     if isinstance(given, Model):
         return given
     if not isinstance(given, str | Path):
-        raise RestoreError(f"`{option}` = {given!r}: give a trained model, or its file.")
+        words = "auto, none, " if option == "start" else ""
+        raise RestoreError(f"`{option}` = {given!r}: give {words}a trained model, or its file.")
     return open_model(given)
 
 

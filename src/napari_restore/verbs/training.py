@@ -26,16 +26,12 @@ class Train:
         A name from ``list_methods``; ``auto`` chooses by what is given and by the noise, and says why.
     validation
         Images to measure the held-out loss on. Without them, a hundredth of the pixels is held out.
-    start
-        A trained model, or its file, to go on from with its method and its settings, instead of from fresh weights: a
-        budget of seconds brings it to new images of the same kind. Noise and constants are measured on these.
     run
         A folder for events and checkpoints; with ``resume`` training goes on from the newest of them.
     """
 
     method: str = "auto"
     validation: Any = None
-    start: Any = None
     run: str | Path | None = None
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from napari_restore.methods.posterior import (
     _beside,
     _by_variance,
     _least_line,
-    _mean_around,
+    mean_around,
 )
 from napari_restore.sources import open_image
 
@@ -43,7 +43,7 @@ def test_the_stand_in_is_the_weighted_mean_of_the_eight_neighbours(shape):
     y = torch.randn(1, 1, *shape, generator=generator())
     weights = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
     wanted = correlate(y[0, 0].numpy(), weights, mode="mirror")[::2, ::2]
-    assert np.allclose(_mean_around(y)[0, 0].numpy(), wanted, atol=1e-6)
+    assert np.allclose(mean_around(y)[0, 0].numpy(), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize(("spatial", "shape"), SHAPES)
@@ -147,7 +147,7 @@ def test_noise_that_flat_parts_do_not_show_is_found_by_the_predictions():
     rng = np.random.default_rng(5)
     spots = gaussian_filter((rng.uniform(size=(160, 160)) < 0.004).astype(float), 1.5)
     noisy = rng.poisson(10 + 150 * spots / spots.max()).astype(np.float32)
-    model = train(noisy, "posterior", steps=150, precision="float32", noise=3.2)
+    model = train(noisy, "posterior", steps=150, precision="float32", noise=3.2, start="none")
     (middle, growth), std = model.method.config.unexplained[0], model.normalisation.std[0]
     assert growth * std == pytest.approx(1, rel=0.5), "photons"
     assert middle * std**2 > 8

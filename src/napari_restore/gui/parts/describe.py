@@ -78,7 +78,7 @@ IN_WINDOW: Mapping[str, str] = {
     "channel": "a layer of that channel alone",
     "model": "Restore with…",
     "save_model": "Save model…",
-    "start": "a model file",
+    "start": "Start under Advanced",
     "output": "another folder under Result",
     "overwrite": "the box Overwrite in the tab Batch",
     "resume": "another run",

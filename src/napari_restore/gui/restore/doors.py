@@ -84,7 +84,6 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
     "train": {
         **_FROM_LAYER,
         "validation": "The window trains on the one image that is looked at, of which some pixels are held out.",
-        "start": "The window trains on the image that is looked at, from fresh weights.",
         "run": "The window keeps the model itself, until it is saved.",
         "resume": "A training that is stopped leaves its model in the window, and no folder to go on from.",
     },

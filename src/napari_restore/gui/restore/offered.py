@@ -22,7 +22,14 @@ class Alone:
     low: float | None = None
 
 
-OFFERED: Mapping[str, Alone | None] = {
+@dataclass(frozen=True)
+class Among:
+    """How an option is shown of which the window offers some words only."""
+
+    words: tuple[str, ...]
+
+
+OFFERED: Mapping[str, Alone | Among | None] = {
     "seconds": Alone("from effort", 60, low=0.1),
     "steps": Alone("by time", 1000),
     "seed": None,
@@ -30,6 +37,7 @@ OFFERED: Mapping[str, Alone | None] = {
     "patch": Alone("auto", (64, 64)),
     "batch": Alone("auto", 8),
     "learning_rate": Alone("auto", 1e-3, low=1e-6),
+    "start": Among(("auto", "none")),
     "tile": Alone("auto", (256, 256)),
     "together": Alone("auto", 4),
     "unreadable": None,
@@ -49,8 +57,10 @@ def offered() -> tuple[Setting, ...]:
     return tuple(_setting(name, known[name], alone) for name, alone in OFFERED.items())
 
 
-def _setting(name: str, group: type, alone: Alone | None) -> Setting:
+def _setting(name: str, group: type, alone: Alone | Among | None) -> Setting:
     hint, tip = hints_of(group)[name], explained(group)[name]
+    if isinstance(alone, Among):
+        return Setting(name, "choice", getattr(group(), name), choices=alone.words, tip=tip)
     if alone is None:
         found = setting_of(name, hint, getattr(group(), name), tip=tip)
         assert found is not None, name

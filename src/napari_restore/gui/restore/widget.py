@@ -36,7 +36,7 @@ from napari_restore.verbs.words import Words
 
 
 class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
-    """Denoise, super-resolve or deblur the selected image with a network trained on that image alone.
+    """Denoise, super-resolve or deblur the selected image with a network trained on that image.
 
     Hiding the dock lets work go on; closing it, or the viewer, stops it.
 
