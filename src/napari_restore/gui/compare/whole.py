@@ -18,7 +18,7 @@ from napari_restore.sources.layers import placement_of
 _BLOCK = 1024
 """Pixels along Y and X that are worked on at a time."""
 
-_MARKED = Colormap([(1.0, 0.45, 0.0, 0.0), (1.0, 0.45, 0.0, 0.35), (1.0, 0.75, 0.1, 0.9)], name="structure marked")
+_MARKED = Colormap([(1.0, 0.45, 0.0, 0.0), (1.0, 0.45, 0.0, 0.25), (1.0, 0.65, 0.1, 0.5)], name="structure marked")
 """Nothing where there is noise, so that the image below is seen as it is; orange where there is structure."""
 
 
