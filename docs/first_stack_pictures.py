@@ -56,6 +56,9 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     shoot(viewer, output / "first_stack_4_training.png")
     wait(lambda: not widget.session.runner.running, 600)
     print(widget.outcome.messages.toPlainText())
+    result = widget.session.run.result.layer.name
+    click(widget.outcome.details.fold)
+    pump(0.3)
     widget.outcome.messages.verticalScrollBar().setValue(0)
     shoot(viewer, output / "first_stack_5_result.png")
     click_tab(tabs, "compare")
@@ -64,11 +67,11 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     click(tabs.compare.controls.difference_button)
     shoot(viewer, output / "first_stack_7_removed.png")
     click(viewer.window._qt_viewer.layerButtons.deleteButton)
-    click_layer(viewer, "microscopy sample_denoised")
+    click_layer(viewer, result)
     save = open_menu(viewer.window.file_menu, ["Save Selected Layers"])
     shoot(viewer, output / "first_stack_8_save.png")
     save_as(save, saved)
-    assert np.array_equal(tifffile.imread(saved), np.asarray(viewer.layers["microscopy sample_denoised"].data))
+    assert np.array_equal(tifffile.imread(saved), np.asarray(viewer.layers[result].data))
     tabs.leave()
 
 

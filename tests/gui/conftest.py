@@ -35,6 +35,7 @@ from napari_restore.core.options import Training
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.gui.restore.work import package_engine
+from napari_restore.methods.method import Interrupted
 from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.verbs.request import Request, ask
 from napari_restore.verbs.words import asked
@@ -75,6 +76,8 @@ class PretendEngine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.method = ""
+        self.slow = False
         self.steps = 5
         self.pause = 0.01
         self.gain = 0.0
@@ -108,10 +111,15 @@ class PretendEngine:
             raise self.raises
         return Cost("auto", 40.0, 7.0, 480 * 2**20, 18 * 2**30)
 
-    def baselines(self, image, model, region):
+    def baselines(self, image, model, region, stopping):
         self.calls.append(("baselines", {"region": region}))
         pixels = image.read(region).astype(np.float32)
-        return {"Bicubic interpolation": pixels.repeat(2, -1).repeat(2, -2), "Wiener filter": pixels}
+        yield "Bicubic interpolation", pixels.repeat(2, -1).repeat(2, -2)
+        while self.slow:
+            time.sleep(self.pause)
+            if stopping():
+                raise Interrupted
+        yield "Wiener filter", pixels
 
     def report(self, request, result, path):
         raise NotImplementedError
@@ -137,9 +145,11 @@ class PretendEngine:
         return (yield from self._restore(request, model, watch.stop, rate=self.rate))
 
     def _image(self, request, watch):
-        model, stopped = yield from self._train(request.image, watch.preview, watch.stop)
-        if stopped:
-            return model
+        model = request.restoring.model
+        if model is None:
+            model, stopped = yield from self._train(request.image, watch.preview, watch.stop)
+            if stopped:
+                return model
         finer = getattr(request.own, "factor", None)
         undoes = hasattr(request.own, "psf")
         rate = (2 if finer is not None else 1) if undoes else self.rate
@@ -185,7 +195,7 @@ class PretendEngine:
         result.levels = [array]
         yield RestorationStarted(
             str(partial), "0", shape[0], 0, (1, *shape[1:]), (0,) * len(shape), 1, "x", "cpu", "x",
-            suffix="denoised" if rate is None else "superresolved" if rate > 1 else "deblurred",
+            suffix="denoised" if rate is None else "superresolved" if rate > 1 else "deblurred", method=self.method,
         )  # fmt: skip
         for index in range(shape[0]):
             time.sleep(self.pause)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,11 +158,27 @@ def test_a_run_shows_the_state_of_every_file(qtbot, ready, folder, engine):
     wait(qtbot, ready)
     given = {"folder": folder, "model": str(folder.parent / "m.safetensors"), "output": folder / "restored"}
     assert engine.calls == [{**given, "pattern": "*.tif"}] and threading.main_thread() not in engine.threads
-    assert cells(ready) == ["done", "failed: it is an empty file.", "done before", "done"]
+    assert cells(ready) == ["done", "it is an empty file: failed", "done before", "done"]
     tips = cells(ready, role=Qt.ItemDataRole.ToolTipRole)
-    assert "it is an empty file." in tips[1] and "Double click" in tips[0] and "Double click" not in tips[1]
+    assert "it is an empty file." in tips[1] and "open it in the viewer" in tips[0] and "open the image" in tips[1]
     assert ready.words.text() == "2 done, 1 done before, 1 failed" and ready.bar.value() == 1000
     assert ready.run_button.isEnabled() and not ready.cancel_button.isEnabled() and engine.closed == 1
+
+
+def test_one_row_is_redone_alone_and_any_row_opens(qtbot, viewer, ready, engine):
+    ready.run_button.click()
+    wait(qtbot, ready)
+    row = ready.rows.rows[1]
+    ready.rows.rows[1] = replace(row, file=replace(row.file, reason="it was made with another model", redo=True))
+    assert cells(ready)[1] == "changed: redo" and ready._summary() == (
+        "2 done, 1 done before, 1 changed: double click to redo"
+    )
+    ready.table.doubleClicked.emit(ready.rows.index(1, 1))
+    wait(qtbot, ready)
+    assert engine.calls[-1]["pattern"] == "b.tif" and engine.calls[-1]["overwrite"] is True
+    assert cells(ready) == ["done", "it is an empty file: failed", "done before", "done"], "the others as they were"
+    ready.table.doubleClicked.emit(ready.rows.index(1, 0))
+    qtbot.waitUntil(lambda: "b" in viewer.layers, timeout=5000)
 
 
 def test_nothing_is_overwritten_unless_asked(qtbot, ready, engine):
@@ -222,7 +239,6 @@ def test_a_failure_of_all_is_said_and_nothing_is_stuck(qtbot, ready, engine, err
 def test_a_double_click_opens_what_is_done(qtbot, viewer, ready):
     ready.run()
     wait(qtbot, ready)
-    ready.table.doubleClicked.emit(ready.rows.index(1, 0))
     ready.table.doubleClicked.emit(ready.rows.index(3, 1))
     qtbot.waitUntil(lambda: "d_denoised" in viewer.layers, timeout=5000)
     assert np.asarray(viewer.layers["d_denoised"].data).max() == 3 and len(viewer.layers) == 1
@@ -350,7 +366,12 @@ def test_the_real_engine_replaces_what_another_model_made_if_asked(qtbot, viewer
         widget.run_button.click()
         wait(qtbot, widget)
         said += cells(widget)
-    assert said[0] == "done" and "another model" in said[1] and "overwrite" in said[1]
+    assert said == ["done", "changed: redo"] and "1 changed: double click to redo" in widget.words.text().lower()
+    assert "another model" in cells(widget, role=Qt.ItemDataRole.ToolTipRole)[0]
+    widget.table.doubleClicked.emit(widget.rows.index(0, 0))
+    wait(qtbot, widget)
+    assert cells(widget) == ["done"] and not widget.form.overwrite.isChecked(), "that row alone"
+    widget.form.model.use(tmp_path / "first.safetensors")
     widget.form.overwrite.click()
     widget.run_button.click()
     wait(qtbot, widget)
@@ -364,10 +385,10 @@ def test_the_real_engine_restores_a_folder(qtbot, viewer, folder, tmp_path):
     viewer.window.add_dock_widget(widget, name="Batch")
     widget.form.folder.line.setText(str(folder))
     widget.form.model.use(tmp_path / "m.safetensors")
-    for expected in (["done", "done", "done", "failed: ", "done"], ["done before"] * 3 + ["failed: ", "done before"]):
+    for expected in (["done", "done", "done", ": failed", "done"], ["done before"] * 3 + [": failed", "done before"]):
         widget.run_button.click()
         wait(qtbot, widget)
-        assert [c[: len(e)] for c, e in zip(cells(widget), expected, strict=True)] == expected, widget.words.text()
+        assert [c[-len(e) :] for c, e in zip(cells(widget), expected, strict=True)] == expected, widget.words.text()
     assert "0 bytes" in cells(widget)[3]
     widget.table.doubleClicked.emit(widget.rows.index(4, 0))
     qtbot.waitUntil(lambda: "e_denoised" in viewer.layers, timeout=5000)

@@ -9,6 +9,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.gui.restore import cost as room
 from napari_restore.gui.restore.cost import cost_words
+from napari_restore.gui.restore.pace import Pace
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
@@ -35,7 +36,7 @@ def widget(viewer, engine, monkeypatch):
 
 def test_it_is_said_before_a_click(qtbot, widget):
     qtbot.waitUntil(lambda: widget.form.cost.text() != "")
-    assert widget.form.cost.text() == "About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory"
+    assert widget.form.cost.text() == "About 40 s of training, 7 to 21 s of restoring; 480 MiB of 18 GiB memory"
     assert widget.form.cost.isVisibleTo(widget)
 
 
@@ -96,9 +97,8 @@ def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, w
 def test_words():
     assert [describe_bytes(n * MIB) for n in (0.2, 480, 1229, 18 * 1024)] == ["1 MiB", "480 MiB", "1.2 GiB", "18 GiB"]
     card = Cost("noise2void", None, 0.1, 480 * MIB, 18 * 1024 * MIB, 900 * MIB, 70 * 1024 * MIB)
-    assert (
-        cost_words(card) == "About 1 s of restoring; 480 MiB of 18 GiB memory, 900 MiB of 70 GiB on the graphics card"
-    )
+    words = "About 1 s of restoring; 480 MiB of 18 GiB memory, 900 MiB of 70 GiB on the graphics card"
+    assert cost_words(card, Pace()) == words
 
 
 def test_the_share_of_memory_is_handed_on():

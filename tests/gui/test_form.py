@@ -75,13 +75,13 @@ def test_every_engine_takes_what_the_window_gives(engine, brief):
 
 
 def test_the_package_takes_what_the_window_gives():
-    from napari_restore.judging.undone import baselines_of
+    from napari_restore.judging.undone import each_baseline
     from napari_restore.verbs.cost import estimate
     from napari_restore.verbs.run import run
 
     assert list(inspect.signature(run).parameters) == list(inspect.signature(package_engine().run).parameters)
     assert list(inspect.signature(estimate).parameters) == list(inspect.signature(package_engine().estimate).parameters)
-    inspect.signature(baselines_of).bind(object(), object(), object())
+    inspect.signature(each_baseline).bind(object(), object(), object(), stopping=bool)
 
 
 def test_a_picture_of_beads_is_read_for_the_estimate_too(qtbot, widget, engine, monkeypatch):

@@ -188,4 +188,4 @@ def test_a_run_of_the_window_that_was_cut_off_goes_on_with_its_model(qtbot, view
     assert widget.buttons.words.text() == "Done", widget.outcome.messages.toPlainText()
     assert "TrainingStarted" not in seen[before:] and "TileDone" in seen[before:]
     assert sorted(each.name for each in folder.iterdir()) == [path.name]
-    assert viewer.layers["raw_denoised"].data.shape == pixels.shape
+    assert viewer.layers["raw_denoised_noise2void"].data.shape == pixels.shape

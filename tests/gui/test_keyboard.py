@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
+    QLabel,
     QLineEdit,
     QProgressBar,
+    QScrollArea,
     QScrollBar,
     QTableView,
     QTextEdit,
@@ -70,6 +74,34 @@ def test_a_control_without_a_name_is_found(qtbot: Any) -> None:
     assert nameless(page) == []
 
 
+MENUS = set("FVLPDWH")
+"""Of napari's menus: Alt with one of these opens a menu, and D one for those who work on napari."""
+
+
+def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
+    tabs = {QKeySequence.mnemonic(widget.tabText(index)).toString()[-1] for index in range(widget.count())}
+    for index in range(widget.count()):
+        widget.setCurrentIndex(index)
+        page = widget.currentWidget()
+        for verb in page.form.verb.buttons if index == 0 else [None]:
+            if verb is not None:
+                page.form.verb.choose(verb)
+                rows = {name: label for name, label in page.form.rows.labels.items() if label.isVisibleTo(page)}
+                assert all("&" in label.text() for label in rows.values())
+                assert not (used := set(letters_of(page)) & tabs), used
+            used = letters_of(page)
+            assert len(used) > 6 and len(used) == len(set(used)) and not set(used) & (MENUS - {"D"}), used
+
+
+def letters_of(page: QWidget) -> list[str]:
+    """The letters in sight on a page, in any order."""
+    found = []
+    for each in page.findChildren(QWidget):
+        if each.isVisibleTo(page) and isinstance(each, QAbstractButton | QLabel):
+            found += [QKeySequence.mnemonic(each.text()).toString()[-1:]] if "&" in each.text() else []
+    return [letter for letter in found if letter]
+
+
 @pytest.fixture
 def seen(make_napari_viewer_proxy, engine, stack, qtbot):
     """In a window on the screen: Qt gives no focus to others."""
@@ -101,3 +133,41 @@ def test_escape_cancels_and_the_focus_comes_back(qtbot: Any, seen: Any, engine: 
     assert canvas.hasFocus(), "the canvas keeps it"
     qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
     assert canvas.hasFocus()
+
+
+def test_whoever_works_elsewhere_is_told_at_the_end(qtbot: Any, seen: Any, monkeypatch: Any) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(QApplication, "alert", lambda *_: told.append("over"))
+    page = seen.restore
+    for active, count in ((True, 0), (False, 1)):
+        monkeypatch.setattr(page, "isActiveWindow", lambda active=active: active)
+        page.run()
+        qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
+        assert len(told) == count
+
+
+def test_a_small_screen_has_every_button(qtbot: Any, seen: Any) -> None:
+    """1024 x 600: each button in sight, or in an area that scrolls to it."""
+    window = seen.window()
+    window.resize(1024, 600)
+    qtbot.waitUntil(lambda: window.height() <= 600 and window.width() <= 1024, timeout=5000)
+    for index in range(seen.count()):
+        seen.setCurrentIndex(index)
+        qtbot.wait(50)
+        assert window.height() <= 600 and window.width() <= 1024, f"{seen.tabText(index)} makes the window larger"
+        page = seen.currentWidget()
+        for button in page.findChildren(QAbstractButton):
+            if not button.isVisibleTo(page) or scrolls(button, page):
+                continue
+            corner = button.mapTo(window, button.rect().bottomRight())
+            assert 0 < corner.x() <= 1024 and 0 < corner.y() <= 600, f"{button.text()} at {corner}"
+            assert button.height() >= 16 and button.width() >= 16, button.text()
+
+
+def scrolls(widget: QWidget, page: QWidget) -> bool:
+    """Whether a widget lies in an area that scrolls."""
+    while widget is not page:
+        widget = widget.parentWidget()
+        if isinstance(widget, QScrollArea):
+            return True
+    return False

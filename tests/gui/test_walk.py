@@ -35,7 +35,8 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     wait(qtbot, widget)
     said = widget.outcome.messages.toPlainText()
     assert widget.buttons.words.text().startswith("Done: "), said
-    layer = viewer.layers[f"{raw.name}_denoised"]
+    layer = widget.session.run.result.layer
+    assert layer.name == f"{raw.name}_denoised_{widget.session.model.name}", "it says what made it"
     assert layer.ndim == raw.ndim and layer.units == raw.units and layer.axis_labels == raw.axis_labels
     np.testing.assert_allclose(layer.scale, raw.scale)
     np.testing.assert_allclose(layer.translate, raw.translate)
@@ -67,7 +68,7 @@ def test_super_resolve_and_compare(qtbot, make_napari_viewer_proxy, engine):
     wait(qtbot, widget)
     said = widget.outcome.messages.toPlainText()
     assert widget.buttons.words.text().startswith("Done"), said
-    layer = viewer.layers[f"{raw.name}_superresolved"]
+    layer = viewer.layers[f"{raw.name}_superresolved_{widget.session.model.name}"]
     assert layer.data.shape == (*raw.data.shape[:-2], 2 * raw.data.shape[-2], 2 * raw.data.shape[-1])
     assert layer.units == raw.units and layer.ndim == raw.ndim
     np.testing.assert_allclose(layer.scale[-2:], np.asarray(raw.scale[-2:]) / 2)

@@ -289,7 +289,7 @@ def test_the_uncertainty_is_a_layer_of_its_own(qtbot, viewer, raw, brief, stack)
     widget.form.advanced.editors["uncertainty"].widget.value = True
     widget.buttons.run_button.click()
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
-    whole, unsure = viewer.layers["raw_denoised"], viewer.layers["raw_std"]
+    whole, unsure = viewer.layers["raw_denoised_posterior"], viewer.layers["raw_std"]
     assert "the uncertainty of each pixel" in said(widget)
     assert np.asarray(unsure.data).shape == stack.shape and (np.asarray(unsure.data) > 0).all()
     np.testing.assert_allclose(unsure.extent.world, raw.extent.world)

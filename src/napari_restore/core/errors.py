@@ -29,6 +29,10 @@ class OtherRunError(OutputError, ModelError):
     """What lies there unfinished, an output or a training, was begun from another image, model or settings."""
 
 
+class ChangedError(OutputError, ImageError):
+    """An image, or how it is restored, is another than when its result was made: that is to be made again."""
+
+
 class InterruptedWorkError(RestoreError):
     """Work was stopped before there was a result to give back."""
 

@@ -93,7 +93,8 @@ class RestorationStarted:
 
     ``tile`` and ``halo`` are in image pixels. ``rate`` and ``centred`` say how the output's pixels lie in those of the
     image, as in ``Geometry.refined``. All four have one entry an axis, in the order of the image's axes; an empty
-    ``rate`` stands for the image's own pixels. ``suffix`` is what the result is called after the image's name.
+    ``rate`` stands for the image's own pixels. ``suffix`` is what the result is called after the image's name, and
+    ``method`` the name of what makes it.
     ``memory`` is what this process will hold at its highest, ``device_memory`` what the run takes on a graphics card,
     in bytes; None where other processes do the work.
     """
@@ -111,6 +112,7 @@ class RestorationStarted:
     rate: tuple[int, ...] = ()
     centred: tuple[bool, ...] = ()
     suffix: str = "denoised"
+    method: str = ""
     memory: int | None = None
     device_memory: int | None = None
 
@@ -162,6 +164,7 @@ class FileState:
     """One of several files that are worked on is in another state now; each is said to be waiting first.
 
     ``reason`` is one line that says why a file was skipped or failed; ``output`` is where its result is or will be.
+    ``redo`` says that it failed only because the image, or how it is restored, has changed since its result was made.
     """
 
     index: int
@@ -170,6 +173,7 @@ class FileState:
     output: str
     state: typing.Literal["waiting", "running", "done", "skipped", "failed"]
     reason: str = ""
+    redo: bool = False
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
             self.pages[page.name] = page.make(napari_viewer, engine, self.pages)
             self.addTab(self.pages[page.name], page.label)
             self.setTabToolTip(self.count() - 1, page.tip)
+        self.restore.lost_wanted.connect(self._show_lost)
         self.setDocumentMode(True)
         self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
         self.setAccessibleName("napari-restore")
@@ -157,6 +158,15 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         if verb is not None and not self.restore.session.runner.running:
             self.restore.form.verb.choose(verb)
         return page
+
+    def _show_lost(self, measured: Any, restored: Any) -> None:
+        """Where a restoration may have lost detail: what the tab Compare finds."""
+        self.open("compare")
+        self.compare.show_lost(measured, restored)
+
+    def going_on(self) -> str:
+        """In whichever tab: one image, or a folder."""
+        return self.restore.going_on() or self.batch.going_on()
 
     def leave(self) -> None:
         """Stop the work, and give the viewer back as it was."""

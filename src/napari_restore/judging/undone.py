@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from napari_restore.judging.baselines import Baseline, Pixels, baselines_for, fo
 from napari_restore.judging.part import LEAST_PIXELS, Part, filled, part_of
 from napari_restore.methods.apply import per_axis, restore_samples
 from napari_restore.methods.device import find_device
-from napari_restore.methods.method import Undone
+from napari_restore.methods.method import Interrupted, Undone
 from napari_restore.metrics.spectrum import RINGS, ring_period, ring_power, standard_error
 from napari_restore.metrics.whiteness import whiteness
 from napari_restore.operators.operator import Operator
@@ -118,7 +118,15 @@ def judge_events(image: Image, model: Model, **options: Any) -> Events[Judgement
     return judgement
 
 
-def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device: str = "auto") -> Judgement | None:
+def judge(
+    image: Image,
+    model: Model,
+    *,
+    size: int = 256,
+    seed: int = 0,
+    device: str = "auto",
+    stopping: Callable[[], bool] | None = None,
+) -> Judgement | None:
     """Restore the middle of the image by the model and by every baseline there is for its operator, and compare them.
 
     Parameters
@@ -127,14 +135,21 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         Pixels along Y and X of the middle plane, at most; of volumes, a box of about half as many. First channel.
     seed
         Of the random probe that all SURE estimates share.
+    stopping
+        Asked whenever the operator is applied; once True, the judgement is given up.
 
     Returns
     -------
     Judgement or None
         None where there is nothing to judge by: the method undoes no operator, the noise is 0, or less than 4096
         pixels see nothing past the border of the image.
+
+    Raises
+    ------
+    Interrupted
+        If it was stopped.
     """
-    method, undone = model.method, _on_cpu(model.method.undoes)
+    method, undone = model.method, _on_cpu(model.method.undoes, stopping)
     if undone is None:
         return None
     part = part_of(image, method, undone, size=round(_SIZE[len(method.spatial)] * size), seed=seed)
@@ -153,22 +168,36 @@ def judge(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
 
 
 def baselines_of(image: Image, model: Model, region: Region | None = None) -> dict[str, NDArray[np.float32]]:
-    """Every baseline of a region, by its label: to be laid beside the learned result.
+    """Every baseline of a region, by its label: to be laid beside the learned result; see ``each_baseline``."""
+    return dict(each_baseline(image, model, region))
+
+
+def each_baseline(
+    image: Image, model: Model, region: Region | None = None, *, stopping: Callable[[], bool] | None = None
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """One baseline of a region after the other, as it is made.
 
     Parameters
     ----------
     region
         In pixels of the image, in the order of its axes; all of it where not given.
+    stopping
+        Asked whenever the operator is applied; once True, the one that is being made is given up.
 
-    Returns
-    -------
-    dict
-        Arrays of the region's shape, ``rate`` times as long along each spatial axis, in units of the image. Empty
-        where the method undoes no operator.
+    Yields
+    ------
+    tuple
+        Its label, and an array of the region's shape, ``rate`` times as long along each spatial axis, in units of the
+        image. None where the method undoes no operator.
+
+    Raises
+    ------
+    Interrupted
+        If it was stopped.
     """
-    method, undone = model.method, _on_cpu(model.method.undoes)
+    method, undone = model.method, _on_cpu(model.method.undoes, stopping)
     if undone is None:
-        return {}
+        return
     region = region if region is not None else Region.of_shape(image.shape)
     context = per_axis(image.axes, method.spatial, _context(undone.operator), default=0)
     read = region.grow(context)
@@ -176,10 +205,8 @@ def baselines_of(image: Image, model: Model, region: Region | None = None) -> di
     rate = per_axis(image.axes, method.spatial, method.rate, default=1)
     inner = tuple(slice(c * r, (c + n) * r) for c, n, r in zip(context, region.shape, rate, strict=True))
     shape = tuple(n * r for n, r in zip(read.shape, rate, strict=True))
-    return {
-        b.label: from_samples(_of_samples(b, samples, undone), shape, image.axes, method.spatial)[inner]
-        for b in baselines_for(undone.psf).values()
-    }
+    for b in baselines_for(undone.psf).values():
+        yield b.label, from_samples(_of_samples(b, samples, undone), shape, image.axes, method.spatial)[inner]
 
 
 def _of_samples(baseline: Baseline, samples: NDArray[np.float32], undone: Undone) -> NDArray[np.float32]:
@@ -197,9 +224,20 @@ def _context(operator: Operator) -> tuple[int, ...]:
     return tuple(times * m + more if m else 0 for m in operator.margin)
 
 
-def _on_cpu(undone: Undone | None) -> Undone | None:
+def _on_cpu(undone: Undone | None, stopping: Callable[[], bool] | None = None) -> Undone | None:
     """With an operator of its own there: the baselines are NumPy's, and the method stays where it is."""
-    return replace(undone, operator=copy.deepcopy(undone.operator).cpu()) if undone is not None else None
+    if undone is None:
+        return None
+    operator = copy.deepcopy(undone.operator).cpu()
+    if stopping is not None:
+        operator.register_forward_pre_hook(partial(_give_up, stopping))
+    return replace(undone, operator=operator)
+
+
+def _give_up(stopping: Callable[[], bool], *_: Any) -> None:
+    """What takes its time applies the operator again and again: there it can be stopped."""
+    if stopping():
+        raise Interrupted
 
 
 def _learned(model: Model, device: str) -> Callable[[Pixels], Pixels]:

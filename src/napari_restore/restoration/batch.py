@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_restore.core.checked import check
-from napari_restore.core.errors import ImageError, OutputError, RestoreError
+from napari_restore.core.errors import ChangedError, OutputError, RestoreError
 from napari_restore.core.events import Event, FileState, Note, RestorationStarted, Stopped
 from napari_restore.core.job import Events, only
 from napari_restore.core.options import Computing, Opening, Restoring, Writing
@@ -270,7 +270,7 @@ def _one(batch: _Batch, item: Item, waiting: FileState) -> Generator[Event, None
             return _now(waiting, "skipped", f"the same image as {twin.source.name}: its result is {twin.output.name}")
         restored = yield from _restore(batch, item, image)
     except (RestoreError, OSError) as error:
-        return _now(waiting, "failed", str(error))
+        return replace(_now(waiting, "failed", str(error)), redo=isinstance(error, ChangedError))
     except Exception as error:  # noqa: BLE001  decoders raise what they like, and a night's work is not lost for one file
         _log.exception("%s failed", item.source)
         return _now(waiting, "failed", f"{type(error).__name__}: {error}")
@@ -330,7 +330,7 @@ def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, 
     if not restored.complete:
         return False
     if not is_unchanged(item.source, stamp):
-        raise ImageError(f"{item.source.name} has changed while it was restored: start again once it is whole.")
+        raise ChangedError(f"{item.source.name} has changed while it was restored: start again once it is whole.")
     batch.record.note(Entry(item.output.name, "done", stamp, batch.mark, size_of(item.output)))
     return True
 
@@ -349,7 +349,7 @@ def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
     same_input = entry is not None and entry.stamp.sha256 == stamp.sha256
     if occupied(item.output) and not batch.writing.overwrite and not (same_model and same_input):
         other = "was not made by this batch" if entry is None else f"was made {_difference(same_model)}"
-        raise OutputError(
+        raise (OutputError if entry is None else ChangedError)(
             f"{item.output} exists already and {other}: choose another `output` folder, or give `overwrite` to "
             "replace it."
         )

@@ -229,6 +229,7 @@ def _started(job: TileJob, plan: RestorationPlan, out: OutputWriter, memory: Mem
         rate=plan.tiles.rate,
         centred=per_axis(job.image.axes, job.method.spatial, job.method.centred, default=True),
         suffix=plan.suffix,
+        method=plan.provenance["model"]["method"],
         memory=memory.host if memory is not None else None,
         device_memory=memory.device if memory is not None else None,
     )

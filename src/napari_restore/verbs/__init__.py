@@ -12,6 +12,7 @@ from typing import Any, Literal
 from napari_restore.core.options import Computing, Opening, Restoring, Training, Writing
 
 Gives = Literal["image", "model", "folder"]
+Curve = Literal["error", "change"]
 Does = Literal["denoise", "undo", "copy"]
 
 
@@ -45,6 +46,9 @@ class Verb:
         What the function calls its first argument, and the option that may be given as the second without its name.
     loss
         What the curves of its training are, for the window; empty for verbs that it has no button for.
+    curve
+        Whether the held-out error falls as the image gets better, or is one that does not, as what is compared with
+        changes too: then the window draws how much the image still changes.
     does
         Whether it takes the noise away, with a method that is chosen, or undoes what the instrument did, with its
         own, or copies a model that does.
@@ -65,6 +69,7 @@ class Verb:
     first: Literal["image", "images"] = "image"
     second: str = ""
     loss: str = ""
+    curve: Curve = "error"
     does: Does = "denoise"
     instant: str = ""
 
@@ -77,8 +82,10 @@ _HIDDEN_LOSS = (
     f"It levels off at the noise; {_FLAT[0].lower()}{_FLAT[1:]}"
 )
 _IMAGING_LOSS = (
-    "How far the result, measured as the instrument would, is from the image beyond its noise (SURE),\n"
-    f"and how it changes where it should not; in units of the image's variance. {_FLAT}"
+    "How much the picture still changes from one preview to the next, in percent of its contrast.\n"
+    "Near 0, more training gains nothing. What is learned from does not fall as the image gets sharper:\n"
+    "it asks how far the result, measured as the instrument would, is from the image beyond its noise (SURE),\n"
+    "and how it changes where it should not, which sharp images do more."
 )
 _GAPS_LOSS = (
     "Error at known pixels that are hidden as the missing ones are, in units of the image's variance.\n"
@@ -106,6 +113,7 @@ VERBS: dict[str, Verb] = {
         groups=_WHOLE,
         suffix="superresolved",
         loss=_IMAGING_LOSS,
+        curve="change",
         does="undo",
     ),
     "deblur": Verb(
@@ -117,6 +125,7 @@ VERBS: dict[str, Verb] = {
         groups=_WHOLE,
         suffix="deblurred",
         loss=_IMAGING_LOSS,
+        curve="change",
         does="undo",
         instant="richardson_lucy",
     ),

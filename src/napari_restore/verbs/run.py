@@ -127,13 +127,13 @@ def finished(
         watch=watch,
         runner=runner,
     )
-    result = yield from judged(request, image, place.holding(restored))
+    result = yield from judged(request, image, place.holding(restored), watch=watch)
     if request.writing.report is not None and result.complete:
         yield Saved(str(write_report(request, image, result)), "report")
     return result
 
 
-def judged(request: Request, image: Image, restored: Restored) -> Events[Restored]:
+def judged(request: Request, image: Image, restored: Restored, *, watch: Watch) -> Events[Restored]:
     """A whole result with what can be told of it without the truth in its report."""
     if not restored.complete or restored.model is None:
         return restored
@@ -143,6 +143,7 @@ def judged(request: Request, image: Image, restored: Restored) -> Events[Restore
         compare=request.row.does == "undo" and restored.model.method.listed.learns,
         device=request.computing.device,
         seed=request.computing.seed,
+        stopping=lambda: watch.stopping,
     )
     return replace(restored, report={**restored.report, **told})
 

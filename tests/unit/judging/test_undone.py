@@ -15,9 +15,10 @@ from napari_restore.core.job import drain
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.judging.baselines import BASELINES, forward, wiener
-from napari_restore.judging.undone import baselines_of, judge, judge_events
+from napari_restore.judging.judged import judged_events
+from napari_restore.judging.undone import baselines_of, each_baseline, judge, judge_events
 from napari_restore.methods.imaging import Imaging, ImagingConfig, build_operator
-from napari_restore.methods.method import Method, Undone
+from napari_restore.methods.method import Interrupted, Method, Undone
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.psf import gaussian
@@ -118,6 +119,20 @@ def test_an_untrained_model_is_no_better_and_the_user_is_told(clean):
     assert not judgement.learned_is_better
     assert "no better than a classical one" in judgement.warning
     assert "Total variation" in judgement.warning
+
+
+def test_a_baseline_and_a_judgement_are_given_up_at_the_next_use_of_the_operator(clean):
+    y = noisy(clean)
+    made, stopped = [], []
+    with pytest.raises(Interrupted):
+        for label, _ in each_baseline(open_image(y), model_for(y), stopping=stopped.__len__):
+            made.append(label)
+            stopped += [True] * (label == "Wiener filter")
+    assert made == ["Bicubic interpolation", "Wiener filter"]
+    with pytest.raises(Interrupted):
+        judge(open_image(y), model_for(y), size=128, device="cpu", stopping=lambda: True)
+    told = drain(judged_events(open_image(y), model_for(y), compare=True, device="cpu", stopping=lambda: True))
+    assert told == {}, "the result is there all the same"
 
 
 def test_a_model_that_knows_more_than_the_classical_ones_is_better(bars):

@@ -89,7 +89,7 @@ class ModelChoice(QComboBox):  # type: ignore[misc]
         self.setPlaceholderText("choose a model")
         self.setCurrentIndex(-1)
         let_shrink(self)
-        self.setToolTip("What to restore with: a file saved by the tab Restore, by a script or by the shell.")
+        self.setToolTip("What to restore with: a file saved by the tab Restore, or elsewhere by this program.")
         self.activated.connect(self._choose)
 
     def share(self, session: Session) -> None:
@@ -163,7 +163,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
             title="A folder for the results",
         )
         self.suffix = QLineEdit(self._remembered.text("suffix"))
-        self.overwrite = QCheckBox("Overwrite")
+        self.overwrite = QCheckBox("&Overwrite")
         self._lay_out()
         self.folder.changed.connect(self._take_folder)
         for changed in (self.folder.changed, self.model.changed, self.results.changed):
@@ -225,8 +225,8 @@ class BatchForm(QWidget):  # type: ignore[misc]
         grid.setSpacing(6)
         grid.setColumnStretch(1, 1)
         named = {
-            "Images": self.folder, "Files": self.pattern, "Model": self.model, "Results": self.results,
-            "Suffix": self.suffix,
+            "&Images": self.folder, "Fil&es": self.pattern, "Mo&del": self.model, "Result&s": self.results,
+            "S&uffix": self.suffix,
         }  # fmt: skip
         for number, (name, widget) in enumerate(named.items()):
             grid.addWidget(label_of(name, widget), number, 0)

@@ -29,19 +29,23 @@ class FileRow:
                 return f"running, {self.fraction:.0%}"
             case "skipped":
                 return "done before"
+            case "failed" if self.file.redo:
+                return "changed: redo"
             case "failed":
-                return f"failed: {self.file.reason}"
+                return f"{self.file.reason.rstrip('.')}: failed"
             case state:
                 return state
 
     @property
     def tip(self) -> str:
         """All that is known of it."""
+        if self.file.redo:
+            return f"{self.file.path}\n{self.file.reason}\nDouble click to restore it again, over its result."
         if self.file.state == "failed":
-            return f"{self.file.path}\n{self.file.reason}"
+            return f"{self.file.path}\n{self.file.reason}\nDouble click to open the image."
         if self.opens:
             return f"{self.file.output}\nDouble click to open it in the viewer."
-        return self.file.path
+        return f"{self.file.path}\nDouble click to open the image."
 
     @property
     def opens(self) -> bool:
@@ -56,17 +60,24 @@ class FileRows(QAbstractTableModel):  # type: ignore[misc]
         super().__init__(parent)
         self.rows: list[FileRow] = []
         self.running: int | None = None
+        self._only: int | None = None
         self.error = QColor()
+
+    def begin_one(self, index: int) -> None:
+        """One of the images is restored again: what is told next is of it."""
+        self._only = index
 
     def show_files(self, files: Iterable[FileState]) -> None:
         """Other images, all anew."""
         self.beginResetModel()
-        self.rows, self.running = [FileRow(file) for file in files], None
+        self.rows, self.running, self._only = [FileRow(file) for file in files], None, None
         self.endResetModel()
 
     def take(self, events: Iterable[Event]) -> int | None:
         """Change what has changed; gives the row that did last."""
         told = [event for event in events if isinstance(event, FileState | RestorationStarted | TileDone)]
+        if (only := self._only) is not None:
+            told = [replace(event, index=only) if isinstance(event, FileState) else event for event in told]
         grown = any(isinstance(event, FileState) and event.index >= len(self.rows) for event in told)
         if grown:
             self.beginResetModel()
@@ -112,7 +123,12 @@ class FileRows(QAbstractTableModel):  # type: ignore[misc]
             return row.words if index.column() else Path(row.file.path).name
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.tip
-        if role == Qt.ItemDataRole.ForegroundRole and row.file.state == "failed" and self.error.isValid():
+        if (
+            role == Qt.ItemDataRole.ForegroundRole
+            and row.file.state == "failed"
+            and not row.file.redo
+            and self.error.isValid()
+        ):
             return QBrush(self.error)
         if role == Qt.ItemDataRole.UserRole:
             return row.fraction if row.file.state == "running" else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.table = FileTable(self.rows)
         self.words = QLabel()
         self.bar = Bar()
-        self.run_button = QPushButton("Restore all")
+        self.run_button = QPushButton("Restore &all")
         self.cancel_button = QPushButton("Cancel")
         self._focus = Focus(self, self.cancel_button)
         self.runner = Runner(self)
@@ -89,11 +90,25 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self._say("Stopping at the next tile …", None)
         self._show_state()
 
-    def open_result(self, index: QModelIndex) -> None:
-        """Open the result of a row in the viewer."""
+    def open_row(self, index: QModelIndex) -> None:
+        """Open the result of a row in the viewer, or its image where there is none; one that has changed is redone."""
         row = self.rows.rows[index.row()]
-        if row.opens and not self._opener.start(opening(row.file.output)):
-            self._say("Another result is being opened: try again soon.")
+        if row.file.redo and not self.runner.running:
+            self.redo(index.row())
+        elif not self._opener.start(opening(row.file.output if row.opens else row.file.path)):
+            self._say("Another image is being opened: try again soon.")
+
+    def redo(self, index: int) -> None:
+        """Restore the image of a row again, over its result: the image or the model is another than then."""
+        folder, file = self.form.folder.path, self.rows.rows[index].file
+        if self.runner.running or folder is None or self.form.missing:
+            return
+        self._later.stop()
+        self.rows.begin_one(index)
+        options = {**self.form.options, "pattern": escape(Path(file.path).name), "overwrite": True}
+        self.runner.start(restoring_folder(self._engine, folder, options))
+        self._say("Getting ready", None)
+        self._show_state()
 
     # What the widget says.
 
@@ -157,7 +172,15 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _summary(self) -> str:
         counts = {state: self.rows.count(state) for state in ("done", "skipped", "failed", "waiting")}
-        named = {"done": "done", "skipped": "done before", "failed": "failed", "waiting": "left: run again to go on"}
+        counts["redo"] = sum(row.file.redo for row in self.rows.rows)
+        counts["failed"] -= counts["redo"]
+        named = {
+            "done": "done",
+            "skipped": "done before",
+            "failed": "failed",
+            "redo": "changed: double click to redo",
+            "waiting": "left: run again to go on",
+        }
         said = ", ".join(f"{n} {named[state]}" for state, n in counts.items() if n)
         return said[:1].upper() + said[1:]
 
@@ -197,7 +220,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self._later.timeout.connect(self._list)
         self.run_button.clicked.connect(lambda _: self.run())
         self.cancel_button.clicked.connect(lambda _: self.cancel())
-        self.table.doubleClicked.connect(self.open_result)
+        self.table.doubleClicked.connect(self.open_row)
         self.runner.received.connect(self._receive)
         self.runner.ended.connect(self._end)
         self._lister.ended.connect(self._show_list)
@@ -211,6 +234,10 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.table.set_colours(accent=colours.accent, error=colours.error)
         self.run_button.setStyleSheet(main_button(accent=colours.accent, text=colours.text))
         self.bar.setStyleSheet(progress_bar(accent=colours.accent, trough=colours.trough))
+
+    def going_on(self) -> str:
+        """The folder that is restored."""
+        return f"Batch: {self.form.folder}" if self.runner.running else ""
 
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.qt.threading import create_worker
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.compare.difference import Removed, difference, removed
+from napari_restore.gui.compare.whole import alike, whole_difference, whole_structure
 
 
 class Added(QObject):  # type: ignore[misc]
@@ -36,25 +38,33 @@ class Added(QObject):  # type: ignore[misc]
         self._difference: Any = None
         self._structure: Any = None
         self._removed: Removed | None = None
+        self._pair: tuple[Any, Any] = (None, None)
 
     def add_difference(self, first: Any, second: Any) -> None:
-        """Add what A has more than B as a layer, in the part of the plane in view."""
+        """Add what A has more than B as a layer: of all planes of stacks alike, else of the part of one in view."""
         try:
             layer = difference(self._viewer, first, second)
         except RestoreError as error:
             self.said.emit(str(error))
             return
+        whole = alike(first, second)
+        layer = whole_difference(first, second, like=layer) if whole else layer
         self.coming.emit()
         self._difference = self._placed(layer, instead_of=self._difference)
-        self.said.emit("Pink is where B is brighter, green where A is. It is of this plane as you see it now.")
+        of = "of all planes, made as you see them" if whole else "of this plane as you see it now"
+        self.said.emit(f"Pink is where B is brighter, green where A is. It is {of}.")
 
     def find_structure(self, first: Any, second: Any) -> bool:
-        """Add a map of where A - B holds more than noise; made in a thread. False, and it is said, if it cannot be."""
+        """Add a map of where A - B holds more than noise, over A. False, and it is said, if it cannot be made.
+
+        What is in view is looked at in a thread. Of stacks alike the map is of all planes, made as they are seen.
+        """
         try:
             self._removed = removed(self._viewer, first, second)
         except RestoreError as error:
             self.said.emit(str(error))
             return False
+        self._pair = first, second
         self.said.emit("Looking for structure…")
         worker = create_worker(mapped, self._removed.residual, self._removed.restored)
         worker.returned.connect(self._take_structure)
@@ -71,9 +81,22 @@ class Added(QObject):  # type: ignore[misc]
         if self._removed is None:  # left meanwhile
             return
         self.coming.emit()
-        self._structure = self._placed(self._removed.place(found), instead_of=self._structure)
-        self.said.emit(f"In this plane {verdict}.")
+        there = all(one in self._viewer.layers for one in self._pair)
+        whole = there and alike(*self._pair)
+        layer = whole_structure(*self._pair) if whole else self._removed.place(found)
+        self._structure = self._placed(layer, instead_of=self._structure)
+        if there:
+            self._lay_on_measured(*self._pair)
+        self.said.emit(f"In this plane {verdict}. Orange marks it, on A; B is hidden.")
         self.ended.emit()
+
+    def _lay_on_measured(self, first: Any, second: Any) -> None:
+        """Let the map be read on the measured image: what was removed is to be seen there."""
+        first.visible, second.visible = True, False
+        layers = self._viewer.layers
+        for other in layers:
+            if isinstance(other, ImageLayer) and layers.index(other) > layers.index(first):
+                other.visible = other is self._structure
 
     def _fail_structure(self, error: Exception) -> None:
         if self._removed is not None:

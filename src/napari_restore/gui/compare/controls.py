@@ -59,7 +59,7 @@ class Controls(QWidget):  # type: ignore[misc]
         self.same_box = QCheckBox("Same con&trast")
         self.alone_box = QCheckBox("Hide the other ima&ges")
         self.difference_button = QPushButton("Add the differe&nce A - B")
-        self.structure_button = QPushButton("Find structure in &it")
+        self.structure_button = QPushButton("Find struct&ure in it")
         self.regions = RegionChoice(viewer)
         self.regions_button = QPushButton("&Measure them")
         self.seen = QElidingLabel()
@@ -119,16 +119,16 @@ class Controls(QWidget):  # type: ignore[misc]
         self.alone_box.setToolTip("Other image layers would cover the comparison. Points, labels and shapes stay.")
         self.alone_box.setChecked(True)
         self.structure_button.setToolTip(
-            "Where A - B holds more than noise, as a layer: 0 for noise, 1 beyond doubt.\n"
-            "Of the plane in view, as it is now. Take the raw layer as A and the restored one as B."
+            "Where A - B holds more than noise, in orange on A: of all planes, or where the layers' pixels are not\n"
+            "the same of the plane in view. Take the measured layer as A and the restored one as B."
         )
         self.regions_button.setToolTip(
             "Means of regions in A, the measured image, and in B, what was restored of it, as a table:\n"
             "whether B may be measured. What differs by more than the noise explains is marked."
         )
         self.difference_button.setToolTip(
-            "What A has more than B, in the part of the plane in view, as a layer.\n"
-            "A restored image minus its raw one should look like noise, with no structure in it."
+            "What A has more than B, as a layer: of all planes, or where the layers' pixels are not the same of the\n"
+            "plane in view. A restored image minus its measured one should look like noise, with no structure in it."
         )
 
     def _dress_sliders(self) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.gui.compare.whole import marked
 from napari_restore.sources.layers import placement_of
 
 _SIDE = 2048
@@ -76,7 +77,8 @@ def removed(viewer: Any, first: Any, second: Any) -> Removed:
 
     def place(found: NDArray[np.float32]) -> ImageLayer:
         layer = _layer(found.reshape(here.thin(stop - start)), here, start, name=name)
-        layer.colormap, layer.contrast_limits, layer.blending, layer.opacity = "inferno", (0, 1), "additive", 0.7
+        for look, value in marked().items():
+            setattr(layer, look, value)
         return layer
 
     return Removed(_removed(here, there, start, stop), here.read(start, stop), place)

@@ -84,6 +84,12 @@ class CompareWidget(QWidget):  # type: ignore[misc]
         if (pair := self.controls.pair) is not None and self._added.find_structure(*pair):
             self.controls.structure_button.setEnabled(False)
 
+    def show_lost(self, measured: Any, restored: Any) -> None:
+        """Choose these layers, and show on the measured one where a restoration may have lost detail."""
+        self.choose("off")
+        self._take_pair(measured, restored)
+        self.find_structure()
+
     def measure_regions(self) -> None:
         """Compare the means of the chosen regions in A and B, as a table in a dock; made in a thread."""
         pair, chosen = self.controls.pair, self.controls.regions.layer

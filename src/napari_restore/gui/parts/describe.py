@@ -62,6 +62,12 @@ def describe_dtype(image: Image) -> str:
     return f"{image.dtype.itemsize * 8} bit{_KINDS.get(image.dtype.kind, '')}"
 
 
+def shortened(name: str, letters: int = 28) -> str:
+    """A name that is no longer than so many letters, with its beginning and its end."""
+    half = (letters - 1) // 2
+    return name if len(name) <= letters else f"{name[:half]}…{name[-half:]}"
+
+
 def describe_time(seconds: float) -> str:
     """A duration as people say it: ``8 s``, ``2 min 10 s``, ``1 h 5 min``."""
     whole = max(0, round(seconds))
@@ -71,6 +77,16 @@ def describe_time(seconds: float) -> str:
         rest = f" {whole % 60} s" if whole < 600 and whole % 60 else ""
         return f"{(whole + (30 if whole >= 600 else 0)) // 60} min{rest}"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def describe_times(least: float, most: float) -> str:
+    """A range as people say it, ``7 to 12 s``; one duration, in the middle, where the ends are within 30 % of that."""
+    middle = (least * most) ** 0.5
+    if most <= 1.3 * middle or describe_time(least) == describe_time(most):
+        return describe_time(middle)
+    if most < 60:
+        return f"{describe_time(least)[:-2]} to {describe_time(most)}"
+    return f"{describe_time(least)} to {describe_time(most)}"
 
 
 IN_WINDOW: Mapping[str, str] = {
@@ -155,7 +171,19 @@ def verdict_of(report: Mapping[str, Any]) -> str:
         return "Done, but look at it: " + (f"{rival['label']} may be as good" if rival else "it may not fit the image")
     if rival is None or not learned["sure"] < rival["sure"]:
         return "Done: no warning sign was found"
+    if not learned["sure"]:
+        return f"Done: the error is too small to be told, of the best simpler way {rival['sure']:.3g}"
     return f"Done: estimated error {learned['sure']:.3g}, of the best simpler way {rival['sure']:.3g}"
+
+
+def gain_of(report: Mapping[str, Any]) -> str:
+    """What is estimated of a result in two words, for a table; nothing where nothing is."""
+    if (checked := report.get("checked")) is not None:
+        before, now = checked["psnr_before"], checked["psnr"] or checked["psnr_at_least"]
+        return f"{now - before:+.1f} dB" if before is not None and now is not None else ""
+    if (compared := report.get("compared")) is not None and (error := compared["rows"][0]["sure"]):
+        return f"error {error:.3g}"
+    return ""
 
 
 def _gain(checked: Mapping[str, Any]) -> str:
@@ -166,6 +194,12 @@ def _gain(checked: Mapping[str, Any]) -> str:
     if least <= before:
         return "perhaps no better than the image itself, train longer"
     return f"+{now - before:.1f} dB estimated" if now is not None else f"+{least - before:.1f} dB at least"
+
+
+def loses_detail(report: Mapping[str, Any]) -> bool:
+    """Whether detail may be lost, as the verdict says."""
+    checked = report.get("checked")
+    return checked is not None and not checked["trusted"] and round(100 * checked["structure"]) >= _LOST
 
 
 def _doubt(checked: Mapping[str, Any]) -> str:

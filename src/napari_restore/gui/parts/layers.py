@@ -30,6 +30,16 @@ _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
 
 
+_MADE_BY = "made_by"
+"""What made a result, in its layer's metadata."""
+
+
+def made_by(layer: Any) -> str:
+    """The method that a layer is a result of; nothing where it is none."""
+    ours = layer.metadata.get("napari_restore") if isinstance(layer.metadata, dict) else None
+    return str(ours.get(_MADE_BY, "")) if isinstance(ours, dict) else ""
+
+
 class ResultLayer:
     """Shows one result, from the first tile to the finished file.
 
@@ -70,10 +80,12 @@ class ResultLayer:
     def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
         """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
 
-        ``started`` says how the result is called, and where its pixels lie if there are more of them than in the image.
+        ``started`` says how the result is called and what makes it, and where its pixels lie if there are more of them
+        than in the image.
         """
         if started is not None:
-            self._looks["name"] = f"{self._name}_{started.suffix}" + (PART if self._part is not None else "")
+            parts = [self._name, started.suffix, *([started.method] if started.method else [])]
+            self._looks["name"] = "_".join(parts) + (PART if self._part is not None else "")
             self._centred = dict(zip(self._image.axes, started.centred, strict=False))
         import zarr
 
@@ -92,7 +104,7 @@ class ResultLayer:
         self._drawn = time.monotonic()
         self._cost = self._drawn - started
 
-    def finish(self, levels: Sequence[Any], *, metadata: Mapping[str, Any] | None = None) -> None:
+    def finish(self, levels: Sequence[Any], *, metadata: Mapping[str, Any] | None = None, made_by: str = "") -> None:
         """Show the finished file, which has another name than the unfinished one, and keep where it came from."""
         if not self.begun:
             self._show(levels[0])
@@ -105,11 +117,21 @@ class ResultLayer:
             self.layer.data = arranged[0]
             self.layer.refresh(thumbnail=True)
         self.layer.metadata = {**self.layer.metadata, **(metadata or {})}
+        ours = self.layer.metadata.get("napari_restore", {})
+        self.layer.metadata["napari_restore"] = {**ours, _MADE_BY: made_by or "a model"}
 
     def hide(self, *, of: Any) -> None:
         """A newer result of the same layer is there: this one is hidden, and can be shown again."""
         if self.shown and of is self._raw:
             self.layer.visible = False
+
+    def show_again(self) -> None:
+        """It is gone back to: seen again, also where the user has taken it away."""
+        if self.layer is None:
+            return
+        if not self.shown:
+            insert_above(self._viewer, self.layer, self._raw)
+        self.layer.visible = True
 
     def raise_(self) -> None:
         """Put it over all other images; what is drawn stays above it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from typing import Literal
 
-from qtpy.QtCore import QSize
 from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QSizePolicy, QTextBrowser, QWidget
 
@@ -14,6 +13,9 @@ from napari_restore.gui.parts.describe import for_widget
 Level = Literal["info", "warning", "error"]
 
 _SIGNS: dict[Level, str] = {"info": "", "warning": "⚠ ", "error": "✖ "}
+
+_HEIGHT = 140
+"""Pixels: some eight lines."""
 
 
 class Messages(QTextBrowser):  # type: ignore[misc]
@@ -24,15 +26,11 @@ class Messages(QTextBrowser):  # type: ignore[misc]
         self.setReadOnly(True)
         self.setAccessibleName("Messages")
         self.setOpenLinks(False)
-        self.setMinimumHeight(84)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setFixedHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setPlaceholderText("What was found, chosen and written is said here.")
         self.document().setMaximumBlockCount(200)
         self._colours: dict[Level, str] = {"info": "", "warning": "", "error": ""}
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """A few lines; the space that is left is taken anyway."""
-        return QSize(200, 84)
 
     def set_colours(self, *, warning: str, error: str) -> None:
         """Colours that can be read on the viewer's theme."""

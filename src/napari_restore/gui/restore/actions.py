@@ -9,14 +9,17 @@ from html import escape
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
-from napari_restore.gui.parts.describe import Status
+from napari_restore.gui.parts.describe import Status, shortened
 from napari_restore.gui.parts.focus import State
 from napari_restore.gui.restore.models import Known
 from napari_restore.verbs import VERBS
+
+MORE = 10
+"""Seconds that a model is trained longer at a click."""
 
 _ICON_SIDE = 48
 """Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""
@@ -30,6 +33,7 @@ class Actions(QWidget):  # type: ignore[misc]
     """The main button, Cancel, Train, Restore, what is saved; and how far it is."""
 
     run = Signal()
+    more = Signal()
     train = Signal()
     restore = Signal()
     restore_with_file = Signal()
@@ -44,18 +48,30 @@ class Actions(QWidget):  # type: ignore[misc]
     report = Signal()
     check = Signal()
     export = Signal()
+    show_lost = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.words = QLabel()
+        self.show_button = _button(
+            "Show where",
+            "Where detail may be lost, in orange on the measured image: in the tab Compare.",
+            self.show_lost,
+        )
         self.bar = Bar()
-        self._tip = ""
+        self._tip = self._whose = ""
+        self._status = Status(0.0, "")
         self.run_button = _button("", "", self.run)
         self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
-        self.train_button = _button("Train only", "Learn from this image, and keep the model.", self.train)
-        self.restore_button = QPushButton("Restore with…")
+        self.more_button = _button(
+            f"{MORE} s more",
+            f"Train the model {MORE} s longer on the image of the last run, also after Cancel, and restore that anew.",
+            self.more,
+        )
+        self.train_button = _button("Tra&in only", "Learn from this image, and keep the model.", self.train)
+        self.restore_button = QPushButton("Res&tore with…")
         self.restore_button.setToolTip("Restore this image with a model that exists already.")
-        self.save_button = _button("Save model…", "Write the model to a file, for other images or scripts.", self.save)
+        self.save_button = _button("Save mo&del…", "Write the model to a file, for other images or scripts.", self.save)
         self.save_result_button = _button("Save result…", "Write the last result to a file.", self.save_result)
         self.elsewhere_button = _button(
             "Write elsewhere…",
@@ -70,17 +86,27 @@ class Actions(QWidget):  # type: ignore[misc]
         self._fill_menu()
         self._fill_copy_menu()
         self._lay_out()
-        self.show_state("idle", has_layer=False, has_model=False, has_result=False)
+        self.show_state("idle", has_layer=False, has_model=False, has_result=False, can_go_on=False)
         self.show_unwritten(False)
+        self.show_doubt(False)
         self.show_status(Status(0.0, "Ready"))
 
-    def show_verb(self, verb: str) -> None:
-        """Say what the main button does."""
-        self.run_button.setText(VERBS[verb].label)
+    def show_verb(self, verb: str, *, layers: int = 1) -> None:
+        """Say what the main button does, and to how many layers."""
+        self.run_button.setText(f"{VERBS[verb].label} {layers} layers" if layers > 1 else VERBS[verb].label)
         self._tip = VERBS[verb].tip
         self.run_button.setToolTip(self._tip)
 
-    def show_state(self, state: State, *, has_layer: bool, has_model: bool, has_result: bool, wrong: str = "") -> None:
+    def show_state(
+        self,
+        state: State,
+        *,
+        has_layer: bool,
+        has_model: bool,
+        has_result: bool,
+        can_go_on: bool,
+        wrong: str = "",
+    ) -> None:
         """Enable what can be done now; ``wrong`` says which setting keeps it from training."""
         idle = state == "idle"
         self.restore_button.setEnabled(idle and has_layer)
@@ -88,6 +114,7 @@ class Actions(QWidget):  # type: ignore[misc]
             button.setEnabled(idle and has_layer and not wrong)
         self.run_button.setToolTip(wrong or self._tip)
         self.copy_button.setEnabled(has_layer and not wrong)
+        self.more_button.setEnabled(idle and can_go_on)
         self.save_button.setEnabled(idle and has_model)
         self.save_result_button.setEnabled(idle and has_result)
         self._with_last.setEnabled(has_model)
@@ -100,12 +127,27 @@ class Actions(QWidget):  # type: ignore[misc]
         self.save_result_button.setVisible(not unwritten)
         self.elsewhere_button.setVisible(unwritten)
 
+    def show_doubt(self, doubt: bool) -> None:
+        """Offer to show where detail may be lost."""
+        self.show_button.setVisible(doubt)
+
     def show_status(self, status: Status) -> None:
         """Move the bar; a fraction of None makes it busy."""
         self.bar.setRange(0, 0 if status.fraction is None else 1000)
         if status.fraction is not None:
             self.bar.setValue(round(1000 * min(max(status.fraction, 0.0), 1.0)))
-        self.words.setText(status.text)
+        self._status = status
+        self.words.setText(f"{self._whose}: {status.text}" if self._whose else status.text)
+
+    def show_words(self, text: str) -> None:
+        """Say what is of no run."""
+        self._whose = ""
+        self.show_status(Status(0.0, text))
+
+    def show_whose(self, name: str) -> None:
+        """Name the layer that the words are of; nothing where it is the one that is chosen."""
+        self._whose = shortened(name)
+        self.show_status(self._status)
 
     def set_colours(self, *, accent: str, text: str, trough: str) -> None:
         """Make the main button and the progress the first things seen."""
@@ -177,21 +219,23 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.words.setWordWrap(True)  # a long line must not make the dock wide
-        for button in (self.run_button, self.stop_button, self.save_result_button, self.elsewhere_button):
+        above = (self.run_button, self.stop_button, self.more_button, self.save_result_button, self.elsewhere_button)
+        for button in above:
             button.setMinimumHeight(32)
-        layout = QGridLayout(self)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
         layout.setSpacing(6)
-        layout.addWidget(self.words, 0, 0, 1, 4)
-        layout.addWidget(self.bar, 1, 0, 1, 4)
-        layout.addWidget(self.run_button, 2, 0)
-        layout.addWidget(self.stop_button, 2, 1)
-        layout.addWidget(self.save_result_button, 2, 2, 1, 2)
-        layout.addWidget(self.elsewhere_button, 2, 2, 1, 2)
-        layout.addWidget(self.copy_button, 3, 3)
-        for column, button in enumerate((self.train_button, self.restore_button, self.save_button)):
-            layout.addWidget(button, 3, column)
-            layout.setColumnStretch(column, 1)
+        said = QHBoxLayout()
+        said.addWidget(self.words, 1)
+        said.addWidget(self.show_button)
+        layout.addLayout(said)
+        layout.addWidget(self.bar)
+        for buttons in (above, (self.train_button, self.restore_button, self.save_button, self.copy_button)):
+            row = QHBoxLayout()
+            row.setSpacing(6)
+            for button in buttons:
+                row.addWidget(button, 0 if button in (self.copy_button, self.more_button) else 1)
+            layout.addLayout(row)
 
 
 def _button(text: str, tip: str, signal: Signal) -> QPushButton:

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QColor, QPalette
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible, QElidingLabel
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.describe import tip_of
+from napari_restore.gui.parts.folded import Folded
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.fields import KINDS, field_of
 from napari_restore.gui.restore.offered import offered
@@ -23,11 +23,8 @@ from napari_restore.methods.settings import Setting, settings_of
 _NAMES = 124
 """Pixels for the names, so that both groups of options line up."""
 
-_ANY_HEIGHT = 2**24 - 1
-"""Qt's own word for no limit."""
 
-
-class Advanced(QCollapsible):  # type: ignore[misc]
+class Advanced(Folded):
     """A folded section with a row for each option. Its rows are made when it is first unfolded.
 
     Attributes
@@ -43,7 +40,6 @@ class Advanced(QCollapsible):  # type: ignore[misc]
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Advanced", parent)
         self.editors: dict[str, Any] = {}
-        self.fold = self.toggleButton()
         self.defaults = QPushButton("Defaults")
         self.words = QLabel()
         self._run_rows = _Rows(self._take_change)
@@ -96,21 +92,11 @@ class Advanced(QCollapsible):  # type: ignore[misc]
         self.content().setEnabled(allowed)
         self.defaults.setEnabled(allowed)
 
-    def set_colours(self, *, text: str) -> None:
-        """The arrow, in the colour of the words beside it: superqt paints it with the palette, napari has a sheet."""
-        palette = self.fold.palette()
-        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
-        self.fold.setPalette(palette)
-        self.setExpandedIcon("▼")
-        self.setCollapsedIcon("▶")
-
     def abandon(self) -> None:
         """The viewer is going away."""
         self._reader.abandon()
 
     def _unfold(self, unfolded: bool) -> None:
-        self.content().setVisible(unfolded)  # or the keyboard would go through what is folded
-        self.content().setMaximumHeight(_ANY_HEIGHT if unfolded else 0)  # more rows come, and words get longer
         self._fill()
         self._tell()
 
@@ -167,26 +153,15 @@ class Advanced(QCollapsible):  # type: ignore[misc]
         self.defaults.setVisible(bool(changes))
 
     def _lay_out(self) -> None:
-        self.setDuration(0)
-        self.fold.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; }")
         self.fold.setToolTip("Options of the run and of the method. What is not changed is left to them.")
         self.defaults.setToolTip("Leave all options as the method has them.")
         self.words.setWordWrap(True)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
+        column = QVBoxLayout(self.inside)
         column.setContentsMargins(12, 0, 0, 4)
         column.setSpacing(4)
-        self.setContent(inside)
         for widget in (self._run_rows, self.words):
             column.addWidget(widget)
-        inside.hide()
-        head = QHBoxLayout()
-        head.addWidget(self.fold)
-        head.addStretch(1)
-        head.addWidget(self.defaults)
-        self.layout().insertLayout(0, head)
-        self.layout().setContentsMargins(0, 0, 0, 0)
-        self.layout().setSpacing(4)
+        self.head.addWidget(self.defaults)
 
 
 class _Rows(QWidget):  # type: ignore[misc]

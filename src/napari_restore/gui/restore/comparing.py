@@ -26,11 +26,12 @@ from qtpy.QtWidgets import (
 from napari_restore.core.events import Compared
 from napari_restore.core.geometry import finer_grid
 from napari_restore.core.region import Region
+from napari_restore.gui.parts.describe import Status
 from napari_restore.gui.parts.layers import insert_above, looks_of, part_of_layer
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.preview import region_in_view
 from napari_restore.gui.restore.session import Session, world_in_view
-from napari_restore.gui.restore.work import Engine, comparing
+from napari_restore.gui.restore.work import Engine, Made, comparing
 from napari_restore.sources.image import Image
 
 _IN_VIEW = {2: 512, 3: 128}
@@ -42,7 +43,9 @@ _MOST = 2**26
 _COLUMNS = {
     "": "",
     "error": "Estimated error in grey values (SURE): how far the result, as the instrument would see it, is from the\n"
-    "image before its noise. Details that the instrument removed do not count.",
+    "image before its noise. Details that the instrument removed do not count.\n"
+    "A dash: the estimate came out below 0, so that the error is too small to be told, or less noise is there than was "
+    "given.",
     "details lost": "What is left of the image's structure in the residual: 0 where it is noise alone.",
     "noise taken": "What was taken away, over the noise: near 1; less where noise was kept, more where structure went.",
 }
@@ -76,7 +79,8 @@ class ComparePane(QWidget):  # type: ignore[misc]
         """Show numbers, the best row in bold."""
         self.table.setRowCount(len(judged.rows))
         for row, (name, *numbers) in enumerate(judged.rows):
-            texts = [name.replace("_", " "), *(f"{number:.3g}" for number in numbers)]
+            error, *others = numbers
+            texts = [name.replace("_", " "), f"{error:.3g}" if error else "–", *(f"{number:.3g}" for number in others)]
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 font = item.font()
@@ -137,10 +141,13 @@ class Baselines(QObject):  # type: ignore[misc]
         Signal: words for the user and their level.
     changed
         Signal: work has begun or ended.
+    status
+        Signal: how far it is.
     """
 
     said = Signal(str, str)
     changed = Signal()
+    status = Signal(object)
 
     def __init__(self, viewer: Any, engine: Engine, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -149,6 +156,7 @@ class Baselines(QObject):  # type: ignore[misc]
         self._session = session
         self._of: tuple[Any, Image, Region, Mapping[str, bool]] | None = None
         self.runner = Runner(self)
+        self.runner.received.connect(self._tell)
         self.runner.ended.connect(self._show)
 
     def can_be_whole(self) -> bool:
@@ -169,22 +177,36 @@ class Baselines(QObject):  # type: ignore[misc]
         self._of = (run.raw, run.image, region, centred)
         self.runner.start(comparing(self._engine, run.image, model, region))
         self.said.emit("Making the baselines …", "info")
+        self.status.emit(Status(None, "Making the baselines"))
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """Give up the one that is being made; those that are whole become layers."""
+        self.runner.stop()
         self.changed.emit()
 
     def abandon(self) -> None:
         """The viewer is going away."""
         self.runner.abandon()
 
+    def _tell(self, made: list[Made]) -> None:
+        """Which one is there already; how long the next one takes is not known."""
+        self.status.emit(Status(None, f"Making the baselines: {made[-1].label} is there"))
+
     def _show(self, ended: Ended) -> None:
-        self.changed.emit()
+        stopped = self.runner.flag.is_set()
+        self.status.emit(None)
         if ended.failure is not None:
             self.said.emit(ended.failure.message, "error")
+        elif not ended.result and stopped:
+            self.said.emit("Stopped: no baseline was whole yet.", "warning")
         elif not ended.result:
             self.said.emit("This model undoes no operator: there are no baselines for it.", "info")
         elif self._of is not None:
             for layer in baseline_layers(*self._of, ended.result):
                 insert_above(self._viewer, layer, self._of[0])
             self.said.emit(f"Added as layers: {', '.join(ended.result)}.", "info")
+        self.changed.emit()  # now alone: the box of layers, enabled again, follows what is selected
 
 
 def centring(model: Any) -> tuple[str, dict[str, bool]]:

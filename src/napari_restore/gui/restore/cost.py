@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_restore.core.cost import Cost
 from napari_restore.core.events import Event
 from napari_restore.core.sizes import describe_bytes
-from napari_restore.gui.parts.describe import describe_time
+from napari_restore.gui.parts.describe import describe_time, describe_times
 from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.pace import Pace
 from napari_restore.gui.restore.work import Engine, resolved
 from napari_restore.verbs.request import Request
 
@@ -35,6 +36,9 @@ class CostLine(QLabel):  # type: ignore[misc]
         super().__init__(parent)
         self._engine, self._asked = engine, asked
         self._colour, self._allowed, self._stale = "", True, False
+        self._pace = Pace()
+        self._known: Cost | None = None
+        self._of_run: Cost | None = None
         self._runner = Runner(self)
         self._runner.ended.connect(self._show)
         self._wait = QTimer(self)
@@ -44,7 +48,8 @@ class CostLine(QLabel):  # type: ignore[misc]
         self.setWordWrap(True)
         self.setAccessibleName("Time and memory")
         self.setToolTip(
-            "An estimate: training has its budget; restoring is timed on a small part of the image.\n"
+            "An estimate: training has its budget; restoring is timed on a small part of the image, and corrected by\n"
+            "what runs of the method took on this machine, once there were some.\n"
             "Memory is all that this program will hold, viewer and open images included."
         )
         self.hide()
@@ -61,6 +66,20 @@ class CostLine(QLabel):  # type: ignore[misc]
         self._allowed = allowed
         if allowed and self._stale and not self._wait.isActive():
             self._wait.start()
+
+    def begin(self) -> None:
+        """A run of the settings in sight begins: what is known of it now is compared with what it takes."""
+        self._of_run = None if self._stale else self._known
+
+    def compare(self, method: str, took: float) -> None:
+        """That run is over: what all but its training took, in seconds, is remembered.
+
+        Nothing is where it was not estimated, or by another method.
+        """
+        if self._of_run is not None and method == self._of_run.method:
+            self._pace.keep(method, estimated=self._of_run.restoring_seconds, took=took)
+            if self._known is not None:
+                self._say(cost_words(self._known, self._pace))
 
     def abandon(self) -> None:
         """The viewer is going away."""
@@ -82,8 +101,9 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._wait.start()
 
     def _show(self, ended: Ended) -> None:
+        self._known = ended.result if ended.failure is None else None
         if ended.failure is None:
-            self._say(cost_words(ended.result))
+            self._say(cost_words(ended.result, self._pace))
         elif ended.failure.kind == "RestoreError":
             self._say(ended.failure.message, wrong=True)
         else:
@@ -96,10 +116,11 @@ class CostLine(QLabel):  # type: ignore[misc]
         self.setVisible(bool(text))
 
 
-def cost_words(cost: Cost) -> str:
-    """Such as ``About 40 s of training, 7 s of restoring; 480 MiB of 18 GiB memory``."""
+def cost_words(cost: Cost, pace: Pace) -> str:
+    """Such as ``About 40 s of training, 7 to 12 s of restoring; 480 MiB of 18 GiB memory``."""
     parts = [f"{describe_time(cost.training_seconds)} of training"] if cost.training_seconds is not None else []
-    parts.append(f"{describe_time(max(1, cost.restoring_seconds))} of restoring")
+    least, most = (max(1.0, each) for each in pace.expected(cost.method, cost.restoring_seconds))
+    parts.append(f"{describe_times(least, most)} of restoring")
     memory = f"{describe_bytes(cost.memory)} of {describe_bytes(cost.memory_limit)} memory"
     if cost.device_memory:
         memory += f", {describe_bytes(cost.device_memory)} of {describe_bytes(cost.device_limit)} on the graphics card"

@@ -42,13 +42,13 @@ class Row:
 
 
 EDITORS: Mapping[str, Row] = {
-    "factor": Row("Factor", lambda around: FactorChoice()),
-    "psf": Row("PSF", lambda around: PsfChoice(around.viewer, around.links)),
-    "noise": Row("Noise", lambda around: NoiseChoice(around.engine)),
-    "mask": Row("Mask", lambda around: MaskChoice(around.viewer, around.links)),
-    "missing": Row("Missing", lambda around: MissingChoice()),
-    "denoise": Row("Noise", lambda around: DenoiseSwitch()),
-    "method": Row("Method", lambda around: MethodChoice(around.viewer, around.links, around.subject.open)),
+    "factor": Row("Fa&ctor", lambda around: FactorChoice()),
+    "psf": Row("P&SF", lambda around: PsfChoice(around.viewer, around.links)),
+    "noise": Row("&Noise", lambda around: NoiseChoice(around.engine)),
+    "mask": Row("Mas&k", lambda around: MaskChoice(around.viewer, around.links)),
+    "missing": Row("Missin&g", lambda around: MissingChoice()),
+    "denoise": Row("&Noise", lambda around: DenoiseSwitch()),
+    "method": Row("Meth&od", lambda around: MethodChoice(around.viewer, around.links, around.subject.open)),
 }
 """By the name of the option. A verb shows the rows of the options it has; all others are under Advanced, or nowhere."""
 

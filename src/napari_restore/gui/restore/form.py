@@ -66,6 +66,21 @@ class Form(QWidget):  # type: ignore[misc]
         """What the main button asks for, or None, and the reason is said; ``whole`` leaves out which part is meant."""
         return self._asked(lambda image: self._wanted(image, whole=whole))
 
+    def request_of(self, layer: Any) -> Request | None:
+        """What the main button asks for, of one of several layers; or None, and the reason is said."""
+        try:
+            image = self.subject.open(layer)
+            options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
+            return ask(self.verb.verb, image, **options, **self._part(image, layer))
+        except RestoreError as error:
+            self.said.emit(f"{layer.name}: {error}", "error")
+            return None
+
+    @property
+    def learns_from_two(self) -> bool:
+        """Whether the method wants another image beside each."""
+        return "method" in self.editors.shown and self.editors["method"].partner is not None
+
     def restoring(self, model: Any) -> Request | None:
         """To restore with a model, or with the file of one; None, and the reason is said."""
         return self._asked(lambda image: ask("restore", image, model=model, **self._of_restoring, **self._part(image)))
@@ -110,7 +125,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def abandon(self) -> None:
         """The viewer is going away."""
-        for part in (self.editors, self.advanced, self.cost):
+        for part in (self.subject, self.editors, self.advanced, self.cost):
             part.abandon()
 
     def _asked(self, wanted: Callable[[Image], Request]) -> Request | None:
@@ -141,9 +156,9 @@ class Form(QWidget):  # type: ignore[misc]
         set_ = {name: value for name, value in self.advanced.options.items() if name in known}
         return set_ if self.effort.effort == "instant" else {"effort": self.effort.effort, **set_}
 
-    def _part(self, image: Image) -> dict[str, Any]:
+    def _part(self, image: Image, layer: Any = None) -> dict[str, Any]:
         """Which part of the image is meant; nothing for all of it."""
-        region = self.extent.region(self.subject.layer, image)
+        region = self.extent.region(self.subject.layer if layer is None else layer, image)
         return {} if region is None else {"region": region}
 
     def _costs(self) -> Request | None:
@@ -194,17 +209,18 @@ class Form(QWidget):  # type: ignore[misc]
         self.badge.setToolTip("Where the work is done.")
         rows, line = self.rows, len(EDITORS) + 4
         rows.grid.addWidget(self.verb, 0, 0, 1, 4)
-        rows.add(1, "layer", "Layer", self.subject.layers)
-        rows.add(2, "axes", "Axes", self.subject.axes, columns=1)
+        rows.add(1, "layer", "La&yer", self.subject.layers)
+        rows.add(2, "axes", "A&xes", self.subject.axes, columns=1)
         rows.grid.addWidget(self.badge, 2, 3)
-        rows.grid.addWidget(self.subject.size, 3, 0, 1, 4)
+        rows.grid.addWidget(self.subject.size, 3, 0, 1, 3)
+        rows.grid.addWidget(self.subject.give, 3, 3)
         for row, (name, each) in enumerate(EDITORS.items(), start=4):
             rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
-        rows.add(line, "effort", "Effort", self.effort)
+        rows.add(line, "effort", "&Effort", self.effort)
         rows.grid.addWidget(self.cost, line + 1, 1, 1, 3)
         rows.grid.addWidget(self.advanced, line + 2, 0, 1, 4)
-        rows.add(line + 3, "region", "What", self.extent)
-        rows.add(line + 4, "output", "Result", self.place)
+        rows.add(line + 3, "region", "Wh&at", self.extent)
+        rows.add(line + 4, "output", "Res&ult", self.place)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows.grid)

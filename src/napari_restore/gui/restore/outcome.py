@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
+from napari_restore.core.events import Preview
 from napari_restore.gui.parts.colours import kind_of, written
-from napari_restore.gui.parts.messages import Messages
+from napari_restore.gui.parts.folded import Folded
+from napari_restore.gui.parts.messages import Level, Messages
 from napari_restore.gui.restore.comparing import Baselines, ComparePane
 from napari_restore.gui.restore.plot import LossPlot
-from napari_restore.gui.restore.preview import Look, PreviewPane
+from napari_restore.gui.restore.preview import Look, PreviewPane, change
+from napari_restore.gui.restore.runs import RunsPane
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, Pair
 from napari_restore.sources.image import Image
+from napari_restore.verbs import VERBS
 
 _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 """The bold curve, on dark and on light: orange, told apart from grey by everybody."""
@@ -26,7 +31,7 @@ class Outcome(QObject):  # type: ignore[misc]
     Attributes
     ----------
     widgets
-        From the top down; the last one takes the space that is left.
+        From the top down.
     grown
         Signal: there is more to see.
     """
@@ -37,26 +42,36 @@ class Outcome(QObject):  # type: ignore[misc]
         super().__init__(parent)
         self._viewer = viewer
         self._session = session
+        self.whose = QElidingLabel()
+        self.whose.setElideMode(Qt.TextElideMode.ElideMiddle)
+        self.whose.hide()
+        self._before: Preview | None = None
         self.preview = PreviewPane()
         self.plot = LossPlot()
         self.comparison = ComparePane()
+        self.runs = RunsPane(session)
         self.messages = Messages()
+        self.details = Folded("Details")
+        self.details.fold.setToolTip("What was found, chosen and written. Unfolds by itself where something is wrong.")
+        inside = QVBoxLayout(self.details.inside)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.messages)
         self.baselines = Baselines(viewer, engine, session, self)
         session.begun.connect(self._begin)
-        session.said.connect(self.messages.say)
+        session.said.connect(self.say)
         session.measured.connect(self.plot.add)
         session.floored.connect(self.plot.show_floor)
         session.compared.connect(self._compare)
         session.judged.connect(self.comparison.show_rows)
         session.finished.connect(self._offer_baselines)
         self.comparison.wanted.connect(self.baselines.make)
-        self.baselines.said.connect(self.messages.say)
+        self.baselines.said.connect(self.say)
         self.baselines.changed.connect(self._show_baselines)
 
     @property
     def widgets(self) -> tuple[QWidget, ...]:
         """The parts, in their order."""
-        return (self.preview, self.plot, self.comparison, self.messages)
+        return (self.whose, self.preview, self.plot, self.comparison, self.runs, self.details)
 
     @property
     def bottom(self) -> QWidget:
@@ -67,16 +82,35 @@ class Outcome(QObject):  # type: ignore[misc]
         """Take the colours of the viewer's theme."""
         kind = kind_of(theme)
         self.plot.set_colours(background=written(theme.background), text=text, accent=_HELD_OUT[kind])
+        for folded in (self.runs, self.details):
+            folded.set_colours(text=text)
         self.messages.set_colours(warning="#8a5a00" if kind == "light" else written(theme.warning), error=error)
+
+    def say(self, text: str, level: Level = "info") -> None:
+        """Among the details; where it is a warning or an error these are unfolded."""
+        self.messages.say(text, level)
+        if level != "info" and not self.details.isExpanded():
+            self.details.expand(animate=False)
+
+    def show_whose(self, name: str) -> None:
+        """Name the layer of the last run; nothing where it is the one that is chosen."""
+        self.whose.setText(f"The last run, of the layer {name}:" if name else "")
+        self.whose.setToolTip(name)
+        self.whose.setVisible(bool(name))
 
     def _begin(self) -> None:
         """A run begins: forget the last one."""
-        self.plot.clear_traces()
+        run = self._session.run
+        self.plot.clear_traces(VERBS[run.verb].curve if run is not None else "error")
+        self._before = None
         self.preview.clear()
         self.comparison.clear()
         self.grown.emit()
 
     def _compare(self, pair: Pair) -> None:
+        if self._before is not None and (percent := change(self._before, pair.preview)) is not None:
+            self.plot.add_change(pair.preview.step, percent)
+        self._before = pair.preview
         run = self._session.run
         if run is not None:
             self.preview.show_pair(pair, axes=run.image.axes, look=Look.of(run.raw), channel=self._channel(run.image))

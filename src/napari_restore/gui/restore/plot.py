@@ -11,12 +11,16 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_restore.core.events import Measured
+from napari_restore.verbs import Curve
 
 _KEPT = 2000
 """Points of a curve that are drawn at most; past that every second one goes."""
 
-_INERTIA = {"training": 0.8, "held out": 0.0}
+_INERTIA = {"training": 0.8, "held out": 0.0, "change": 0.0}
 """The curves. The training loss jumps from batch to batch; the held-out loss is always of the same pixels."""
+
+_DRAWN: dict[Curve, tuple[str, ...]] = {"error": ("training", "held out"), "change": ("change",)}
+_AXIS: dict[Curve, str] = {"error": "error", "change": "change, %"}
 
 
 class Trace:
@@ -52,7 +56,11 @@ def sensible_range(values: Iterable[float]) -> tuple[float, float] | None:
 
 
 class LossPlot(pg.PlotWidget):  # type: ignore[misc]
-    """Two curves: the training loss, thin, and the held-out loss, bold; and a line where noise alone would end."""
+    """How training goes, by what says it.
+
+    Two curves: the training loss, thin, and the held-out loss, bold; and a line where noise alone would end. Or one:
+    how much the picture still changes, where the loss does not fall as that gets better.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,16 +78,18 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self._text = self._accent = "#808080"  # until the viewer's colours are known
         self.clear_traces()
 
-    def clear_traces(self) -> None:
-        """Forget the last run."""
+    def clear_traces(self, kind: Curve = "error") -> None:
+        """Forget the last run; the next one is of this kind."""
+        self._kind = kind
         self.traces = {name: Trace(inertia=inertia) for name, inertia in _INERTIA.items()}
         for curve in self._curves.values():
             curve.setData([], [])
         self.show_floor(None)
+        self.setLabel("left", _AXIS[kind], color=self._text)
 
     def show_floor(self, loss: float | None) -> None:
         """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
-        self.floor.setVisible(loss is not None)
+        self.floor.setVisible(loss is not None and self._kind == "error")
         self._name_curves()
         self.floor.setValue(loss if loss is not None else 0.0)
 
@@ -89,10 +99,20 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             self.traces["training"].add(one.step, one.loss)
             if one.validation is not None and one.validation not in self.traces["held out"].values[-1:]:
                 self.traces["held out"].add(one.step, one.validation)
-        for name, curve in self._curves.items():
-            curve.setData(self.traces[name].steps, self.traces[name].values)
+        self._draw()
+
+    def add_change(self, step: int, percent: float) -> None:
+        """Draw how much the picture has changed since the last preview, in percent of its contrast."""
+        self.traces["change"].add(step, percent)
+        self._draw()
+
+    def _draw(self) -> None:
+        drawn = _DRAWN[self._kind]
+        for name in drawn:
+            self._curves[name].setData(self.traces[name].steps, self.traces[name].values)
         floor = [self.floor.value()] if self.floor.isVisible() else []
-        span = sensible_range([*(v for trace in self.traces.values() for v in trace.values), *floor])
+        zero = [0.0] if self._kind == "change" else []  # where it ends
+        span = sensible_range([*(v for name in drawn for v in self.traces[name].values), *floor, *zero])
         if span is not None:
             self.setYRange(*span, padding=0)
 
@@ -104,22 +124,25 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         faint.setAlpha(110)
         self._curves["training"].setPen(pg.mkPen(faint, width=1))
         self.floor.setPen(pg.mkPen(faint, width=1, style=Qt.PenStyle.DashLine))
-        self._curves["held out"].setPen(pg.mkPen(accent, width=2.5))
-        self._curves["held out"].setSymbol("o")
-        self._curves["held out"].setSymbolSize(4)
-        self._curves["held out"].setSymbolBrush(accent)
-        self._curves["held out"].setSymbolPen(None)
+        for bold in (self._curves["held out"], self._curves["change"]):
+            bold.setPen(pg.mkPen(accent, width=2.5))
+            bold.setSymbol("o")
+            bold.setSymbolSize(4)
+            bold.setSymbolBrush(accent)
+            bold.setSymbolPen(None)
         for side in ("left", "bottom"):
             self.getAxis(side).setPen(faint)
             self.getAxis(side).setTextPen(text)
             self.getAxis(side).enableAutoSIPrefix(False)
         self.setLabel("bottom", "step", color=text)
-        self.setLabel("left", "error", color=text)
+        self.setLabel("left", _AXIS[self._kind], color=text)
         self._name_curves()
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def _name_curves(self) -> None:
         """What is drawn and nothing else: the line of the noise is there for some methods only."""
-        names = ["<span>─ training</span>", f"<span style='color:{self._accent}'><b>━ held out</b></span>"]
+        bold = "held out" if self._kind == "error" else "how much the picture still changes"
+        names = ["<span>─ training</span>"] if self._kind == "error" else []
+        names += [f"<span style='color:{self._accent}'><b>━ {bold}</b></span>"]
         names += ["┄ noise"] if self.floor.isVisible() else []
         self.setTitle(" &nbsp; ".join(names), color=self._text, size="9pt")

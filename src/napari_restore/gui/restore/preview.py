@@ -13,6 +13,7 @@ from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
+from napari_restore.core.events import Preview
 from napari_restore.core.region import Region
 from napari_restore.gui.restore.work import Pair
 from napari_restore.sources.image import Image
@@ -109,7 +110,7 @@ class PreviewPane(QWidget):  # type: ignore[misc]
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for column, (title, picture) in enumerate(((QLabel("Raw"), self.before), (self.caption, self.after))):
+        for column, (title, picture) in enumerate(((QLabel("Measured"), self.before), (self.caption, self.after))):
             title.setAlignment(Qt.AlignmentFlag.AlignCenter)
             title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             layout.addWidget(title, 0, column)
@@ -155,6 +156,18 @@ def _span(axis: str, length: int, centre: float, side: int) -> tuple[int, int]:
     start = round(centre) - size // 2 if np.isfinite(centre) else 0
     start = min(max(start, 0), length - size)
     return start, start + size
+
+
+def change(before: Preview, now: Preview) -> float | None:
+    """How much a preview differs from the one before, in percent of its contrast; None where they are of other parts.
+
+    The root mean square of the difference over the deviation of the newer one.
+    """
+    if before.region != now.region or before.pixels.shape != now.pixels.shape:
+        return None
+    a, b = np.nan_to_num(before.pixels.astype(np.float64)), np.nan_to_num(now.pixels.astype(np.float64))
+    contrast = float(b.std())
+    return 100 * float(np.sqrt(np.mean((b - a) ** 2))) / contrast if contrast > 0 else None
 
 
 def to_plane(pixels: NDArray[Any], axes: str, *, channel: int = 0) -> NDArray[Any]:

@@ -233,7 +233,9 @@ class PsfChoice(Editor):
         let_shrink(self.kind)
         self.text.setPlaceholderText("gaussian:1.5..2.5")
         self.text.setAccessibleName("PSF as text")
-        self.text.setToolTip("As in the shell. A range such as gaussian:1.5..2.5 tries three and keeps the best.")
+        self.text.setToolTip(
+            "Its kind and its numbers. A range such as gaussian:1.5..2.5 tries three and keeps the best."
+        )
         self.caption.setWordWrap(True)
         self.caption.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         tip = "The PSF in the plane, and below it from the side where it has depth. Faint parts are raised."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,16 @@ from napari_restore.core.job import PreviewRequest
 from napari_restore.gui.parts.describe import Status, describe_time, status_of, verdict_of
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
+from napari_restore.gui.restore.history import Past, Tally
 from napari_restore.gui.restore.preview import region_in_view
-from napari_restore.gui.restore.work import Engine, Pair, distilling, doing, training
+from napari_restore.gui.restore.work import Engine, Pair, distilling, doing, training, training_on, with_model
+from napari_restore.methods import METHODS
 from napari_restore.sources.image import Image
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import Request
+
+_MOST_PAST = 20
+"""Runs that are kept to go back to, with their models."""
 
 _BUSY = "A run is going on: wait for its end, or cancel it, then start again."
 
@@ -56,6 +61,10 @@ class Run:
         Where the result is shown.
     trained
         The models that were trained for it, also where it then failed.
+    whole
+        Whether an image is wanted of it, and not a model alone.
+    tally
+        What is counted meanwhile.
     """
 
     raw: Any
@@ -64,6 +73,13 @@ class Run:
     preview: PreviewRequest
     result: ResultLayer
     trained: list[Any]
+    whole: bool
+    tally: Tally
+
+    @property
+    def suffix(self) -> str:
+        """What its result is called in a folder."""
+        return VERBS[self.verb].suffix + (PART if self.request.restoring.region is not None else "")
 
     @property
     def image(self) -> Image:
@@ -88,6 +104,8 @@ class Session(QObject):  # type: ignore[misc]
         The last whole result, or None.
     unwritten
         The last run, where it failed once its model was trained; else None.
+    past
+        The runs that left something, the newest last.
     folder
         Where results are written; None stands for a temporary folder.
     preview_every
@@ -102,6 +120,12 @@ class Session(QObject):  # type: ignore[misc]
         Signal: numbers that compare the result with simpler ways.
     finished
         Signal: there is a whole result; ``run`` and ``model`` say of what.
+    over
+        Signal: a run has ended, whatever came of it; another one may begin.
+    kept
+        Signal: ``past`` holds other runs than before, or another of them is the last one.
+    went_back
+        Signal: an earlier run is the last one again.
     """
 
     changed = Signal()
@@ -113,6 +137,9 @@ class Session(QObject):  # type: ignore[misc]
     compared = Signal(object)
     judged = Signal(object)
     finished = Signal()
+    over = Signal()
+    kept = Signal()
+    went_back = Signal()
 
     def __init__(self, viewer: Any, engine: Engine, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -123,6 +150,7 @@ class Session(QObject):  # type: ignore[misc]
         self._shown: list[ResultLayer] = []
         self._selected: Any = None
         self._whole = ""
+        self.past: list[Past] = []
         self.result: Any = None
         self.unwritten: Run | None = None
         self.model: Any = None
@@ -141,13 +169,19 @@ class Session(QObject):  # type: ignore[misc]
         """The run that is going on, or the last one."""
         return self._run
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the model trained last can be trained further on the image of the last run."""
+        run, model = self._run, self.model
+        known = METHODS.get(str(getattr(model, "name", "")))
+        learns = known is None or known.learns
+        return run is not None and model is not None and learns and VERBS[run.request.verb].does != "copy"
+
     def do(self, raw: Any, request: Request, *, verb: str = "") -> bool:
         """Train on the layer's image and restore it, or restore it with a model; ``verb`` names what that one does."""
-        verb = verb or request.verb
-        suffix = VERBS[verb].suffix + (PART if request.restoring.region is not None else "")
-        trained: list[Any] = []
-        work = partial(doing, folder=self.folder, suffix=suffix, trained=trained.append)
-        return self._start(raw, request, verb, work, trained)
+        run = self._prepared(raw, request, verb or request.verb)
+        work = partial(doing, folder=self.folder, suffix=run.suffix, trained=run.trained.append)
+        return self._start(run, work)
 
     def do_again(self, folder: Path) -> bool:
         """Make the result of a run that failed once its model was trained, in another folder."""
@@ -155,19 +189,66 @@ class Session(QObject):  # type: ignore[misc]
         if run is None:
             return False
         self.folder = folder
-        restoring = replace(run.request.restoring, model=run.trained[-1])
-        begun = self.do(run.raw, replace(run.request, restoring=restoring), verb=run.verb)
+        begun = self.do(run.raw, with_model(run.request, run.trained[-1]), verb=run.verb)
         if begun and self._run is not None:
             self._run.trained.append(run.trained[-1])  # that folder may fail, too
         return begun
 
+    def train_on(self, seconds: float) -> bool:
+        """Train the model trained last further on the image of the last run, and restore that anew where it was."""
+        last, model = self._run, self.model
+        if last is None or not self.can_go_on:
+            return False
+        run = self._prepared(last.raw, last.request, last.verb, whole=last.whole, more=last.tally.more + seconds)
+        work = partial(
+            training_on,
+            model=model,
+            seconds=seconds,
+            restores=run.whole,
+            folder=self.folder,
+            suffix=run.suffix,
+            trained=run.trained.append,
+        )
+        return self._start(run, work)
+
+    def go_back(self, past: Past) -> None:
+        """Make an earlier run the last one: its result is seen and selected, its model the one trained last."""
+        if self.runner.running:
+            self.said.emit(_BUSY, "warning")
+            return
+        self._run, self.model, self.model_name, self.result = past.run, past.model, "", past.result
+        self.unwritten = None
+        if past.result is not None:
+            past.run.result.show_again()
+            self._selected = self._viewer.layers.selection.active
+            self._bring_forward(past.run)
+            self.status.emit(Status(1.0, verdict_of(getattr(past.result, "report", {}))))
+        self.went_back.emit()
+        self.kept.emit()
+        self.changed.emit()
+
+    def discard(self, past: Past) -> None:
+        """Forget an earlier run, and take its layer away; the files of a result stay. The last one gives way, too."""
+        if self.runner.running:
+            self.said.emit(_BUSY, "warning")
+            return
+        self.past = [one for one in self.past if one is not past]
+        past.run.result.discard()
+        if self.model is past.model:
+            if self.past:
+                self.go_back(self.past[-1])
+                return
+            self.model, self.model_name, self.result = None, "", None
+        self.kept.emit()
+        self.changed.emit()
+
     def train(self, raw: Any, request: Request) -> bool:
         """Train on the layer's image as the request would, and keep the model."""
-        return self._start(raw, request, request.verb, training)
+        return self._start(self._prepared(raw, request, request.verb, whole=False), training)
 
     def distill(self, raw: Any, request: Request) -> bool:
         """Make a small copy of the model that the request names, and keep it in its place."""
-        return self._start(raw, request, request.verb, distilling)
+        return self._start(self._prepared(raw, request, request.verb, whole=False), distilling)
 
     def stop(self) -> None:
         """Ask for a stop; it comes at the work's next step."""
@@ -202,22 +283,25 @@ class Session(QObject):  # type: ignore[misc]
             position = run.raw.world_to_data(world_in_view(self._viewer))
             run.preview.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
 
-    def _start(
-        self, raw: Any, request: Request, verb: str, work: Callable[..., Start], trained: list[Any] | None = None
-    ) -> bool:
+    def _prepared(self, raw: Any, request: Request, verb: str, *, whole: bool = True, more: float = 0.0) -> Run:
+        preview = PreviewRequest(every=self.preview_every)
+        result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
+        model = self.model if more else getattr(request.own, "model", request.restoring.model)
+        tally = Tally(before=next((one.seconds for one in self.past if one.model is model), 0.0), more=more)
+        return Run(raw, request, verb, preview, result, [], whole, tally)
+
+    def _start(self, run: Run, work: Callable[..., Start]) -> bool:
         """Begin a run; False, and nothing happens but that it is said, while another one is going on."""
         if self.runner.running:
             self.said.emit(_BUSY, "warning")
             return False
-        preview = PreviewRequest(every=self.preview_every)
-        result = ResultLayer(self._viewer, raw, request.image, part=request.restoring.region)
-        self._run = Run(raw, request, verb, preview, result, trained if trained is not None else [])
+        self._run = run
         self._whole, self.result, self.unwritten = "", None, None
         self._selected = self._viewer.layers.selection.active
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(with_readers(work(self._engine, request, preview)))
+        self.runner.start(with_readers(work(self._engine, run.request, run.preview)))
         self.changed.emit()
         return True
 
@@ -238,6 +322,8 @@ class Session(QObject):  # type: ignore[misc]
 
     def _tell(self, event: Event | Pair) -> None:
         """Say an event in words, and act on it."""
+        if self._run is not None and not isinstance(event, Pair):
+            self._run.tally.count(event)
         match event:
             case Note(text=text, level=level):
                 self.said.emit(text, level)
@@ -300,6 +386,7 @@ class Session(QObject):  # type: ignore[misc]
         else:
             self._keep(ended.result)
         self.changed.emit()
+        self.over.emit()
 
     def _save_what_there_is(self) -> None:
         """A run has failed: what it had learned by then is not lost."""
@@ -307,6 +394,7 @@ class Session(QObject):  # type: ignore[misc]
         if run is None or not run.trained:
             return
         self.model, self.model_name, self.unwritten = run.trained[-1], "", run
+        self._put_by(None)
         text = "The trained model is kept here: Write elsewhere… makes the result with it, Save model… saves it."
         self.said.emit(text, "warning")
 
@@ -323,11 +411,18 @@ class Session(QObject):  # type: ignore[misc]
             self.status.emit(Status(0.0, "Stopped"))
         else:
             self._finish(result)
+        self._put_by(self.result)
+
+    def _put_by(self, result: Any) -> None:
+        """Keep what the run has left among those to go back to."""
+        if self._run is not None and self.model is not None:
+            self.past = [*self.past, Past.of(self._run, self.model, result)][-_MOST_PAST:]
+            self.kept.emit()
 
     def _finish(self, result: Any) -> None:
         run = self._run
         if run is not None:
-            run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"])
+            run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"], made_by=run.tally.method)
             self._bring_forward(run)
             if (unsure := getattr(result, "uncertainty", None)) is not None:
                 run.result.add_deviations(unsure.levels)
@@ -345,8 +440,9 @@ class Session(QObject):  # type: ignore[misc]
         """
         if run.request.restoring.region is None:
             for older in self._shown:
-                older.hide(of=run.raw)
-        self._shown = [*(one for one in self._shown if one.shown), run.result]
+                if older is not run.result:
+                    older.hide(of=run.raw)
+        self._shown = [*(one for one in self._shown if one.shown and one is not run.result), run.result]
         run.result.raise_()
         if self._viewer.layers.selection.active is self._selected and run.result.shown:
             self._viewer.layers.selection.active = run.result.layer

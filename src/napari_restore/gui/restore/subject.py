@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QLabel, QLineEdit
+from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton
 
 from napari_restore.core.errors import ImageError, RestoreError
 from napari_restore.gui.parts.describe import describe_image, for_widget
+from napari_restore.gui.parts.layers import made_by
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.choices import LayerChoice
+from napari_restore.gui.restore.from_file import FileFacts, give, lacks, reading
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -47,6 +50,14 @@ class Subject(QObject):  # type: ignore[misc]
         self.followed = Links()
         self._typed = ""
         self._shown = ""
+        self._facts = FileFacts()
+        self._reader = Runner(self, every_ms=30)
+        self._reader.ended.connect(self._take_facts)
+        self._read: Any = None
+        self.give = QPushButton("Give to the layer")
+        self.give.setToolTip("Let the layer have the axes and the pixel size of its file: scale bar and sliders, too.")
+        self.give.hide()
+        self.give.clicked.connect(lambda _checked: self._give())
         self.axes.setMaximumWidth(80)
         self.size.setWordWrap(True)
         self.size.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -67,7 +78,11 @@ class Subject(QObject):  # type: ignore[misc]
             If it cannot be restored, or the axes are wrong.
         """
         alike = layer is self.layer or layer.ndim == self.layer.ndim
-        return open_image(layer, axes=wanted_axes(self._typed, layer) if alike else None)
+        typed = wanted_axes(self._typed, layer) if alike else None
+        facts = self._facts if layer is self.layer else FileFacts()
+        axes = typed or facts.axes or None
+        sizes = {axis: size for axis, size in facts.pixel_size.items() if axes is None or axis in axes}
+        return open_image(layer, axes=axes, pixel_size=sizes or None)
 
     def opened(self) -> Image | None:
         """The chosen layer as an image; or None, and the reason is said."""
@@ -87,12 +102,37 @@ class Subject(QObject):  # type: ignore[misc]
     def take_layer(self, layer: Any = None) -> None:
         """Another layer is chosen: say what it is, and follow its changes."""
         self.followed.cut()
-        self._typed = ""
+        self._typed, self._facts = "", FileFacts()
         self.chosen.emit(self.layer)
         if self.layer is not None:
             for name in ("data", "scale", "units", "axis_labels"):
                 self.followed.connect(getattr(self.layer.events, name), self._describe)
         self._describe()
+        self._look_into_file()
+
+    def abandon(self) -> None:
+        """The viewer is going away."""
+        self._reader.abandon()
+
+    def _look_into_file(self) -> None:
+        """Where the layer was read by another reader than ours, its file may know more."""
+        if self.layer is not None and lacks(self.layer) and self._reader.start(reading(self.layer)):
+            self._read = self.layer
+
+    def _take_facts(self, ended: Ended) -> None:
+        read, self._read = self._read, None
+        if read is not self.layer:
+            self._look_into_file()  # another one was chosen meanwhile
+        elif ended.failure is None and ended.result.words:
+            self._facts = ended.result
+            self._describe()
+
+    def _give(self) -> None:
+        """The layer gets what its file says, at once: it is described once, and then by itself."""
+        layer, facts = self.layer, self._facts
+        self._facts = FileFacts()
+        if layer is not None:
+            give(layer, facts)
 
     def _take_axes(self) -> None:
         """The user has typed axes; an empty box goes back to what was found."""
@@ -111,9 +151,14 @@ class Subject(QObject):  # type: ignore[misc]
             self.size.setText("Open an image, or File ▸ Open Sample ▸ Restore." if layer is None else "")
         else:
             self._shown = image.axes.replace("C", "") if layer.rgb else image.axes
-            notes = () if self._typed else image.notes
+            notes = () if self._typed or self._facts.axes else image.notes
+            if self._facts.words:
+                notes = (*notes, self._facts.words)
+            if method := made_by(layer):
+                notes = (*notes, f"it is restored already, by {method}")
             self.size.setText("\n".join([_unbroken(describe_image(image)), *(for_widget(note) for note in notes)]))
         self.axes.setText(self._shown)
+        self.give.setVisible(image is not None and bool(self._facts.words))
         self.image = image
         self.described.emit()
 

@@ -9,23 +9,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_restore.gui.parts.activity import Activity
 from napari_restore.gui.parts.colours import Colours
-from napari_restore.gui.parts.describe import Status, for_widget
+from napari_restore.gui.parts.describe import Status, for_widget, loses_detail
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus, State
+from napari_restore.gui.parts.layers import made_by
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import Level
 from napari_restore.gui.parts.runner import Ended, Runner
-from napari_restore.gui.restore.actions import Actions
+from napari_restore.gui.restore.actions import MORE, Actions
 from napari_restore.gui.restore.exported import ExportFile
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.guards import Guards
 from napari_restore.gui.restore.outcome import Outcome
+from napari_restore.gui.restore.queue import Queue, QueuePane, Row
 from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
 from napari_restore.gui.restore.saved import ResultFile
@@ -38,7 +42,7 @@ from napari_restore.verbs.words import Words
 class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     """Denoise, super-resolve or deblur the selected image with a network trained on that image.
 
-    Hiding the dock lets work go on; closing it, or the viewer, stops it.
+    Hiding the dock lets work go on; closing it asks about that; closing the viewer stops it.
 
     Parameters
     ----------
@@ -46,13 +50,21 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         The viewer to work in.
     engine
         What does the work; the package itself unless a test brings its own.
+
+    Attributes
+    ----------
+    lost_wanted
+        Signal: the measured layer and the result of the last run, to show where detail may be lost.
     """
+
+    lost_wanted = Signal(object, object)
 
     def __init__(self, napari_viewer: Any, *, engine: Engine | None = None) -> None:
         super().__init__()
         self._viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._engine = engine or package_engine()
         self._links = Links()
+        self._last = Status(0.0, "Ready")
         self.session = Session(self._viewer, self._engine, self)
         self.form = Form(self._viewer, self._engine, self._links)
         self.outcome = Outcome(self._viewer, self._engine, self.session, self)
@@ -70,8 +82,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
             self.exported.writer,
         )
         self._focus = Focus(self, self.buttons.stop_button)
+        self._activity = Activity(self.stop, self)
         self._device = Runner(self)
         self._copier = Runner(self, every_ms=30)
+        self.queue = Queue(self.session, self._begin_row, self)
+        self.waiting = QueuePane(self.queue)
         self._lay_out()
         self._connect()
         self._paint()
@@ -80,10 +95,41 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     # What the user does.
 
     def run(self) -> None:
-        """Train on the chosen layer, then restore it into a new layer: what the main button does."""
-        if (request := self.form.request()) is not None:
+        """Train on the chosen layer, then restore it into a new layer: what the main button does.
+
+        Where several layers are selected in the viewer, each of them, one after the other.
+        """
+        if len(layers := self._layers()) > 1 and not self.session.runner.running:
+            self._run_each(layers)
+        elif (request := self.form.request()) is not None:
             self.session.folder = self.form.place.folder
             self.session.do(self.form.subject.layer, request)
+
+    def _layers(self) -> list[Any]:
+        """What the main button is about: the chosen layer; or all images selected, if it is one of these.
+
+        A method that learns from two images needs another one for each.
+        """
+        chosen, selected = self.form.subject.layer, self._viewer.layers.selection
+        if chosen is None or chosen not in selected or (not self.form.wrong and self.form.learns_from_two):
+            return [chosen]
+        return [layer for layer in self._viewer.layers if layer in selected and isinstance(layer, ImageLayer)]
+
+    def _run_each(self, layers: list[Any]) -> None:
+        """Those that are restored already are left out, and said."""
+        anew = [layer for layer in layers if not made_by(layer)]
+        if left := [layer.name for layer in layers if made_by(layer)]:
+            self.outcome.say(f"Restored already, and left out: {', '.join(left)}. Choose one alone to do it again.")
+        asked = [(layer, self.form.request_of(layer)) for layer in anew]
+        self.queue.start([Row(layer, str(layer.name), request) for layer, request in asked if request is not None])
+
+    def _begin_row(self, row: Row) -> bool:
+        if row.layer not in self._viewer.layers:
+            self.outcome.say(f"The layer {row.name} is gone: it is left out.", "warning")
+            return False
+        self.form.subject.layers.choose(row.layer)
+        self.session.folder = self.form.place.folder
+        return self.session.do(row.layer, row.request)
 
     def train(self) -> None:
         """Train on the chosen layer, and keep the model."""
@@ -102,6 +148,23 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
             begun = self.session.do(self.form.subject.layer, request, verb=self.form.verb.verb)
             if begun and isinstance(model, str | Path):
                 self.files.recent.add(model)
+
+    def train_on(self) -> None:
+        """Train the model trained last some seconds more on the image of the last run, and restore that anew."""
+        self.session.train_on(MORE)
+
+    def stop(self) -> None:
+        """Ask what goes on to stop: a run and those that wait, or the making of baselines."""
+        self.queue.stop()
+        (self.session if self.session.runner.running else self.outcome.baselines).stop()
+
+    def show_lost(self) -> None:
+        """Ask for what shows where the last result may have lost detail."""
+        run = self.session.run
+        if run is None or run.raw not in self._viewer.layers or not run.result.shown:
+            self._say_in_sight("The measured layer or the result is gone: open it again to see where detail is lost.")
+        else:
+            self.lost_wanted.emit(run.raw, run.result.layer)
 
     def write_elsewhere(self) -> None:
         """Ask for another folder, and make there the result of a run that failed once its model was trained."""
@@ -132,37 +195,77 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _take_copied(self, ended: Ended) -> None:
         if ended.failure is not None:
-            self.outcome.messages.say(ended.failure.message, "error")
+            self.outcome.say(ended.failure.message, "error")
             return
         QApplication.clipboard().setText(ended.result)
-        self.outcome.messages.say("Copied: paste it into a script or a terminal.")
+        self.outcome.say("Copied: paste it into a script or a terminal.")
 
     # What the widget says.
 
     def _say_in_sight(self, text: str, level: Level = "info") -> None:
         """Say what is to be done next, also beside the buttons: the messages may be scrolled away."""
-        self.outcome.messages.say(text, level)
+        self.outcome.say(text, level)
         if not self.session.runner.running:
             said = for_widget(text)
-            self.buttons.show_status(Status(0.0, f"{said[0].upper()}{said[1:]}"))
+            self.buttons.show_words(f"{said[0].upper()}{said[1:]}")
 
-    def _show_verb(self) -> None:
+    def _show_verb(self, _: object = None) -> None:
         """What the main button does, and what its curves are."""
-        self.buttons.show_verb(self.form.verb.verb)
+        self.buttons.show_verb(self.form.verb.verb, layers=len(self._layers()))
         self.outcome.plot.setToolTip(VERBS[self.form.verb.verb].loss)
 
+    def _show_status(self, status: Status | None) -> None:
+        """How far it is, here and in napari's activity dock; None where it is as the last run left it."""
+        if status is None:
+            self.buttons.show_status(self._last)
+            return
+        self._last = status if self.session.runner.running or not self.outcome.baselines.runner.running else self._last
+        self.buttons.show_status(status)
+        self._activity.show_status(status)
+
     def _show_state(self) -> None:
-        runner = self.session.runner
-        state: State = "stopping" if runner.stopping else "running" if runner.running else "idle"
+        runners = (self.session.runner, self.outcome.baselines.runner)
+        running = any(runner.running for runner in runners)
+        state: State = "stopping" if any(runner.stopping for runner in runners) else "running" if running else "idle"
+        self._activity.show(self.going_on())
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
         self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
+        self.buttons.show_doubt(state == "idle" and loses_detail(getattr(self.session.result, "report", {})))
         with self._focus.moved(state):
             self.form.allow(state == "idle")
             self.buttons.show_state(
-                state, has_layer=has_layer, has_model=has_model, has_result=self.session.result is not None, wrong=wrong
+                state,
+                has_layer=has_layer,
+                has_model=has_model,
+                has_result=self.session.result is not None,
+                can_go_on=self.session.can_go_on,
+                wrong=wrong,
             )
+
+    def _notify(self) -> None:
+        """All is over: whoever works in another window meanwhile is told, in the way of the desktop."""
+        if not self.session.runner.running and not self.isActiveWindow():
+            QApplication.alert(self.window())
+
+    def _go_back(self) -> None:
+        """The layer to restore is that of the run which is gone back to, and not its result, which is selected."""
+        if self.session.run is not None:
+            self.form.subject.layers.choose(self.session.run.raw)
+
+    def _show_whose(self, _: object = None) -> None:
+        """What is seen of a run is said to be of its layer, where another one is chosen."""
+        run, layer = self.session.run, self.form.subject.layer
+        name = "" if run is None or layer is None or run.raw is layer else str(run.raw.name)
+        self.outcome.show_whose(name)
+        self.buttons.show_whose(name)
+
+    def _compare_times(self) -> None:
+        """A whole run that trained says how long one takes on this machine."""
+        run = self.session.run
+        if run is not None and run.tally.trained and not run.tally.more:
+            self.form.cost.compare(run.tally.method, run.tally.rest)
 
     def _scroll_down(self) -> None:
         """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
@@ -186,7 +289,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         column.setSpacing(6)
         column.addWidget(self.form)
         for widget in self.outcome.widgets:
-            column.addWidget(widget, int(widget is self.outcome.messages))
+            column.addWidget(widget)
+        column.addStretch(1)
         self._scroll = scroll = QScrollArea()
         scroll.setWidget(content)
         scroll.setWidgetResizable(True)
@@ -196,6 +300,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(scroll, 1)
+        layout.addWidget(self.waiting)
         layout.addWidget(self.buttons)
         self.setMinimumWidth(300)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -204,28 +309,42 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         """The signals between the parts, in one place."""
         self.form.verb.chosen.connect(self._show_verb)
         self.form.changed.connect(self._show_state)
+        self.form.changed.connect(self._show_verb)
+        self.queue.said.connect(self.outcome.say)
+        self._links.connect(self._viewer.layers.selection.events.changed, self._show_verb)
         self.form.said.connect(self._say_in_sight)
-        self.form.subject.said.connect(self.outcome.messages.say)
+        self.form.subject.said.connect(self.outcome.say)
         self.buttons.run.connect(self.run)
+        self.buttons.show_lost.connect(self.show_lost)
+        self.buttons.more.connect(self.train_on)
         self.buttons.train.connect(self.train)
         self.buttons.restore.connect(self.restore)
         self.buttons.distill.connect(self.distill)
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
-        self.report.said.connect(self.outcome.messages.say)
+        self.report.said.connect(self.outcome.say)
         self.buttons.check.connect(self.check)
-        self.guards.said.connect(self.outcome.messages.say)
+        self.guards.said.connect(self.outcome.say)
         self.buttons.export.connect(self.export)
-        self.exported.said.connect(self.outcome.messages.say)
+        self.exported.said.connect(self.outcome.say)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
-        self.saved.said.connect(self.outcome.messages.say)
-        self.buttons.stop.connect(self.session.stop)
+        self.saved.said.connect(self.outcome.say)
+        self.buttons.stop.connect(self.stop)
+        self.outcome.baselines.status.connect(self._show_status)
+        self.outcome.baselines.changed.connect(self._show_state)
         self.files.chosen.connect(self.restore_with)
-        self.files.said.connect(self.outcome.messages.say)
+        self.files.said.connect(self.outcome.say)
         self.session.begun.connect(self.form.remember)
+        self.session.begun.connect(self.form.cost.begin)
+        self.session.begun.connect(self._show_whose)
+        self.session.kept.connect(self._show_whose)
+        self.session.over.connect(self._notify)
+        self.session.went_back.connect(self._go_back)
+        self.session.finished.connect(self._compare_times)
+        self.form.subject.chosen.connect(self._show_whose)
         self.session.changed.connect(self._show_state)
-        self.session.status.connect(self.buttons.show_status)
+        self.session.status.connect(self._show_status)
         self._copier.ended.connect(self._take_copied)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
@@ -245,8 +364,16 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.outcome.set_colours(get_theme(self._viewer.theme), text=text, error=error)
         self.buttons.set_colours(accent=accent, text=text, trough=trough)
 
+    def going_on(self) -> str:
+        """The work on an image: a run, or the making of baselines."""
+        run = self.session.run
+        if run is not None and self.session.runner.running:
+            return f"{VERBS[run.verb].label}: {run.raw.name}"
+        return "The making of the baselines" if self.outcome.baselines.runner.running else ""
+
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
+        self._activity.abandon()
         _leave(self._links, self.form.subject.followed, self.session.runner.flag)
         for part in (self.session, self.form, self.outcome.baselines, self._device, self._copier, *self._writers):
             part.abandon()

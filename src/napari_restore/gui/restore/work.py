@@ -34,6 +34,13 @@ class Pair:
     before: NDArray[Any]
 
 
+@dataclass(frozen=True)
+class Made:
+    """One of several simpler results is there."""
+
+    label: str
+
+
 class Engine(Protocol):
     """The part of ``napari_restore`` that the window uses; tests bring their own."""
 
@@ -55,8 +62,10 @@ class Engine(Protocol):
     def describe_device(self) -> str:
         """Where work will be done, in words."""
 
-    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
-        """What simpler ways make of a part of an image, by their labels."""
+    def baselines(
+        self, image: Image, model: Any, region: Region, stopping: Callable[[], bool]
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """As ``judging.undone.each_baseline``."""
 
     def report(self, request: Request, result: Any, path: Path) -> Path:
         """Write the page about a whole result of a request."""
@@ -105,11 +114,12 @@ class _Package:
 
         return describe(find_device(self.device))
 
-    def baselines(self, image: Image, model: Any, region: Region) -> Mapping[str, NDArray[Any]]:
-        from napari_restore.judging.undone import baselines_of
+    def baselines(
+        self, image: Image, model: Any, region: Region, stopping: Callable[[], bool]
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        from napari_restore.judging.undone import each_baseline
 
-        found: Mapping[str, NDArray[Any]] = baselines_of(image, model, region)
-        return found
+        return each_baseline(image, model, region, stopping=stopping)
 
     def report(self, request: Request, result: Any, path: Path) -> Path:
         from napari_restore.verbs.learning import counted
@@ -155,6 +165,59 @@ def doing(
 def training(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
     """Train on the image as the request would, and give the model."""
     return lambda stop: compared(_trained(engine, request, Watch(stop, preview)), request.image)
+
+
+def training_on(
+    engine: Engine,
+    request: Request,
+    preview: PreviewRequest,
+    *,
+    model: Any,
+    seconds: float,
+    restores: bool,
+    folder: Path | None = None,
+    suffix: str = "",
+    trained: Callable[[Any], None],
+) -> Start:
+    """Train a model further on the image of a request, and restore that as the request would.
+
+    Parameters
+    ----------
+    restores
+        Whether an image is wanted; else the model alone.
+    trained
+        Called in the thread with the model, before anything is made with it.
+    """
+
+    def start(stop: threading.Event) -> Generator[Event | Pair, None, Any]:
+        return compared(events(stop), request.image)
+
+    def events(stop: threading.Event) -> Events[Any]:
+        watch = Watch(stop, preview)
+        further = yield from engine.run(on_from(request, model, seconds=seconds), watch)
+        trained(further)
+        if stop.is_set() or not restores:
+            return further
+        return (yield from _done(engine, with_model(request, further), watch, folder, suffix))
+
+    return start
+
+
+def on_from(request: Request, model: Any, *, seconds: float) -> Request:
+    """To go on training a model on the image of a request, with what that learns from besides it."""
+    return replace(
+        ask("train", request.image, start=model),
+        opening=request.opening,
+        training=replace(request.training, steps=None, seconds=seconds),
+        computing=request.computing,
+    )
+
+
+def with_model(request: Request, model: Any) -> Request:
+    """The request, to be done with a model instead of training one."""
+    if hasattr(request.own, "model"):
+        return replace(request, own=replace(request.own, model=model))
+    return replace(request, restoring=replace(request.restoring, model=model))
 
 
 def distilling(engine: Engine, request: Request, preview: PreviewRequest) -> Start:
@@ -323,11 +386,22 @@ def loading(engine: Engine, path: str | Path) -> Start:
 
 
 def comparing(engine: Engine, image: Image, model: Any, region: Region) -> Start:
-    """What simpler ways make of a part of the image: their names and pixels."""
+    """What simpler ways make of a part of the image: their names and pixels; each is told of as it is made.
 
-    def start(stop: threading.Event) -> Generator[Event, None, Mapping[str, NDArray[Any]]]:
-        yield from ()
-        return engine.baselines(image, model, region)
+    Where it is stopped, those that are whole by then.
+    """
+
+    def start(stop: threading.Event) -> Generator[Made, None, Mapping[str, NDArray[Any]]]:
+        from napari_restore.methods.method import Interrupted
+
+        found: dict[str, NDArray[Any]] = {}
+        try:
+            for label, pixels in engine.baselines(image, model, region, stop.is_set):
+                found[label] = pixels
+                yield Made(label)
+        except Interrupted:
+            pass
+        return found
 
     return start
 
