@@ -75,7 +75,7 @@ def test_ten_seconds_more_after_the_end_and_after_cancel(
     wait(qtbot, widget)
     verbs = [(request.verb, request.training.seconds) for request in engine.requests]
     assert verbs == [("denoise", None), ("train", 10), ("denoise", None)]
-    assert engine.requests[1].own.start is first, "training goes on from the model"
+    assert engine.requests[1].training.start is first, "training goes on from the model"
     assert engine.requests[2].restoring.model is widget.session.model is not first, "and that restores"
     names = ["raw_denoised_noise2void", "raw_denoised_noise2void [1]"]
     assert [layer.name for layer in viewer.layers] == ["raw", *names]
@@ -95,7 +95,7 @@ def test_ten_seconds_more_after_the_end_and_after_cancel(
     stopped, engine.steps = widget.session.model, 5
     more.click()
     wait(qtbot, widget)
-    assert engine.requests[-2].own.start is stopped and widget.buttons.words.text() == "Done"
+    assert engine.requests[-2].training.start is stopped and widget.buttons.words.text() == "Done"
 
     back, drop, table = widget.outcome.runs.back, widget.outcome.runs.drop, widget.outcome.runs.table
     table.selectRow(3)

@@ -59,7 +59,7 @@ class Actions(QWidget):  # type: ignore[misc]
             self.show_lost,
         )
         self.bar = Bar()
-        self._tip = self._whose = ""
+        self._tip = self._wrong = self._whose = ""
         self._status = Status(0.0, "")
         self.run_button = _button("", "", self.run)
         self.stop_button = _button("Cancel", "Stop at the next step or tile. What is there is kept.", self.stop)
@@ -95,7 +95,7 @@ class Actions(QWidget):  # type: ignore[misc]
         """Say what the main button does, and to how many layers."""
         self.run_button.setText(f"{VERBS[verb].label} {layers} layers" if layers > 1 else VERBS[verb].label)
         self._tip = VERBS[verb].tip
-        self.run_button.setToolTip(self._tip)
+        self.run_button.setToolTip(self._wrong or self._tip)
 
     def show_state(
         self,
@@ -112,6 +112,7 @@ class Actions(QWidget):  # type: ignore[misc]
         self.restore_button.setEnabled(idle and has_layer)
         for button in (self.run_button, self.train_button):
             button.setEnabled(idle and has_layer and not wrong)
+        self._wrong = wrong
         self.run_button.setToolTip(wrong or self._tip)
         self.copy_button.setEnabled(has_layer and not wrong)
         self.more_button.setEnabled(idle and can_go_on)

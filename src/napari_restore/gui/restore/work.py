@@ -206,9 +206,9 @@ def training_on(
 def on_from(request: Request, model: Any, *, seconds: float) -> Request:
     """To go on training a model on the image of a request, with what that learns from besides it."""
     return replace(
-        ask("train", request.image, start=model),
+        ask("train", request.image),
         opening=request.opening,
-        training=replace(request.training, steps=None, seconds=seconds),
+        training=replace(request.training, start=model, steps=None, seconds=seconds),
         computing=request.computing,
     )
 
