@@ -70,7 +70,9 @@ def with_image(make: Callable[[], Model], folder: Path) -> tuple[Model, Path]:
     return model, export(model, folder / "m.zip", image, axes=axes, authors=["A", "B"])
 
 
-@pytest.mark.parametrize("make", [None, posterior, two_channels, finer], ids=str)
+@pytest.mark.parametrize(
+    "make", [None, posterior, two_channels, finer], ids=lambda make: getattr(make, "__name__", "shared")
+)
 def test_the_zoo_runs_what_was_exported_and_gets_the_same_pixels(make, tmp_path, request):
     import bioimageio.core as zoo
 
