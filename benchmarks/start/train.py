@@ -79,8 +79,11 @@ def started(bank: Tensor, given: argparse.Namespace) -> None:
         units=(given.units,),
     )
     method = build_method("posterior", config, spatial="YX", channels=1, seed=given.seed)
+    before = {}
     if given.begin:
-        method.load_state_dict(load_model(given.begin).method.state_dict())
+        begun = load_model(given.begin)
+        method.load_state_dict(begun.method.state_dict())
+        before = {"before": {name: begun.provenance[name] for name in ("steps", "count", "seed")}}
     network = copy.deepcopy(method.networks[0]).to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
@@ -91,7 +94,7 @@ def started(bank: Tensor, given: argparse.Namespace) -> None:
 
     def keep() -> None:
         method.networks[0].load_state_dict(average.module.state_dict())
-        made = {"made_by": "benchmarks/start/train.py", "steps": step, "count": len(bank), "seed": given.seed}
+        made = {"made_by": "benchmarks/start/train.py", "steps": step, "count": len(bank), "seed": given.seed, **before}
         Model("posterior", method.eval(), Normalisation((0.0,), (1.0,)), "float32", made).save(given.out)
 
     while (part := (time.perf_counter() - began) / given.seconds) < 1:
