@@ -170,7 +170,7 @@ def test_a_result_that_dies_with_its_worker_is_waited_for() -> None:
 
     some = tasks.Tasks(Scheduler(), "run", None)
     some.submit([0])
-    assert list(some.finished(Watch())) == ["tile"]
+    assert list(some.finished(Watch())) == [["tile"]]
 
 
 @pytest.mark.parametrize("first", ["cluster", "here"])

@@ -124,7 +124,7 @@ class Method(nn.Module):
         Settings for ``quick``, ``normal`` and ``thorough``, where they are others than those of ``Config``.
     learning_rate
         At its peak, where the user gives none.
-    weights
+    begins_with
         A file beside the methods with weights that training may begin with, which pictures made by formulas gave;
         empty where there is none.
     clip
@@ -157,7 +157,7 @@ class Method(nn.Module):
     listed: ClassVar[Listed]
     Config: ClassVar[type]
     efforts: ClassVar[Mapping[Effort, Mapping[str, Any]]]
-    weights: ClassVar[str] = ""
+    begins_with: ClassVar[str] = ""
     learning_rate: float = 2e-3
     clip: ClassVar[float | None] = None
     weight_decay: float = 1e-4

@@ -111,7 +111,7 @@ class Posterior(Denoiser):
     listed = METHODS["posterior"]
     Config: ClassVar[type] = PosteriorConfig
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32, "depth": 2, "blocks": 2}}
-    weights: ClassVar[str] = "posterior.safetensors"
+    begins_with: ClassVar[str] = "posterior.safetensors"
     learning_rate: float = 2e-3
     noisy_targets: ClassVar[bool] = True
     tells_deviations: ClassVar[bool] = True

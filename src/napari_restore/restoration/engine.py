@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_restore.core.errors import ImageError
+from napari_restore.core.errors import ChangedError
 from napari_restore.core.events import Note, RestorationStarted, Saved, Stopped
 from napari_restore.core.geometry import Geometry, canonical_order
 from napari_restore.core.job import Events
@@ -255,7 +255,7 @@ def _warnings(report: dict[str, Any], filled: Filled) -> Events[None]:
 def _check_unchanged(image: Image, plan: RestorationPlan, output: Path) -> None:
     """Refuse to finish what was restored from two states of an image."""
     if not is_unchanged(image, plan.facts):
-        raise ImageError(
+        raise ChangedError(
             f"{image.name} has changed while it was restored: tiles of {output.name} are of two states of it. The "
             "unfinished result is kept; give `overwrite` to start again."
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_restore.core.errors import ImageError
+from napari_restore.core.errors import ChangedError
 from napari_restore.core.region import Region
 from napari_restore.sources.image import Image
 from napari_restore.sources.marks import ZARR_MARKS
@@ -57,11 +57,11 @@ def refuse_changed(image: Image, before: State, *, done: str) -> None:
 
     Raises
     ------
-    ImageError
+    ChangedError
         If it is another image now.
     """
     if state_of(image) != before:
-        raise ImageError(
+        raise ChangedError(
             f"{image.name} has changed while it was {done}: what was made of it is of two states of it. Wait until "
             "nothing writes to it, and start again."
         )

@@ -239,7 +239,7 @@ def settle(request: Request, images: Sequence[Image]) -> Events[Course]:
         begun=begun,
         seconds=methods.listed(method).seconds.get(training.effort, 0.0),
         config=methods.configure(method, {**by_effort, **config}),
-        start=load_model(_WEIGHTS / kind.weights) if kind.weights and training.start == "auto" else None,
+        start=load_model(_WEIGHTS / kind.begins_with) if kind.begins_with and training.start == "auto" else None,
     )
 
 

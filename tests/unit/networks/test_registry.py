@@ -17,6 +17,7 @@ REST = {
         "rate": (1, 1),
     },
     "srcnn": {},
+    "careamics_unet": {},
 }
 
 

@@ -14,7 +14,7 @@ from napari_restore.core.events import Note
 from napari_restore.methods.posterior import stabilised
 from napari_restore.metrics.pixel_noise import PixelNoise
 
-SHIPPED = Path(methods.__file__).parent / methods.find("posterior").weights
+SHIPPED = Path(methods.__file__).parent / methods.find("posterior").begins_with
 SHORT = {"method": "posterior", "steps": 3, "device": "cpu", "precision": "float32", "patch": (64, 64)}
 
 
