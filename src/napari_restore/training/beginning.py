@@ -17,8 +17,7 @@ from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.methods.method import Batch, Method
 from napari_restore.training.lesson import Lesson
-from napari_restore.training.pool import PatchPool, cut_blocks
-from napari_restore.training.session import Terms
+from napari_restore.training.session import Terms, judging_pool
 from napari_restore.training.settings import TrainingSettings
 from napari_restore.training.state import cards
 
@@ -60,18 +59,7 @@ def _as_before(lesson: Lesson, settings: TrainingSettings) -> Lesson | None:
 
 def _errors(lesson: Lesson, fresh: Lesson, settings: TrainingSettings, terms: Terms) -> tuple[float, float]:
     """Mean squared error at pixels held out, of both networks before they are trained."""
-    method, patch = lesson.method, terms.patch
-    pool = PatchPool(
-        cut_blocks(lesson.images, spatial=method.spatial, patch=patch),
-        spatial=method.spatial,
-        memory=settings.memory,
-        seed=settings.seed,
-        device=terms.device,
-        normalisation=lesson.normalisation,
-        compress=method.compresses,
-        beside=method.neighbours,
-        held_out=_HELD_OUT,
-    )
+    patch, pool = terms.patch, judging_pool(lesson, settings, terms, held_out=_HELD_OUT)
     try:
         if not (pool.learnable and any(pool.normalisation.std)):
             return 0.0, 0.0  # training will say so
@@ -80,7 +68,7 @@ def _errors(lesson: Lesson, fresh: Lesson, settings: TrainingSettings, terms: Te
         judged = pool.draw_held_out(count, patch, torch.Generator().manual_seed(settings.seed))
     finally:
         pool.close()
-    return _error(method, judged, terms.device), _error(fresh.method, judged, terms.device)
+    return _error(lesson.method, judged, terms.device), _error(fresh.method, judged, terms.device)
 
 
 def _error(method: Method, judged: Batch, device: torch.device) -> float:

@@ -23,9 +23,8 @@ from napari_restore.methods.neighbours import own
 from napari_restore.training.bits import make_fabric
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.linear import Gain, linear_gain
-from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import ALONE
-from napari_restore.training.session import Terms
+from napari_restore.training.session import Terms, judging_pool
 from napari_restore.training.settings import Budget, TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState, cards
 
@@ -98,7 +97,7 @@ class _Both:
 
     def __init__(self, lesson: Lesson, settings: TrainingSettings, terms: Terms) -> None:
         assert lesson.rival is not None
-        self.pool = _pool(lesson, settings, terms)
+        self.pool = judging_pool(lesson, settings, terms, held_out=_HELD_OUT)
         self.states = [
             TrainingState(method, settings, make_fabric(terms.device, terms.precision, ALONE))
             for method in (lesson.method, lesson.rival)
@@ -162,22 +161,6 @@ def _said(method: Method, *, better: bool, steps: int) -> str:
         )
     why = "do not help to predict pixels held out" if steps >= _LEAST else "are of a use that so few steps do not tell"
     return f"planes along {axis} are restored one by one: their neighbours {why}"
-
-
-def _pool(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> PatchPool:
-    """Patches with neighbours: without them they serve the rival, too."""
-    method = lesson.method
-    return PatchPool(
-        cut_blocks(lesson.images, spatial=method.spatial, patch=terms.patch),
-        spatial=method.spatial,
-        memory=settings.memory,
-        seed=settings.seed,
-        device=terms.device,
-        normalisation=lesson.normalisation,
-        compress=method.compresses,
-        beside=method.neighbours,
-        held_out=_HELD_OUT,
-    )
 
 
 def _alone(batch: Batch, beside: int) -> Batch:

@@ -19,8 +19,9 @@ from napari_restore.core.job import PreviewRequest
 from napari_restore.methods.apply import Precision, autocast, restore_region
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
+from napari_restore.training.lesson import Lesson
 from napari_restore.training.levelling import line_to_measured
-from napari_restore.training.pool import PatchPool
+from napari_restore.training.pool import PatchPool, cut_blocks
 from napari_restore.training.ranks import ALONE, Ranks
 from napari_restore.training.settings import TrainingSettings, learning_rate_at
 from napari_restore.training.state import TrainingState
@@ -315,3 +316,19 @@ def facts(session: Session) -> Mapping[str, Any]:
         "precision": session.terms.precision,
         **together,
     }
+
+
+def judging_pool(lesson: Lesson, settings: TrainingSettings, terms: Terms, *, held_out: float) -> PatchPool:
+    """Patches by which it is found out what to train, with so many of their pixels held out; whoever asks closes it."""
+    method = lesson.method
+    return PatchPool(
+        cut_blocks(lesson.images, spatial=method.spatial, patch=terms.patch),
+        spatial=method.spatial,
+        memory=settings.memory,
+        seed=settings.seed,
+        device=terms.device,
+        normalisation=lesson.normalisation,
+        compress=method.compresses,
+        beside=method.neighbours,
+        held_out=held_out,
+    )

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_restore.gui.parts.endings import PAGE, ending, filters, taken
-from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.parts.endings import PAGE
+from napari_restore.gui.restore.asked import AskedFile
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, reporting
 
 
-class ReportFile(QObject):  # type: ignore[misc]
-    """Writes the report of the result that the session made last.
+class ReportFile(AskedFile):
+    """Writes the report of the result that the session made last."""
 
-    Attributes
-    ----------
-    said
-        Signal: words for the user and their level.
-    writer
-        What runs meanwhile.
-    """
-
-    said = Signal(str, str)
+    done = "Report saved"
 
     def __init__(self, engine: Engine, session: Session, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._engine, self._session, self._window = engine, session, parent
-        self.writer = Runner(self)
-        self.writer.ended.connect(self._tell)
+        super().__init__(session, parent)
+        self._engine = engine
 
     def ask(self) -> None:
         """Ask for a file, and write the page."""
@@ -38,18 +27,6 @@ class ReportFile(QObject):  # type: ignore[misc]
         if result is None or self._session.run is None:
             self.said.emit("There is no result yet to report on: restore an image first.", "warning")
             return
-        name = f"{result.name}_report.html"
-        asked, _ = QFileDialog.getSaveFileName(self._window, "Save the report", name, filters([("Pages", PAGE)]))
-        if not asked:
-            return
-        path = ending(asked, *PAGE)
-        if refused := taken(path, asked):
-            self.said.emit(refused, "warning")
-        elif self.writer.start(reporting(self._engine, self._session.run.request, result, path)):
+        path = self.asked("Save the report", f"{result.name}_report.html", {"Pages": PAGE})
+        if path is not None and self.writer.start(reporting(self._engine, self._session.run.request, result, path)):
             self.said.emit("Writing the report: the guards restore a part of the image some twenty times.", "info")
-
-    def _tell(self, ended: Ended) -> None:
-        if ended.failure is not None:
-            self.said.emit(ended.failure.message, "error")
-        else:
-            self.said.emit(f"Report saved: {ended.result}", "info")
