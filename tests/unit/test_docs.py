@@ -156,3 +156,22 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     for each in wanted:
         name, floor = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", each).groups()
         assert f"- {called.get(name, name)} >={floor}\n" in recipe, each
+
+
+FOUND_BY_OTHERS = {
+    "pyjpegls": "pydicom decodes JPEG-LS with it",
+    "pylibjpeg": "pydicom decodes JPEG with it",
+    "pylibjpeg-openjpeg": "pydicom decodes JPEG 2000 with it",
+}
+"""What is asked for and imported by nobody here, and why."""
+
+
+def test_what_the_package_asks_for_it_uses():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    imported = set()
+    for file in PACKAGE.rglob("*.py"):
+        imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", file.read_text("utf-8"), flags=re.MULTILINE))
+    called = {"pillow": "PIL", "scikit-image": "skimage"}
+    names = [re.match(r"[\w-]+", each)[0] for each in project["dependencies"]]
+    unused = {name for name in names if called.get(name, name.replace("-", "_")) not in imported}
+    assert unused == set(FOUND_BY_OTHERS)
