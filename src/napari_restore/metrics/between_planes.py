@@ -33,9 +33,9 @@ def noise_between(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:
         -1 to 1; 0 where fewer than 40 blocks can be used.
     """
     blocks = [_blocks(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs]
-    first, second = (np.concatenate([np.empty((0, _BLOCK, _BLOCK)), *each]) for each in zip(*blocks, strict=True))
-    if len(first) < _FEWEST:
+    if sum(len(first) for first, _ in blocks) < _FEWEST:
         return 0.0
+    first, second = (np.concatenate(each) for each in zip(*blocks, strict=True))
     places = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK))
     coarse = np.square(first + second)[:, (places > 0) & (places < _FINE)].sum(1)
     flattest = np.argsort(coarse, kind="stable")[: max(_FEWEST, round(_FLATTEST * len(coarse)))]

@@ -45,3 +45,7 @@ def test_what_was_not_measured_does_not_count():
 @pytest.mark.parametrize("planes", [np.zeros((2, 5, 90)), np.full((2, 64, 64), 7.0), np.full((2, 64, 64), np.nan)])
 def test_where_nothing_can_be_told_nothing_is_alike(planes):
     assert noise_between(pairs(planes)) == 0
+
+
+def test_of_no_planes_nothing_is_alike():
+    assert noise_between([]) == 0
