@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -184,7 +184,7 @@ def noise_levels(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
     ImageError
         If they are too small to measure it.
     """
-    return _of_channels(estimate, tuple(weakref.ref(image) for image in images))
+    return _levels(tuple(weakref.ref(image) for image in images))
 
 
 def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
@@ -195,22 +195,23 @@ def noise_covariances(images: Sequence[Image]) -> tuple[NoiseCovariance, ...]:
     ImageError
         If they are too small to measure it.
     """
-    return _of_channels(_with_growth, tuple(weakref.ref(image) for image in images))
+    return _covariances(tuple(weakref.ref(image) for image in images))
 
 
-def _with_growth(planes: Sequence[NDArray[Any]]) -> NoiseCovariance:
+@lru_cache(maxsize=4)
+def _levels(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseLevel, ...]:
+    return tuple(estimate(planes) for planes in planes_of_channels(_alive(references)))
+
+
+@lru_cache(maxsize=4)
+def _covariances(references: tuple[weakref.ref[Image], ...]) -> tuple[NoiseCovariance, ...]:
     """With the growth with the signal that smaller blocks show, where it does not show in large ones."""
-    level = estimate(planes)
-    return noise_covariance(planes, line=level.pixels if level.gain > 0 else None)
+    each = zip(planes_of_channels(_alive(references)), _levels(references), strict=True)
+    return tuple(noise_covariance(planes, line=level.pixels if level.gain > 0 else None) for planes, level in each)
 
 
-@lru_cache(maxsize=8)  # four images, by two measures
-def _of_channels(
-    measured: Callable[[Sequence[NDArray[Any]]], Any], references: tuple[weakref.ref[Image], ...]
-) -> tuple[Any, ...]:
-    """A measure of each channel."""
-    images = [image for reference in references if (image := reference()) is not None]
-    return tuple(measured(each) for each in planes_of_channels(images))
+def _alive(references: tuple[weakref.ref[Image], ...]) -> list[Image]:
+    return [image for reference in references if (image := reference()) is not None]
 
 
 def constants(planes: Sequence[Sequence[NDArray[Any]]], name: str) -> Normalisation:

@@ -164,7 +164,7 @@ def _estimate(planes: Sequence[NDArray[np.float64]], smallest: float, *, photons
     found = _found(blocks, smallest)
     if found.variance <= (_NOTHING * np.abs(blocks.mean).max()) ** 2:
         return NoiseLevel(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reliable=False)
-    gain, constant = _line(blocks, smallest)
+    gain, constant = _line(blocks, smallest, variance=found.variance)
     along, share = _correlation(blocks, smallest)
     correlation = max(along, key=abs)
     variance = float(np.mean(np.maximum(0, constant + gain * blocks.mean))) if gain > 0 else found.variance
@@ -374,21 +374,20 @@ def _correlation(blocks: _Blocks, smallest: float) -> tuple[tuple[float, float],
     return (found[0], found[1]), share
 
 
-def _line(blocks: _Blocks, smallest: float) -> tuple[float, float]:
+def _line(blocks: _Blocks, smallest: float, *, variance: float) -> tuple[float, float]:
     """Slope and constant of the variance against the mean; a slope of 0 where it is not significant."""
-    points = _points(blocks, smallest)
+    points = _points(blocks, smallest, _edges(blocks, variance))
     if len(points) < _POINTS:
         return 0.0, 0.0
-    mean, variance, error = points.T
-    slope, middle, chance = _fit(mean - mean.mean(), variance, error)
+    mean, variances, error = points.T
+    slope, middle, chance = _fit(mean - mean.mean(), variances, error)
     if slope <= _SIGNIFICANT * chance or slope * np.ptp(mean) <= 0.25 * middle:
         return 0.0, 0.0
     return slope, middle - slope * float(mean.mean())
 
 
-def _points(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
+def _points(blocks: _Blocks, smallest: float, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean, variance and its relative error in bins of the signal: ``(N, 3)``, the bins with a useful answer."""
-    edges = _edges(blocks, smallest)
     part = np.searchsorted(edges, blocks.mean)
     bins = [blocks.take(np.flatnonzero(part == b)) for b in range(len(edges) + 1)]
     found = [_found(b, smallest) for b in bins if len(b) >= _FEWEST]  # few where many blocks have one mean
@@ -396,7 +395,7 @@ def _points(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
     return np.asarray(points, np.float64).reshape(-1, 3)
 
 
-def _edges(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
+def _edges(blocks: _Blocks, variance: float) -> NDArray[np.float64]:
     """Of bins of the signal: as many blocks in each, and finer ones towards both ends, where what is rare lies.
 
     No two are nearer than the noise of a block's mean: what is alike but for that says nothing of a slope, and would
@@ -407,7 +406,7 @@ def _edges(blocks: _Blocks, smallest: float) -> NDArray[np.float64]:
         return np.empty(0)
     tail = np.geomspace(_BLOCKS_IN_A_BIN / len(blocks), 1 / count, _TAIL, endpoint=False)
     shares = np.sort(np.concatenate([np.linspace(0, 1, count + 1)[1:-1], tail, 1 - tail]))
-    apart = _APART * math.sqrt(_found(blocks, smallest).variance) / _BLOCK
+    apart = _APART * math.sqrt(variance) / _BLOCK
     edges: list[float] = []
     for edge in np.quantile(blocks.mean, shares):
         if not edges or edge - edges[-1] >= apart:
