@@ -404,6 +404,10 @@ class Method(nn.Module):
         clone.gives_deviations, clone.suffix = True, "std"
         return clone
 
+    def as_graph(self) -> Self:
+        """Itself, or a copy without the steps that no graph of a network can hold."""
+        return self
+
     def for_restoring(self) -> Self:
         """A copy whose ``restore`` gives the same pixels sooner: batch normalisation is folded into the convolutions.
 

@@ -6,7 +6,7 @@ import platform
 import threading
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,11 @@ class Model:
             "precision": self.precision,
             "provenance": dict(self.provenance),
         }
+
+    @property
+    def portable(self) -> Model:
+        """The same without what other programs cannot run."""
+        return replace(self, method=self.method.as_graph())
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one ``.safetensors`` file.

@@ -75,8 +75,9 @@ def write_package(
     _check_name(name)
     with TemporaryDirectory(prefix="napari-restore-", ignore_cleanup_errors=True) as folder:
         files = Path(folder)
-        write_graph(model.method, files / "weights.onnx", sides=example.shape[2:], least=least_sides(model))
         model.save(files / WEIGHTS)
+        model = model.portable
+        write_graph(model.method, files / "weights.onnx", sides=example.shape[2:], least=least_sides(model))
         restored = restore_samples(model.method, example, normalisation=model.normalisation, device=torch.device("cpu"))
         np.save(files / "test_image.npy", example)
         np.save(files / "test_restored.npy", restored)
@@ -232,7 +233,8 @@ Made with napari-restore {__version__}. {listed.tip}
 - Method: {listed.citation}
 - Trained on: {images}; {said.get("steps", "?")} steps, {said.get("seconds", "?")} s{begun}.
 - Axes: {model.method.spatial}, each channel by itself; {sum(p.numel() for p in model.method.parameters())} weights.
-- `{WEIGHTS}` is the same model for napari-restore: `napari_restore.load_model`.
+- `{WEIGHTS}` is the model for napari-restore, `napari_restore.load_model`. It may do more than the graph: after the
+  network of a posterior mean, patches that look alike restore each other.
 
 ## Validation
 

@@ -74,7 +74,7 @@ def export(
     exported = model_of(model)
     if not exported.method.listed.learns:
         raise ModelError(f"{exported.method.label} learns nothing: there is nothing to export. Name it where it runs.")
-    example = _example(exported, image, axes=axes, channel=channel, series=series)
+    example = _example(exported.portable, image, axes=axes, channel=channel, series=series)
     label = name or f"{exported.method.label} (napari-restore)"
     write_package(exported, path, example=example, name=label, authors=tuple(authors), licence=licence)
     return path

@@ -1,0 +1,120 @@
+"""What patches that resemble each other tell of each: the second step of non-local Bayes, after a first restoration.
+
+Lebrun, Buades and Morel 2013 (SIAM Journal on Imaging Sciences 6(3), doi:10.1137/120874989), section 4, with any first
+restoration in place of theirs: patches of the restored image that look alike have a mean and a covariance, and the
+noisy ones are filtered by these as Wiener's filter does. A network of some thousand weights sees neither a structure
+that comes again farther away than it looks, nor one that only this image has; this does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 6  # pixels of a patch along Y and X
+STEP = 4  # pixels from one patch that others are looked for to the next
+REACH = 9  # pixels that others lie away, at the most, along Y and X
+ALIKE = 32  # patches that make a group, itself among them
+RADIUS = 2 * REACH + SIDE - 1
+"""Pixels along Y and X by which one is determined: its patches, those they are alike to, and where these look."""
+
+_AT_ONCE = 1024  # patches whose groups are held in memory: some 40 MB
+_EXACT = 1e-5  # of the mean variance: what is added to each, so that no rounding makes a covariance negative
+_BESIDE = 1e6  # squared distance, in units of the noise, of what lies outside
+
+Noise = Callable[[Tensor], Tensor]
+"""Gives the variance of the noise at a signal."""
+
+
+def by_similar_patches(measured: Tensor, restored: Tensor, noise: Noise, *, alike_in: Tensor, spread: float) -> Tensor:
+    """Planes restored once more, each patch by those that look alike.
+
+    Sizes were set on four fluorescence images of 512 x 512 pixels and on eight natural ones; larger patches, more of
+    them, and farther ones gain 0.05 dB at the most.
+
+    Parameters
+    ----------
+    measured, restored
+        ``(..., Y, X)`` with noise, and as restored so far; 16 pixels along Y and X, or more.
+    noise
+        Gives the variance of the noise where the image without it is so bright.
+    alike_in
+        As ``restored``, in units in which the noise has a variance of about 1 everywhere: patches are compared there.
+    spread
+        Mean square, in these units, that patches differ by for one to count 1 / e of what the patch itself does. Where
+        none is as near, a patch stays as it is restored.
+
+    Returns
+    -------
+    Tensor
+        As ``restored``, on the same device, in float32.
+    """
+    shape = restored.shape
+    planes = (each.float().reshape(-1, *shape[-2:]) for each in (measured, restored, alike_in))
+    with torch.autocast(restored.device.type, enabled=False):
+        found = [_one_plane(*each, noise=noise, spread=spread) for each in zip(*planes, strict=True)]
+        return torch.stack(found).view(shape)
+
+
+def _one_plane(measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float) -> Tensor:
+    """One plane ``(Y, X)``. Patches begin at whole steps from its first pixel, and cover what is mirrored around it."""
+    rows, columns = measured.shape
+    after = [STEP + (SIDE - n) % STEP for n in (rows, columns)]
+    margin = (STEP, after[1], STEP, after[0])
+    y, x, s = (F.pad(each[None, None], margin, mode="reflect")[0, 0] for each in (measured, restored, alike_in))
+    total, count = torch.zeros_like(x), torch.zeros_like(x)
+    within = torch.arange(SIDE, device=x.device)
+    patch = (within[:, None] * x.shape[1] + within).flatten()
+    for corners, far in _groups(s):
+        at = (corners[..., None] + patch).flatten()
+        weight = (-far / spread).exp()[..., None].expand(*corners.shape, len(patch))
+        noisy, known = (each.flatten()[at].view(weight.shape) for each in (y, x))
+        filtered = _filtered(noisy, known, weight, noise)
+        total.view(-1).index_add_(0, at, (weight * filtered).flatten())
+        count.view(-1).index_add_(0, at, weight.flatten())
+    return (total / count)[STEP : STEP + rows, STEP : STEP + columns]
+
+
+def _groups(s: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """First pixels of the patches that are alike, ``(groups, ALIKE)``, counted along rows, of some groups at a time.
+
+    Beside them the mean squares of what they differ by from the first of each group.
+    """
+    rows, columns = s.shape
+    along = (columns - SIDE) // STEP + 1
+    together = max(1, _AT_ONCE // along) * STEP
+    around = F.pad(s, (REACH,) * 4, value=torch.inf)
+    for first in range(0, rows - SIDE + 1, together):
+        last = min(first + together - STEP, rows - SIDE)
+        last -= (last - first) % STEP
+        own = s[first : last + SIDE]
+        moved = around[first : last + SIDE + 2 * REACH].unfold(1, columns, 1)  # (rows, moves along X, columns)
+        far = torch.cat([_distances(own, moved[dy : dy + len(own)]) for dy in range(2 * REACH + 1)])
+        distances, nearest = far.t().contiguous().topk(ALIKE, 1, largest=False)
+        dy, dx = nearest // (2 * REACH + 1) - REACH, nearest % (2 * REACH + 1) - REACH
+        ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(along)
+        xs = (STEP * torch.arange(along, device=s.device)).repeat(len(nearest) // along)
+        yield (ys[:, None] + dy) * columns + xs[:, None] + dx, distances
+
+
+def _distances(own: Tensor, moved: Tensor) -> Tensor:
+    """Mean squares of what each patch differs by from those that lie moved by some rows; one row for a move along X."""
+    squares = (moved.transpose(0, 1) - own).square_().clamp_(max=_BESIDE)
+    return F.avg_pool2d(squares[:, None], SIDE, STEP).flatten(1)
+
+
+def _filtered(y: Tensor, x: Tensor, weight: Tensor, noise: Noise) -> Tensor:
+    """Noisy patches ``(groups, ALIKE, pixels)`` by the mean and covariance of restored ones (their eq. 21)."""
+    share = weight / weight.sum(1, keepdim=True)
+    mean = (share * x).sum(1, keepdim=True)
+    apart = x - mean
+    variance = noise(mean)
+    covariance = (share * apart).transpose(1, 2) @ apart
+    rounding = _EXACT * covariance.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
+    factor = torch.linalg.cholesky_ex(covariance + torch.diag_embed(variance[:, 0] + rounding)).L  # waits for nothing
+    # The noise's part is taken off, instead of the signal's part taken over: exact where there is little noise.
+    filtered: Tensor = y - variance * ((y - mean) @ torch.cholesky_inverse(factor))
+    return filtered
