@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,27 +18,25 @@ from torch import Tensor, nn
 from napari_restore import networks
 from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
-from napari_restore.methods import METHODS, similar_patches
-from napari_restore.methods.denoiser import Denoiser
+from napari_restore.methods import METHODS
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
+from napari_restore.methods.refining import Alike, Choice, Refining, similar_if, stabilised
 from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
-Choice = Literal["auto", "yes", "no"]
-
 _LEAST = 16
-_QUICKLY = 2**25  # pixels in which similar patches are looked for unasked: two minutes of one core
 _FIRST, _ALIKE = "networks.0.", ("dimensions", "width", "depth", "blocks")
 _BEGUN_RATE, _BEGUN_DECAY = 1e-3, 1.0  # of a network that begins with weights
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _PROBES, _SEED, _FAR = 2, 2019, 5.0  # deviations
 _MORE_AT_LEAST, _MORE_AT_MOST, _UNSURE = 0.4, 1.0, 0.05
-_SPREAD, _MORE_NOISE, _LEAST_SHARE = 2.5, 0.45, 0.1  # over the error; of the deviation; that is worth its time
+_LEAST_SPREAD = 1e-3
+_SPREAD = 2.5  # of patches that count, over the error of what is restored
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
 
 
@@ -102,11 +98,11 @@ class PosteriorConfig:
     std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
     units: tuple[Literal["image", "noise"], ...] = ()
     unexplained: tuple[tuple[float, float], ...] = ()
-    alike: tuple[tuple[Annotated[float, Interval(gt=0)], Annotated[float, Interval(ge=0, le=1)]], ...] = ()
+    alike: Alike = ()
     errors: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
-class Posterior(Denoiser):
+class Posterior(Refining):
     """Posterior mean with a blind network (Laine et al. 2019, NeurIPS, arXiv:1901.10277, section 3).
 
     The network gives the mean m and the variance v of a pixel from its surroundings; with noise of variance n the
@@ -169,7 +165,8 @@ class Posterior(Denoiser):
             config,
             dimensions="3" if len(spatial) == 3 else "2",
             combine=combine,
-            similar=_similar(config.similar, combine, images),
+            similar=similar_if(config.similar, noise_is_known=combine == "yes", images=images),
+            alike=(),
             depth=min(config.depth, shortest.bit_length() - 3),
             sigma=tuple(float(config.noise) if known else _read(level) for level in levels),
             gain=tuple(0.0 if known else level.gain for level in levels),
@@ -201,21 +198,8 @@ class Posterior(Denoiser):
 
     @property
     def radius(self) -> tuple[int, ...]:
-        """That of the network, a pixel for a phase and one for the mean that hides pixels; and of patches."""
-        more = 2 + (similar_patches.RADIUS if self.uses_similar else 0)
-        return tuple(r + more if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Of the network, and of the patches that others are looked for to."""
-        step = similar_patches.STEP if self.uses_similar else 1
-        return tuple(math.lcm(g, step) if a in "YX" else g for a, g in zip(self.spatial, super().grid, strict=True))
-
-    @property
-    def uses_similar(self) -> bool:
-        """Whether patches that look alike take part in what is restored; how sure it is, is told without them."""
-        found = self.config.alike
-        return self.config.similar == "yes" and not self.gives_deviations and (not found or any(w for _, w in found))
+        """As of others, one pixel for a phase, one for the mean that stands in for hidden pixels."""
+        return tuple(r + 2 if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
 
     @property
     def ends_at_the_image(self) -> bool:
@@ -262,9 +246,7 @@ class Posterior(Denoiser):
         self.config = replace(self.config, unexplained=tuple(lines))
         errors = [self._errors(c, batch, *each) for c, each in enumerate(predicted)]
         self.config = replace(self.config, errors=tuple(errors))
-        if self.config.similar == "yes":
-            alike = [self._alike(c, batch.pixels[:, c : c + 1], *each) for c, each in enumerate(predicted)]
-            self.config = replace(self.config, alike=tuple(alike))
+        super().finish(batch)
 
     def _predicted(self, channel: int, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of every pixel of ``(B, 1, *S)`` from the others; with neighbours, where there are all."""
@@ -294,43 +276,8 @@ class Posterior(Denoiser):
         seen = (variance / noise, told, answers, shared, left.square())
         return _by_variance(*(_numbers(each[measured]) for each in seen))
 
-    def _alike(self, channel: int, y: Tensor, mean: Tensor, variance: Tensor) -> tuple[float, float]:
-        """How far patches that count may differ, and what share of what they say lowers the error of what is restored.
-
-        That share is found without the truth: restored from the image with a little more noise, and compared with the
-        image with that noise taken off so much more that its noise is another (Pang et al. 2021,
-        doi:10.1109/CVPR46437.2021.00208, eq. 8).
-        """
-        rng = torch.Generator().manual_seed(_SEED)
-        inner, noise = own(y, self.neighbours), self.all_noise(channel, mean)
-        known = self._share(channel, mean, variance)
-        spread = max(_SPREAD * float((self._deviation(channel, mean, variance, known).square() / noise).mean()), 1e-3)
-        drawn = torch.randn(inner.shape, generator=rng).to(y) * noise.sqrt()
-        noisier, other = y.clone(), inner - drawn / _MORE_NOISE
-        own(noisier, self.neighbours).add_(_MORE_NOISE * drawn)
-        restored = self._combined(channel, noisier)
-        gained = self._by_similar(channel, own(noisier, self.neighbours).float(), restored, spread) - restored
-        weight = (inner != 0) / noise
-        best = float((weight * (other - restored) * gained).sum() / (weight * gained.square()).sum().clamp(min=1e-12))
-        return spread, min(best, 1.0) if best > _LEAST_SHARE else 0.0
-
-    def learned(self, pixels: Tensor) -> Tensor:
-        """Each phase predicted from the three others, and combined with its own pixels where their noise is known.
-
-        Then once more by patches that look alike, where these are asked for.
-        """
-        restored = pixels.float().clone()
-        for c in range(self.channels):
-            y, result = pixels[:, c : c + 1], own(restored[:, c : c + 1], self.neighbours)
-            result.copy_(self._combined(c, y))
-            spread, share = self.config.alike[c] if self.config.alike else (_SPREAD, 1.0)
-            if self.uses_similar and share:
-                again = self._by_similar(c, own(y, self.neighbours).float(), result, spread)
-                result.lerp_(again, share)
-        return restored
-
-    def _combined(self, channel: int, y: Tensor) -> Tensor:
-        """Of each pixel that has all its neighbouring planes what its surroundings and itself tell, or how surely."""
+    def once(self, channel: int, y: Tensor) -> Tensor:
+        """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
         result = own(y, self.neighbours).float().clone()
         for dy, dx in _PHASES:
             mean, variance = self.blind(channel, y, (dy, dx))
@@ -341,11 +288,15 @@ class Posterior(Denoiser):
                 result[..., dy::2, dx::2] = mean + known * (result[..., dy::2, dx::2] - mean)
         return result
 
-    def _by_similar(self, channel: int, y: Tensor, restored: Tensor, spread: float) -> Tensor:
-        """Restored once more, by patches that look alike."""
-        noise = partial(self.all_noise, channel)
-        alike_in = stabilised(restored, noise)
-        return similar_patches.by_similar_patches(y, restored, noise, alike_in=alike_in, spread=spread)
+    def noise_at(self, channel: int, signal: Tensor) -> Tensor:
+        """As the pixels are weighed by it."""
+        return self.all_noise(channel, signal)
+
+    def spread(self, channel: int, y: Tensor) -> float:
+        """By how much what is restored errs: what patches differ by beyond that is a difference."""
+        mean, variance = self._predicted(channel, y)
+        error = self._deviation(channel, mean, variance, self._share(channel, mean, variance)).square()
+        return max(_SPREAD * float((error / self.all_noise(channel, mean)).mean()), _LEAST_SPREAD)
 
     def _share(self, channel: int, mean: Tensor, variance: Tensor) -> Tensor:
         """Of the pixel itself in its restored value, 0 to 1."""
@@ -374,12 +325,6 @@ class Posterior(Denoiser):
             means.append(mean)
             deviations.append((noise * (1 + _at(variance / noise, self.config.errors[c]))).sqrt())
         return torch.cat(means, 1), torch.cat(deviations, 1)
-
-    def as_graph(self) -> Self:
-        """Without patches that look alike: which these are is decided by their values."""
-        clone = copy.deepcopy(self)
-        clone.config = replace(self.config, similar="no")
-        return clone
 
     def deviations(self) -> Self | None:
         """As of others; None of a model that was trained before the errors were measured."""
@@ -445,15 +390,6 @@ def predicted(
         return around + mean, variance
     unit = noise(around)
     return around + unit.sqrt() * mean, unit * variance
-
-
-def stabilised(pixels: Tensor, noise: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pixels with noise of about variance 1 at every signal, and 0 where they are 0.
-
-    For a variance that is a line of the signal this is the integral over its root, Anscombe's transform (1948,
-    doi:10.1093/biomet/35.3-4.246), with no division by the slope, which may be 0.
-    """
-    return 2 * pixels / (noise(pixels).sqrt() + noise(torch.zeros_like(pixels)).sqrt())
 
 
 def _numbers(pixels: Tensor) -> NDArray[np.float64]:
@@ -563,14 +499,6 @@ def _measured(images: Sequence[Image]) -> tuple[NoiseLevel, ...]:
     except ImageError:
         unknown = NoiseLevel(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reliable=False)
         return (unknown,) * images[0].geometry.length("C")
-
-
-def _similar(asked: Choice, combine: str, images: Sequence[Image]) -> Choice:
-    """Whether similar patches are looked for: they are filtered by the noise, which has to be known."""
-    if combine == "no":
-        return "no"
-    quickly = sum(math.prod(image.shape) for image in images) <= _QUICKLY
-    return asked if asked != "auto" else "yes" if quickly else "no"
 
 
 def _trusted(level: NoiseLevel) -> bool:

@@ -9,9 +9,12 @@ that comes again farther away than it looks, nor one that only this image has; t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 SIDE = 6  # pixels of a patch along Y and X
@@ -23,13 +26,22 @@ RADIUS = 2 * REACH + SIDE - 1
 
 _AT_ONCE = 1024  # patches whose groups are held in memory: some 40 MB
 _EXACT = 1e-5  # of the mean variance: what is added to each, so that no rounding makes a covariance negative
+_LEAST_POWER = 1e-3  # of white noise's, of what noise that neighbours share lacks
 _BESIDE = 1e6  # squared distance, in units of the noise, of what lies outside
 
 Noise = Callable[[Tensor], Tensor]
 """Gives the variance of the noise at a signal."""
 
 
-def by_similar_patches(measured: Tensor, restored: Tensor, noise: Noise, *, alike_in: Tensor, spread: float) -> Tensor:
+def by_similar_patches(
+    measured: Tensor,
+    restored: Tensor,
+    noise: Noise,
+    *,
+    alike_in: Tensor,
+    spread: float,
+    correlation: Tensor | None = None,
+) -> Tensor:
     """Planes restored once more, each patch by those that look alike.
 
     Sizes were set on four fluorescence images of 512 x 512 pixels and on eight natural ones; larger patches, more of
@@ -46,6 +58,8 @@ def by_similar_patches(measured: Tensor, restored: Tensor, noise: Noise, *, alik
     spread
         Mean square, in these units, that patches differ by for one to count 1 / e of what the patch itself does. Where
         none is as near, a patch stays as it is restored.
+    correlation
+        Of the noise of a patch's pixels with each other's, as ``correlation_in_a_patch`` gives it; None for white.
 
     Returns
     -------
@@ -55,11 +69,23 @@ def by_similar_patches(measured: Tensor, restored: Tensor, noise: Noise, *, alik
     shape = restored.shape
     planes = (each.float().reshape(-1, *shape[-2:]) for each in (measured, restored, alike_in))
     with torch.autocast(restored.device.type, enabled=False):
-        found = [_one_plane(*each, noise=noise, spread=spread) for each in zip(*planes, strict=True)]
-        return torch.stack(found).view(shape)
+        plane = partial(_one_plane, noise=noise, spread=spread, correlation=correlation)
+        return torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
 
 
-def _one_plane(measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float) -> Tensor:
+def correlation_in_a_patch(correlation: NDArray[np.float64]) -> Tensor:
+    """Of each pixel's noise with every other's, ``(pixels, pixels)``, from that with those around, 1 in its middle."""
+    middle = len(correlation) // 2
+    rows, columns = (each.ravel() for each in np.indices((SIDE, SIDE)))
+    apart = [middle + np.clip(each[:, None] - each, -middle, middle) for each in (rows, columns)]
+    found = correlation[apart[0], apart[1]]
+    values, vectors = np.linalg.eigh((found + found.T) / 2)  # chance makes some negative
+    return torch.from_numpy((vectors * values.clip(_LEAST_POWER)) @ vectors.T).float()
+
+
+def _one_plane(
+    measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float, correlation: Tensor | None
+) -> Tensor:
     """One plane ``(Y, X)``. Patches begin at whole steps from its first pixel, and cover what is mirrored around it."""
     rows, columns = measured.shape
     after = [STEP + (SIDE - n) % STEP for n in (rows, columns)]
@@ -72,7 +98,7 @@ def _one_plane(measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: N
         at = (corners[..., None] + patch).flatten()
         weight = (-far / spread).exp()[..., None].expand(*corners.shape, len(patch))
         noisy, known = (each.flatten()[at].view(weight.shape) for each in (y, x))
-        filtered = _filtered(noisy, known, weight, noise)
+        filtered = _filtered(noisy, known, weight, noise, correlation)
         total.view(-1).index_add_(0, at, (weight * filtered).flatten())
         count.view(-1).index_add_(0, at, weight.flatten())
     return (total / count)[STEP : STEP + rows, STEP : STEP + columns]
@@ -106,15 +132,20 @@ def _distances(own: Tensor, moved: Tensor) -> Tensor:
     return F.avg_pool2d(squares[:, None], SIDE, STEP).flatten(1)
 
 
-def _filtered(y: Tensor, x: Tensor, weight: Tensor, noise: Noise) -> Tensor:
+def _filtered(y: Tensor, x: Tensor, weight: Tensor, noise: Noise, correlation: Tensor | None) -> Tensor:
     """Noisy patches ``(groups, ALIKE, pixels)`` by the mean and covariance of restored ones (their eq. 21)."""
     share = weight / weight.sum(1, keepdim=True)
     mean = (share * x).sum(1, keepdim=True)
     apart = x - mean
-    variance = noise(mean)
+    deviation = noise(mean).sqrt()
+    if correlation is None:
+        noisy = torch.diag_embed(deviation[:, 0].square())
+    else:
+        noisy = deviation.transpose(1, 2) * correlation.to(x) * deviation
     covariance = (share * apart).transpose(1, 2) @ apart
-    rounding = _EXACT * covariance.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
-    factor = torch.linalg.cholesky_ex(covariance + torch.diag_embed(variance[:, 0] + rounding)).L  # waits for nothing
+    rounding = _EXACT * covariance.diagonal(dim1=1, dim2=2).mean(1, keepdim=True).expand(-1, x.shape[2])
+    factor = torch.linalg.cholesky_ex(covariance + noisy + torch.diag_embed(rounding)).L  # waits for nothing
     # The noise's part is taken off, instead of the signal's part taken over: exact where there is little noise.
-    filtered: Tensor = y - variance * ((y - mean) @ torch.cholesky_inverse(factor))
+    unlike = (y - mean) @ torch.cholesky_inverse(factor)
+    filtered: Tensor = y - (deviation.square() * unlike if correlation is None else unlike @ noisy)
     return filtered
