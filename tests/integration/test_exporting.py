@@ -82,7 +82,7 @@ def test_the_zoo_runs_what_was_exported_and_gets_the_same_pixels(make, tmp_path,
 
     described = zoo.load_model_description(package, perform_io_checks=False)
     halo = {a.id: getattr(a, "halo", 0) for a in described.outputs[0].axes if a.type == "space"}
-    radius = dict(zip(model.method.spatial.lower(), model.method.radius, strict=True))
+    radius = dict(zip(model.method.spatial.lower(), model.portable.method.radius, strict=True))
     assert halo == {a: r * model.method.rate[0] for a, r in radius.items()}
     assert described.cite[0].text == model.method.listed.citation
     assert [each.name for each in described.authors] == ["A", "B"] and described.license == "CC-BY-4.0"
