@@ -161,11 +161,12 @@ class Posterior(Refining):
             combine = "yes" if known or all(map(_trusted, varied(levels))) else "no"
             if combine == "no":
                 said = (*said, Note("the noise is not sure enough to use a pixel's own value: it is predicted alone"))
+        similar, told = similar_if(config.similar, noise_is_known=combine == "yes", images=images)
         settled = replace(
             config,
             dimensions="3" if len(spatial) == 3 else "2",
             combine=combine,
-            similar=similar_if(config.similar, noise_is_known=combine == "yes", images=images),
+            similar=similar,
             alike=(),
             depth=min(config.depth, shortest.bit_length() - 3),
             sigma=tuple(float(config.noise) if known else _read(level) for level in levels),
@@ -177,7 +178,7 @@ class Posterior(Refining):
             unexplained=(),
             errors=(),
         )
-        return with_neighbours(Fit(settled, spatial, normalisation, said), images)
+        return with_neighbours(Fit(settled, spatial, normalisation, (*said, *told)), images)
 
     @classmethod
     def beginning(cls, fit: Fit, known: Any) -> Fit | None:

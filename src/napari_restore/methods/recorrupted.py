@@ -112,10 +112,11 @@ class Recorrupted(Refining):
         told = None if config.noise == "auto" else PixelNoise(config.noise**2)
         pixels = [told or each.pixels for each in found]
         grows = any(p.gain > 0 for p in pixels)
+        similar, more = similar_if(config.similar, noise_is_known=True, images=images)
         settled = replace(
             fit.config,
             strength=config.strength if config.strength != "auto" else _FOR_PHOTONS if grows else _FOR_GAUSSIAN,
-            similar=similar_if(config.similar, noise_is_known=True, images=images),
+            similar=similar,
             alike=(),
             correlation=tuple(_as_rows(_even(each.correlation)) for each in found),
             sigma=tuple(math.sqrt(p.constant) for p in pixels),
@@ -125,7 +126,7 @@ class Recorrupted(Refining):
             std=normalisation.std,
         )
         said = tuple(_said(each, mean) for each, mean in zip(found, normalisation.mean, strict=True) if told is None)
-        return with_neighbours(Fit(settled, fit.spatial, normalisation, said), images)
+        return with_neighbours(Fit(settled, fit.spatial, normalisation, (*said, *more)), images)
 
     @property
     def turns(self) -> bool:

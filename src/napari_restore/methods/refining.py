@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal, Self
@@ -12,6 +12,7 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from napari_restore.core.events import Note
 from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
@@ -21,17 +22,22 @@ from napari_restore.sources import Image
 Choice = Literal["auto", "yes", "no"]
 Alike = tuple[tuple[float, float], ...]
 
-_QUICKLY = 2**25  # pixels in which similar patches are looked for unasked: two minutes of one core
+_QUICKLY = 2**25  # pixels in which similar patches are looked for unasked
+_SECONDS_A_PIXEL = 4e-6  # of one core
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
 
 
-def similar_if(asked: Choice, *, noise_is_known: bool, images: Sequence[Image]) -> Choice:
-    """Whether similar patches are looked for: they are filtered by the noise, which has to be known."""
+def similar_if(asked: Choice, *, noise_is_known: bool, images: Sequence[Image]) -> tuple[Choice, tuple[Note, ...]]:
+    """Whether similar patches are looked for, and what is said of it: they are filtered by a noise that is known."""
     if not noise_is_known or asked == "no":
-        return "no"
-    quickly = sum(math.prod(image.shape) for image in images) <= _QUICKLY
-    return "yes" if asked == "yes" or quickly else "no"
+        return "no", ()
+    count = sum(math.prod(image.shape) for image in images)
+    if asked == "yes" or count <= _QUICKLY:
+        return "yes", ()
+    minutes = count * _SECONDS_A_PIXEL / 60
+    text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
+    return "no", (Note(f"{text}, in some {minutes:.0f} minutes of one core"),)
 
 
 def stabilised(pixels: Tensor, noise: Noise) -> Tensor:
@@ -95,6 +101,13 @@ class Refining(Denoiser):
         if self.config.similar == "yes":
             found = [self._alike(c, batch.pixels[:, c : c + 1]) for c in range(self.channels)]
             self.config = replace(self.config, alike=tuple(found))
+
+    def remarks(self) -> Iterator[Note]:
+        """What is made of them."""
+        yield from super().remarks()
+        if self.config.similar == "yes" and self.config.alike:
+            shares = ", ".join(f"{share:.2f}" for _, share in self.config.alike)
+            yield Note(f"patches that look alike restore each other once more, by a share of {shares}")
 
     def learned(self, pixels: Tensor) -> Tensor:
         """Each channel through its own network, and then by its similar patches, where these are asked for."""

@@ -89,4 +89,7 @@ def test_where_they_say_nothing_they_cost_nothing():
 )
 def test_they_are_looked_for_where_noise_is_known_and_the_image_is_not_large(asked, known, side, wanted):
     image = SimpleNamespace(shape=(1, side, side))
-    assert similar_if(asked, noise_is_known=known, images=[image]) == wanted
+    found, said = similar_if(asked, noise_is_known=known, images=[image])
+    assert found == wanted
+    unasked = (asked, side, known) == ("auto", 8192, True)
+    assert ["67 million pixels" in note.text for note in said] == [True] * unasked
