@@ -43,7 +43,7 @@ LOST_AT = 15.0
 MEASURING = 2
 """Batches that a worker does before the first task, to measure one."""
 WORKERS = (1, 3, 10, 30, 100, 300, 1000)
-PLANES = 128
+PLANES = 256
 """Of 512 x 512 pixels, of the real runs of a pyramid: a level of half as many blocks."""
 
 
