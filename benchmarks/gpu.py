@@ -1,9 +1,9 @@
 """Everything that processors cannot show, on one graphics card in at most 8 minutes; --dry-run tries it all on a CPU.
 
-Parts: the tests marked `gpu`; steps a second of each precision, with torch.compile and without; the share of a bare
-loop of steps that training reaches; Mpx/s of each method, restoring; PSNR of the eight images against seconds; a stack
-deblurred; memory planned against the peak; what happens where memory does not suffice. A part that fails says why, and
-the others go on. What is over the limit is left out and named.
+Parts: the tests marked `gpu`; steps a second of each precision, with torch.compile, with CUDA graphs and without; the
+share of a bare loop of steps that training reaches; how long a preview takes; Mpx/s of each method, restoring; PSNR of
+the eight images against seconds; a stack deblurred; memory planned against the peak; what happens where memory does not
+suffice. A part that fails says why, and the others go on. What is over the limit is left out and named.
 """
 
 from __future__ import annotations
@@ -105,8 +105,10 @@ def steps(run: Run) -> Facts:
         trained = told["steps"] / told["seconds"]
         facts[precision] = {"trained": round(trained, 1), "bare": round(bare, 1), "share": round(trained / bare, 3)}
         if not run.dry:
-            method.networks = torch.nn.ModuleList(torch.compile(network) for network in method.networks)
-            facts[precision]["bare_compiled"] = round(_rate(step, run), 1)
+            plain = method.networks
+            for name, mode in (("bare_compiled", "default"), ("bare_cuda_graphs", "reduce-overhead")):
+                method.networks = torch.nn.ModuleList(torch.compile(network, mode=mode) for network in plain)
+                facts[precision][name] = round(_rate(step, run), 1)
     if not run.dry:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         facts["without_tf32"] = steps_of_float32(run)
@@ -167,6 +169,35 @@ def restoring(run: Run) -> Facts:
             facts[f"{name} {precision}"] = round(large.size / 1e6 / (time.perf_counter() - start), 2)
             shutil.rmtree(result.path.parent)
     return {"mpx_per_second": facts}
+
+
+def preview(run: Run) -> Facts:
+    """Seconds that training stands still for the plane in view, restored by the network as it is."""
+    from napari_restore import train
+    from napari_restore.core.job import PreviewRequest
+    from napari_restore.core.region import Region
+    from napari_restore.training.session import Session
+
+    plane = np.random.default_rng(0).normal(100, 10, (run.side // 4, run.side // 4)).astype(np.float32)
+    asked, through, took = PreviewRequest(Region.of_shape(plane.shape), every=0.01), Session.preview, []
+
+    def timed(*given: Any) -> Any:
+        start = time.perf_counter()
+        shown = through(*given)
+        took.append(time.perf_counter() - start)
+        return shown
+
+    Session.preview = timed  # type: ignore[method-assign]
+    try:
+        train(plane, "noise2void2", axes="YX", seconds=run.seconds, device=run.device, preview=asked)
+    finally:
+        Session.preview = through  # type: ignore[method-assign]
+    return {
+        "side": plane.shape[0],
+        "previews": len(took),
+        "first": round(took[0], 4),
+        "median": round(float(np.median(took)), 4),
+    }
 
 
 def quality(run: Run) -> Facts:
@@ -240,6 +271,7 @@ def too_little(run: Run) -> Facts:
 PARTS: dict[str, Callable[[Run], Facts]] = {
     "tests": marked,
     "steps": steps,
+    "preview": preview,
     "restoring": restoring,
     "quality": quality,
     "deblurring": deblurring,

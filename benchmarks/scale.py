@@ -3,15 +3,19 @@
 `rates` are processor time on this machine (waiting for the disk is in `record_seconds`): other work on it changes them
 little. `held_against` is a cluster of 2 to 8 workers in this process whose tiles wait as long as they are told, so that
 so many workers are real on few cores; seconds are from the first task to the last tile. In one of these runs a worker
-is twice as slow, and in another one is lost. `teravoxel` is simulated: tasks as `blocks` makes them, one caller that
-hands out, notes and builds the pyramid, one scheduler, workers of unlike speed, and lost ones. `ten_million` is what a
-plan and a journal of so many tiles take, in a process of their own.
+is twice as slow, and in another one is lost; in others the blocks of a pyramid wait, and seconds are of its levels
+alone. `teravoxel` is simulated: tasks as `blocks` makes them, first of tiles, then of each level of the pyramid when
+the one before it is whole; one caller that hands out and notes, one scheduler, workers of unlike speed, and lost ones.
+`alone_seconds` is what the pyramid would take one process. `ten_million` is what a plan and a journal of so many tiles
+take, in a process of their own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -28,7 +32,8 @@ from typing import Any
 import numpy as np
 import reporting
 
-TERAVOXEL = 10**12
+SIDE = 10_000
+"""Pixels of the teravoxel along Z, Y and X."""
 SPREAD = 0.1
 """Deviation of the logarithm of a worker's speed, and of a task's."""
 LOST_AFTER, BACK_AFTER, NOTICED_AFTER = 10 * 3600.0, 120.0, 300.0
@@ -38,6 +43,8 @@ LOST_AT = 15.0
 MEASURING = 2
 """Batches that a worker does before the first task, to measure one."""
 WORKERS = (1, 3, 10, 30, 100, 300, 1000)
+PLANES = 256
+"""Of 512 x 512 pixels, of the real runs of a pyramid: a level of half as many blocks."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Rates:
     record: float
     record_tile: float
     tile: float
-    pyramid_pixel: float = 0.0
+    block: float = 0.0
     start: float = 0.0
 
 
@@ -66,13 +73,13 @@ def main() -> None:
         return
     machine = reporting.begin(given.threads)
     with tempfile.TemporaryDirectory(prefix="napari-restore-bench-") as folder:
-        rates, pixels = measured(Path(folder))
+        rates, tile = measured(Path(folder))
         reporting.progress(f"rates: {rates}")
-        against = held_against(given, Path(folder))
+        against = [*held_against(given, Path(folder)), *pyramid_held_against(given, Path(folder))]
     results: dict[str, Any] = {
-        "rates": {f"{name}_seconds": value for name, value in asdict(rates).items()} | {"pixels_a_tile": pixels},
+        "rates": {f"{name}_seconds": value for name, value in asdict(rates).items()} | {"tile": tile},
         "held_against": against,
-        "teravoxel": [teravoxel(workers, rates, pixels) for workers in WORKERS],
+        "teravoxel": [teravoxel(workers, rates, tile) for workers in WORKERS],
     }
     if given.journal:
         command = [sys.executable, __file__, "--hold", str(given.journal)]
@@ -140,25 +147,46 @@ def simulate(
     }
 
 
-def teravoxel(workers: int, rates: Rates, pixels: int) -> dict[str, Any]:
+def teravoxel(workers: int, rates: Rates, tile: Sequence[int]) -> dict[str, Any]:
     """So many workers, as the tasks of a run would be cut for them."""
-    from napari_restore.restoration.cluster.tasks import blocks
+    from napari_restore.core.geometry import Geometry
+    from napari_restore.store.pyramid import smaller_levels
 
-    tiles = TERAVOXEL // pixels
-    tasks = [len(each) for each in blocks(range(tiles), batch=1, seconds=rates.tile, slots=workers)]
+    tiles = math.prod(-(-SIDE // n) for n in tile)
+    tasks = tasks_of(tiles, rates.tile, workers)
     runs = [simulate(tasks, workers, rates, seed=seed, spread=SPREAD, lives=LOST_AFTER) for seed in range(3)]
     found = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-    pyramid = TERAVOXEL * rates.pyramid_pixel
-    ideal = tiles * rates.tile / workers
+    counts = [len(level) for level in smaller_levels(Geometry.of("ZYX", (SIDE,) * 3), tile)]
+    pyramid = statistics.median(levels(counts, workers, rates, seed=seed) for seed in range(3))
+    ideal, alone = tiles * rates.tile / workers, sum(counts) * rates.block
     return {
         "workers": workers,
         "tiles": tiles,
         "tasks": len(tasks),
         **{name: round(value, 4) for name, value in found.items()},
-        "pyramid_seconds": round(pyramid),
+        "blocks": sum(counts),
+        "pyramid_seconds": round(pyramid, 1),
+        "alone_seconds": round(alone),
         "efficiency_tiles": round(ideal / found["tiles_seconds"], 3),
-        "efficiency_whole": round(ideal / (found["tiles_seconds"] + pyramid), 3),
+        "efficiency_whole": round((ideal + alone / workers) / (found["tiles_seconds"] + pyramid), 3),
     }
+
+
+def levels(counts: Sequence[int], workers: int, rates: Rates, *, seed: int = 0, spread: float = SPREAD) -> float:
+    """Seconds for the levels of a pyramid, one after the other."""
+    blocky = dataclasses.replace(rates, tile=rates.block)
+    lives = LOST_AFTER if spread else np.inf
+    return sum(
+        float(simulate(tasks, workers, blocky, seed=seed, spread=spread, lives=lives)["tiles_seconds"])
+        for tasks in (tasks_of(count, rates.block if count > workers else 0.0, workers) for count in counts)
+    )
+
+
+def tasks_of(tiles: int, seconds: float, workers: int) -> list[int]:
+    """How many tiles, or blocks, each task has."""
+    from napari_restore.restoration.cluster.tasks import blocks
+
+    return [len(each) for each in blocks(range(tiles), batch=1, seconds=seconds, slots=workers)]
 
 
 # What is measured.
@@ -176,8 +204,8 @@ def model() -> Any:
     return Model("noise2void", method.eval(), Normalisation((1000.0,), (100.0,)))
 
 
-def measured(folder: Path) -> tuple[Rates, int]:
-    """Processor seconds of each step, and the pixels of a tile."""
+def measured(folder: Path) -> tuple[Rates, tuple[int, ...]]:
+    """Processor seconds of each step, and the pixels of a tile along each axis."""
     from napari_restore import restore
 
     image = np.random.default_rng(0).poisson(1000, (8, 1024, 1024)).astype(np.uint16)
@@ -185,42 +213,28 @@ def measured(folder: Path) -> tuple[Rates, int]:
     began = time.process_time()
     result = restore(image, model(), output=folder / "image.zarr", axes="ZYX", device="cpu")
     whole = time.process_time() - began
-    lines = [json.loads(line) for line in result_journal(folder, image)]
-    pyramid = pyramid_seconds(folder / "image.zarr", result)
-    pixels = image.size // len(lines)
+    pyramid, blocks, tile = pyramid_seconds(folder / "image.zarr", result)
+    tiles = math.prod(-(-n // side) for n, side in zip(image.shape, tile, strict=True))
     record, record_tile = journal_seconds(folder)
     each = dask_seconds()
     rates = Rates(
         submit=each / 2, schedule=each / 2, record=record, record_tile=record_tile,
-        tile=(whole - pyramid) / len(lines), pyramid_pixel=pyramid / image.size,
+        tile=(whole - pyramid) / tiles, block=pyramid / blocks,
     )  # fmt: skip
-    return rates, pixels
+    return rates, tile
 
 
-def result_journal(folder: Path, image: Any) -> list[str]:
-    """Tiles of such an image: one line each of a journal that a stop leaves."""
-    from napari_restore import restore_events
-    from napari_restore.core.events import TileDone
+def pyramid_seconds(path: Path, result: Any) -> tuple[float, int, tuple[int, ...]]:
+    """Processor seconds to make the pyramid of a result once more, its blocks, and the pixels of each."""
+    from napari_restore.store import ome_zarr, pyramid
 
-    events = restore_events(image, model(), output=folder / "tiles.zarr", axes="ZYX", device="cpu")
-    for event in events:
-        if isinstance(event, TileDone):
-            events.close()
-            return ["{}"] * event.tiles
-    raise AssertionError("no tile was restored")
-
-
-def pyramid_seconds(path: Path, result: Any) -> float:
-    """Processor seconds to build the pyramid of a result once more."""
-    import shutil
-
-    from napari_restore.store import ome_zarr
-
-    for level in sorted(path.glob("[1-9]")):
-        shutil.rmtree(level)
+    tile = ome_zarr.block_of(ome_zarr.open_level(path, 0))
+    found = pyramid.smaller_levels(result.geometry, tile)
     began = time.process_time()
-    ome_zarr.build_pyramid(path, result.geometry, dtype=np.dtype(result.dtype), version="0.5")
-    return time.process_time() - began
+    for level in found:
+        pyramid.begin(path, level, dtype=np.dtype(result.dtype), version="0.5")
+        list(pyramid.make(path, level, range(len(level))))
+    return time.process_time() - began, sum(map(len, found)), tile
 
 
 def journal_seconds(folder: Path) -> tuple[float, float]:
@@ -252,17 +266,19 @@ def dask_seconds(tasks: int = 1000) -> float:
         return (time.process_time() - began) / tasks
 
 
+OURS = Rates(submit=0.001, schedule=0.001, record=0.005, record_tile=1e-5, tile=0.0)
+"""Of the real runs, but for what waits."""
+
+
 def held_against(given: Any, folder: Path) -> list[dict[str, Any]]:
     """Real runs of workers that wait, and what was foretold of them."""
-    from napari_restore.restoration.cluster.tasks import blocks
-
-    rates = Rates(submit=0.001, schedule=0.001, record=0.005, record_tile=1e-5, tile=given.wait)
+    rates = dataclasses.replace(OURS, tile=given.wait)
     cases: list[tuple[int, dict[str, Any]]] = [(workers, {}) for workers in given.workers]
     cases += [(given.workers[-1], {"slow": {0: 2.0}}), (given.workers[1], {"lost": {0: LOST_AT}})]
     rows = []
     for workers, case in cases:
         took, begun = real(given, folder, workers=workers, **case)
-        tasks = [len(each) for each in blocks(range(given.tiles), batch=1, seconds=given.wait, slots=workers)]
+        tasks = tasks_of(given.tiles, given.wait, workers)
         lost = {worker: at - begun for worker, at in case.get("lost", {}).items()}
         told = float(simulate(tasks, workers, rates, slow=case.get("slow"), lost=lost)["tiles_seconds"])
         names = {"slow": "one twice as slow", "lost": "one lost"}
@@ -278,6 +294,71 @@ def held_against(given: Any, folder: Path) -> list[dict[str, Any]]:
         )
         reporting.progress(f"{rows[-1]}")
     return rows
+
+
+def pyramid_held_against(given: Any, folder: Path) -> list[dict[str, Any]]:
+    """Real runs of workers that wait at each block of a smaller level, and what was foretold of them."""
+    rows = []
+    for workers in given.workers:
+        took, begun = real_pyramid(given, folder, workers=workers)
+        told = levels([PLANES // 2], workers, dataclasses.replace(OURS, block=given.wait), spread=0.0)
+        rows.append(
+            {
+                "workers": workers,
+                "case": "pyramid",
+                "real_seconds": round(took, 2),
+                "simulated_seconds": round(told, 2),
+                "off_percent": round(100 * (told / took - 1), 1),
+                "before_first_task_seconds": round(begun, 2),
+            }
+        )
+        reporting.progress(f"{rows[-1]}")
+    return rows
+
+
+def real_pyramid(given: Any, folder: Path, *, workers: int) -> tuple[float, float]:
+    """Seconds from the first task to the last block of a smaller level whose blocks wait, and seconds before."""
+    import torch
+    from distributed import Client, LocalCluster
+
+    from napari_restore import restore
+    from napari_restore.restoration.cluster import station
+    from napari_restore.store.output import OutputWriter
+
+    make, note, restoring, begun, ended = (
+        station.pyramid.make,
+        OutputWriter.record_smaller,
+        station.Fitting.restore,
+        [],
+        [],
+    )
+
+    def waits(where: Any, level: Any, indices: Any, **words: Any) -> Any:
+        for index in indices:
+            began = time.perf_counter()
+            begun.append(began)
+            yield from make(where, level, [index], **words)
+            time.sleep(max(0.0, began + given.wait - time.perf_counter()))
+
+    def notes(self: Any, level: Any, blocks: Any) -> None:
+        note(self, level, blocks)
+        ended.append(time.perf_counter())
+
+    image = np.zeros((PLANES, 512, 512), np.uint8)
+    options = {"axes": "ZYX", "tile": (512, 512), "device": "cpu", "overwrite": True}
+    station.pyramid.make, OutputWriter.record_smaller = waits, notes  # type: ignore[method-assign]
+    station.Fitting.restore = lambda _, samples: torch.from_numpy(samples)  # type: ignore[method-assign]
+    try:
+        with (
+            LocalCluster(n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            restore(image, model(), output=folder / "pyramid.zarr", client=client, **options)
+            first = begun[1]  # before it one block is measured
+            return ended[-1] - first, first - begun[0]
+    finally:
+        station.pyramid.make, OutputWriter.record_smaller = make, note  # type: ignore[method-assign]
+        station.Fitting.restore = restoring  # type: ignore[method-assign]
 
 
 def real(
@@ -349,7 +430,7 @@ def hold(tiles: int) -> dict[str, Any]:
                 )
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began = time.process_time()
-        found = journal.read(path)[1]
+        found = journal.read(path).tiles
         read = time.process_time() - began
         began = time.process_time()
         left = [n for n in range(tiles) if n not in found]

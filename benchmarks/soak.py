@@ -153,7 +153,7 @@ class Soak:
         if not output.resumable(path):
             self.counts["killed_before_the_journal"] += 1
             return
-        tiles = set(journal.read(output.journal_path(path))[1])
+        tiles = set(journal.read(output.journal_path(path)).tiles)
         self.counts["journalled_tiles_lost"] += len(self.journalled - tiles)
         found = content(output.partial_path(path))
         chunks = {name: data for name, data in found.items() if "/c/" in name and not name.endswith(".partial")}

@@ -2,8 +2,9 @@
 
 A table of which the figures are measured stands under a line ``<!-- figures: NAME -->``. NAME is a row of ``TABLES``
 here: for each of its rows, by the first cell, the cells after it. None leaves a cell as it is; rows that are not here
-are words. ``docs/papers.md`` is written whole, by ``papers.py``; both are compared with what is in the pages by
-``tests/unit/test_docs.py``.
+are words. A sentence with measured figures is in ``SENTENCES``, by its page and with ``{}`` for each figure.
+``docs/papers.md`` is written whole, by ``papers.py``; all are compared with what is in the pages by
+``tests/unit/test_docs.py``, and a figure that is in neither has its script or its results named beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from functools import cache
 from pathlib import Path
 from statistics import mean
@@ -33,14 +34,46 @@ def main() -> None:
     papers.main()
     for page in PAGES:
         text = page.read_text("utf-8")
-        if (filled := fill(text)) != text:
+        if (filled := fill(text, page.name)) != text:
             page.write_text(filled, "utf-8")
             print(f"{page.name}: figures changed")
 
 
-def fill(page: str) -> str:
-    """A page with its figures as the results have them."""
-    return MARK.sub(lambda found: f"<!-- figures: {found[1]} -->\n\n{_filled(found[2], TABLES[found[1]]())}", page)
+def fill(page: str, name: str) -> str:
+    """The page of this name with its figures as the results have them."""
+    page = MARK.sub(lambda found: f"<!-- figures: {found[1]} -->\n\n{_filled(found[2], TABLES[found[1]]())}", page)
+    for words, figures in SENTENCES.get(name, {}).items():
+        found, told = sentence(words, page), figures()
+        assert found.re.groups == len(told), f"{len(told)} figures for {words!r}"
+        for place, figure in reversed(list(enumerate(told, 1))):
+            page = page[: found.start(place)] + figure + page[found.end(place) :]
+    return page
+
+
+def sentence(words: str, page: str) -> re.Match[str]:
+    """Where such a sentence stands in a page, once, whatever its figures and the ends of its lines are."""
+    parts = [r"\s+".join(map(re.escape, re.split(r"\s+", part))) for part in words.split("{}")]
+    [found] = re.finditer(r"(-?\d+(?:\.\d+)?)".join(parts), page)
+    return found
+
+
+UNIT = re.compile(r"\d\*{0,2} (?:dB|Mpx/s|s of (?:a|one)(?: core| processor))")
+PLACE = re.compile(r"`[^`]*\.(?:py|json)\b|benchmarks/results|in\s+no\s+file\s+of\s+results")
+
+
+def unsourced(page: str, name: str) -> list[str]:
+    """Paragraphs with a measured figure that neither a table nor a sentence has, and that name no place of it.
+
+    A table may have its place in the paragraph before it, or after.
+    """
+    page = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    page = MARK.sub("", page)
+    for words in SENTENCES.get(name, {}):
+        found = sentence(words, page)
+        page = page[: found.start()] + re.sub(r"\d", "", found[0]) + page[found.end() :]
+    parts = re.split(r"\n\s*\n|\n(?=- |#)", page)
+    around = ["\n".join(parts[max(0, i - 1) : i + 2]) if each.startswith("|") else each for i, each in enumerate(parts)]
+    return [each for each, near in zip(parts, around, strict=True) if UNIT.search(each) and not PLACE.search(near)]
 
 
 def _filled(table: str, rows: Rows) -> str:
@@ -111,8 +144,7 @@ def real_noise() -> Rows:
     values = {}
     for part in found("real_noise"):
         for name, each in part["psnr_fitted"].items():
-            stem = name.removesuffix(".tif").replace("_", " ")
-            label = f"FMD {stem}" if part["pair"].startswith("fmd") else f"W2S {stem.replace(' ', ', ')}"
+            label = frame_label(f"{part['pair'].partition('/')[0]}/{name}")
             ways = [each[way] for way in ("noisy", "median", "nlm", "wavelet", "total_variation")]
             judged = [referee[name][way] for way in ("bm3d_estimated", "gat_bm3d_measured", "gat_bm3d_told")]
             values[label] = [*ways, peers[name]["careamics_n2v"], *judged, each["auto"]]
@@ -215,6 +247,128 @@ def scale_held() -> Rows:
     }  # fmt: skip
 
 
+def frame_label(name: str) -> str:
+    """What the pages call a frame of a collection."""
+    collection, _, frame = name.removesuffix(".tif").replace("_", " ").partition("/")
+    return f"FMD {frame}" if collection.startswith("fmd") else f"W2S {frame.replace(' ', ', ')}"
+
+
+def starts() -> dict[str, list[float]]:
+    """Of each frame: 100 steps without and with weights to begin with, 1000 with, and 60 s without."""
+    whole = {name: each["auto"] for part in found("real_noise") for name, each in part["psnr_fitted"].items()}
+    return {
+        frame_label(name): [
+            *(each[way]["psnr"] for way in ("100 none 0", "100 auto 0", "1000 auto 0")),
+            whole[name.partition("/")[2]],
+        ]
+        for name, each in found("start_frames").items()
+    }
+
+
+def start_frames() -> Rows:
+    values = starts()
+    means = [mean(column) for column in zip(*values.values(), strict=True)]
+    return {label: [hundredths(each) for each in row] for label, row in [*values.items(), ("mean", means)]}
+
+
+def distillation() -> Rows:
+    [row] = found("distillation_posterior")
+    teacher, copy = row["megapixels_a_second"]
+    return {
+        f"posterior mean, {row['teacher_steps']} steps": [decibels(row["teacher_psnr"]), hundredths(teacher)],
+        f"its copy, {row['steps']} steps": [f"**{decibels(row['copy_psnr'])}**", f"**{hundredths(copy)}**"],
+    }
+
+
+def distillation_super() -> Rows:
+    [row] = found("distillation_super")
+    psnr, weights, speed = row["set12"], map(str, row["weights"]), map(hundredths, row["megapixels_a_second"])
+    return {
+        "cubic interpolation": [None, decibels(psnr["bicubic"]), None],
+        "teacher, from sharp pictures": [next(weights), decibels(psnr["teacher"]), next(speed)],
+        "its copy": [next(weights), decibels(psnr["copy"]), next(speed)],
+        "the same at its own learning rate": [None, decibels(psnr["same_without_teacher"]), None],
+    }
+
+
+def inpainting() -> Rows:
+    noisy, missing = found("inpainting_noisy_lines"), found("inpainting_scratches_random")
+    names = {
+        "25 % of the pixels, no noise": missing["random"],
+        "the same, noise of 10 of 255": noisy["noisy"],
+        "scratches of 4 pixels": missing["scratches"],
+        "gaps of 4 lines, 23 % of the image": noisy["lines"],
+        "one CT slice of four": found("inpainting_ct")["ct"],
+    }
+    rows = {}
+    for label, each in names.items():
+        others, then = each["others"], each["others"].get("biharmonic_then_denoised")
+        first = (
+            hundredths(others["biharmonic"])
+            if "linear" not in others
+            else f"{hundredths(others['linear'])} (line along Z)"
+        )
+        first += f" (then denoised {hundredths(then)})" if then else ""
+        rows[label] = [first, hundredths(each["instant"]["psnr"]), hundredths(each["median"])]
+    return rows
+
+
+def finer_planes() -> Rows:
+    names = {"tissue": "tissue", "microscopy": "microscopy", "CT, which looks otherwise along Z": "ct"}
+    of = {(each["volume"], each["profile"]): each for each in found("finer_planes")}
+    return {
+        label: [decibels(of[volume, profile][way]) for profile in ("box", "gaussian") for way in ("psnr_cubic", "psnr")]
+        for label, volume in names.items()
+    }
+
+
+def told(*files: str, method: str = "scale_equivariant") -> dict[tuple[str, str], float]:
+    """PSNR by the noise and the PSF that a method was told."""
+    rows = [row for file in files for row in found(file)["rows"] if row["method"] == method]
+    return {(row["told_noise"], row["told_psf"]): row["psnr_mean"] for row in rows}
+
+
+def wrong_noise() -> Rows:
+    sure = told("sei_sr_2", "sei_sr_2_wrong_noise", "sei_sr_2_wrong_noise_less")
+    other = told("sei_sr_2_r2r", "sei_sr_2_wrong_noise_r2r")
+    noises = ("x0.5", "true", "x1.5", "x2", "x3")
+    return {
+        label: [decibels(of[noise, ""]) for noise in noises]
+        for label, of in (("`risk=sure`, the default", sure), ("`risk=r2r`", other))
+    }
+
+
+def wrong_blur() -> Rows:
+    of = told("sei_deblur_2", "sei_deblur_2_wrong_noise", "sei_deblur_2_wrong_psf")
+    names = {
+        "the truth": ("true", "gaussian:2"),
+        "`--noise auto` (it found 5.10)": ("auto", "gaussian:2"),
+        "half the noise": ("x0.5", "gaussian:2"),
+        "twice the noise": ("x2", "gaussian:2"),
+        "PSF 1.6 px": ("true", "gaussian:1.6"),
+        "PSF 2.4 px": ("true", "gaussian:2.4"),
+    }
+    return {label: [hundredths(of[each]), None] for label, each in names.items()}
+
+
+def speeds() -> list[str]:
+    """Of a whole restoration, megapixels a second in float32 and in bfloat16."""
+    of = {each["precision"]: each["restore_whole_mpx_per_s"] for each in found("restore_throughput")}
+    return [hundredths(of[precision]) for precision in ("float32", "bfloat16")]
+
+
+def teravoxel() -> Rows:
+    rows = {}
+    for speed, precision in zip(speeds(), ("float32", "bfloat16"), strict=True):
+        seconds = 10**6 / float(speed)
+        rows[f"{speed} Mpx/s: a core, {precision}, width 16 (measured)"] = [duration(seconds), hours(seconds / 8)]
+    return rows
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} h"
+
+
 def duration(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
@@ -240,7 +394,177 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "deconvolution": deconvolution,
     "scale": scale,
     "scale_held": scale_held,
+    "quality_beside": quality,
+    "start_frames": start_frames,
+    "distillation": distillation,
+    "distillation_super": distillation_super,
+    "inpainting": inpainting,
+    "finer_planes": finer_planes,
+    "wrong_noise": wrong_noise,
+    "wrong_blur": wrong_blur,
+    "teravoxel": teravoxel,
 }
+
+
+# The sentences.
+
+
+def tenth(value: float) -> str:
+    return str(Decimal(str(value)).quantize(Decimal("0.1"), ROUND_HALF_UP))
+
+
+def noisy() -> list[str]:
+    return [hundredths(found("denoise_quality_time")["psnr_noisy"])]
+
+
+def finer_than_bicubic() -> list[str]:
+    """Over bicubic, and within so much of the same network with clean images, which is rounded up."""
+    clean = told("sei_sr_2", method="supervised")["true", ""]
+    ours, bicubic = told("sei_sr_2")["true", ""], found("sei_sr_2")["interpolated_or_input"]
+    return [tenth(ours - bicubic), str(Decimal(str(clean - ours)).quantize(Decimal("0.1"), ROUND_CEILING))]
+
+
+def real_frames() -> list[str]:
+    ways = ("median", "nlm", "wavelet", "total_variation")
+    frames = [each for part in found("real_noise") for each in part["psnr_fitted"].values()]
+    peers = [each for part in found("careamics_real_noise")["frames"].values() for each in part["images"].values()]
+    return [
+        hundredths(mean(each["auto"] for each in frames)),
+        hundredths(mean(each["careamics_n2v"] for each in peers)),
+        tenth(mean(max(each[way] for way in ways) for each in frames)),
+    ]
+
+
+def fast() -> list[str]:
+    return [tenth(float(speed)) for speed in reversed(speeds())]
+
+
+def ten_million() -> list[str]:
+    found_there = found("scale")["ten_million"]
+    return [
+        tenth(found_there["journal_bytes"] / 1e9),
+        f"{found_there['journal_read_seconds']:.0f}",
+        tenth(found_there["memory_bytes"] / 1e9),
+    ]
+
+
+def short_starts() -> list[str]:
+    """What 100 steps on W2S fall short of 60 s by, and the farthest that 1000 steps lie below and above."""
+    short = [row[3] - row[1] for label, row in starts().items() if label.startswith("W2S")]
+    apart = [row[2] - row[3] for row in starts().values()]
+    return [*map(hundredths, (min(short), max(short), -min(apart), max(apart)))]
+
+
+def long_starts() -> list[str]:
+    frames = [found("start_frames")[name] for name in ("fmd/BPAE_G.tif", "w2s/010_1.tif")]
+    return [hundredths(each[f"1000 {way} 0"]["psnr"]) for way in ("auto", "none") for each in frames]
+
+
+def estimates() -> list[str]:
+    """How much higher the estimate is than the truth, after 8, 30 and 110 s."""
+    files = {"posterior": "denoise_quality_time_posterior", "noise2void2": "denoise_quality_time"}
+    parts = [each for method, file in files.items() for each in found(file)["methods"][method]]
+    return [hundredths(each["estimated_minus_true_median"]) for each in parts]
+
+
+def short_of_truth() -> list[str]:
+    of = {(each["scene"], each["photons"]): each for each in found("deconvolution")}
+    return [
+        tenth(of[scene, 2000]["best_by_truth"]["db"] - of[scene, 2000]["own"]["db"]) for scene in ("beads", "filaments")
+    ]
+
+
+def distilled(file: str) -> list[str]:
+    [row] = found(file)
+    before, after = row.get("megapixels_a_second", (None, None))
+    figures = [row["teacher_psnr"], before, row["copy_psnr"], after]
+    return [hundredths(each) for each in figures if each is not None]
+
+
+def worse_lines() -> list[str]:
+    lines = found("inpainting_noisy_lines")["lines"]
+    return [hundredths(lines["instant"]["psnr"] - lines["median"])]
+
+
+def ends(*methods: str, blur: str = "gaussian:2") -> list[str]:
+    """Where methods end for the blur of 2 px; ``long`` is SURE after three times the steps."""
+    shown = []
+    for method in methods:
+        files = ("sei_deblur_2_sure_long",) if method == "long" else ("sei_deblur_2", "sei_deblur_2_others")
+        shown.append(hundredths(told(*files, method="sure" if method == "long" else method)["true", blur]))
+    return shown
+
+
+def supervised() -> list[str]:
+    return [*ends("supervised"), hundredths(told("sei_sr_2", method="supervised")["true", ""])]
+
+
+def scale_equivariant() -> list[str]:
+    sharp, measured = found("sei_sr_2"), found("sei_deblur_2")
+    finer = [told("sei_sr_2")["true", ""], sharp["interpolated_or_input"]]
+    finer += [told("sei_sr_2", method="supervised")["true", ""]]
+    own, clean = ends("scale_equivariant", "supervised")
+    return [*map(hundredths, finer), own, hundredths(measured["interpolated_or_input"]), clean]
+
+
+SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
+    "README.md": {
+        "sigma 25 of 255, PSNR {} dB": noisy,
+        "x 2 finer, {} dB over bicubic and within {} dB of the same network": finer_than_bicubic,
+        "one core: {} dB on average, CAREamics N2V {} dB in the same time, the best classical filter of each frame, "
+        "tuned on the clean frame, {} dB": real_frames,
+        "array to OME-Zarr, runs at {} Mpx/s on the same core (bfloat16; {} in float32)": fast,
+    },
+    "cluster.md": {
+        "the journal has {} GB, and a run that goes on reads it in {} s of a processor and holds {} GB": ten_million,
+    },
+    "deblurring.md": {
+        "the blurred images have {} dB": lambda: [hundredths(found("sei_deblur_2")["interpolated_or_input"])],
+        "the choice falls short by {} dB on the beads and {} dB on the filaments": short_of_truth,
+        "ways end at {} (equivariant to shifts), {} (SURE alone; {} after three times the steps) and {} dB": lambda: (
+            ends("equivariant_shift", "sure", "long", "equivariant_rotation")
+        ),
+        "Richardson-Lucy, tuned on the truth, at {} dB": lambda: [
+            hundredths(found("sei_deblur_2_baselines")["baselines"]["richardson_lucy"])
+        ],
+        "as the truth asks for ends at {} dB": lambda: [hundredths(found("deconvolution_cells")[0]["skimage"]["db"])],
+        "the classical result had {} dB, with all of the correction {} dB": lambda: [
+            hundredths(found("deconvolution_learned")[0]["learned"][way]) for way in ("base_db", "all_db")
+        ],
+    },
+    "denoising.md": {
+        "and {} to {} dB less on those of W2S; 1000 steps (14 to 17 s with everything) lie between {} dB below and "
+        "{} above": short_starts,
+        "as long without, {} and {} beside {} and {} (BPAE G, W2S 010)": long_starts,
+        "the estimated PSNR is {}, {} and {} dB above the true one (posterior mean; medians of three seeds) and "
+        "{}, {} and {} dB (N2V2)": estimates,
+    },
+    "distillation.md": {
+        "a teacher of only 150 steps: {} dB at {} Mpx/s, its copy after 250 steps {} dB at {}": lambda: distilled(
+            "distillation_frames"
+        ),
+    },
+    "inpainting.md": {"it was **worse** by {} dB": worse_lines},
+    "large-images.md": {"2048 x 2048, {} and {} Mpx/s, a busy machine": speeds},
+    "methods.md": {
+        "Gaussian noise of 25 of 255, {} dB": noisy,
+        "noise of 5 of 255: 2 x finer {} dB (bicubic {}, the same network with clean images {}); Gaussian blur of "
+        "2 px {} dB (measured {}, with clean images {})": scale_equivariant,
+        "ends at {} dB, `scale_equivariant` at {} after the same time, and {} after three": lambda: ends(
+            "sure", "scale_equivariant", "long"
+        ),
+        "the same blur ends at {} dB (shift) and {} dB (rotation), `scale_equivariant` at {}": lambda: ends(
+            "equivariant_shift", "equivariant_rotation", "scale_equivariant"
+        ),
+        "learns to restore the noise, too. The same blur ends at {} dB": lambda: ends("css"),
+        "to know the limit. Gaussian blur of 2 px ends at {} dB, 2 x finer at {} dB": supervised,
+    },
+    "super-resolution.md": {
+        "80 images (bicubic: {} dB)": lambda: [hundredths(found("sei_sr_2")["interpolated_or_input"])],
+        "`--noise auto` ended at {} dB": lambda: [hundredths(told("sei_sr_2_auto_noise")["auto", ""])],
+    },
+}
+"""By page, what is said, with ``{}`` for a figure, and its figures."""
 
 if __name__ == "__main__":
     main()

@@ -36,8 +36,9 @@ from napari_restore.restoration.cluster import station, tasks
 from napari_restore.restoration.cluster.station import WorkerState
 from napari_restore.restoration.cluster.workers import find_common
 from napari_restore.sources.unchanged import probe
+from napari_restore.store import pyramid
 from napari_restore.store.model import Model, build_method
-from napari_restore.store.output import journal_path, lock_path, partial_path
+from napari_restore.store.output import OutputWriter, journal_path, lock_path, partial_path
 
 SHAPE, TILE = (3, 131, 173), (24, 24)
 
@@ -49,6 +50,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_smaller_levels() -> Iterator[None]:
+    """Also of a small image."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pyramid, "COARSEST", 64)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -347,6 +356,29 @@ def test_workers_leave_a_run_whose_client_is_gone(
             count = len(written)
             assert count < math.prod(-(-n // t) for n, t in zip(SHAPE, (1, *TILE), strict=True)) / 2
             assert restore(stack, model, output=output, tile=TILE, client=another).complete
+    assert files(output) == serial
+
+
+def test_workers_make_the_smaller_levels_and_what_was_stopped_is_not_made_again(
+    stack: Path, model: Model, serial: dict[str, bytes], tmp_path: Path, short_tasks: None, monkeypatch: Any
+) -> None:
+    output, stop, made = tmp_path / "o.zarr", threading.Event(), []
+    note = OutputWriter.record_smaller
+
+    def noting(out: OutputWriter, level: Any, blocks: Any) -> None:
+        note(out, level, blocks)
+        made.extend((level.number, index) for index in blocks)
+        stop.set()
+
+    monkeypatch.setattr(OutputWriter, "record_smaller", noting)
+    with workers_in_threads({}, {}) as cluster, Client(cluster) as client:
+        with monkeypatch.context() as patched:  # nothing of them is left to who calls
+            patched.setattr(OutputWriter, "make_smaller", lambda *_: pytest.fail("made by who calls"))
+            begun = restore(stack, model, output=output, tile=TILE, client=client, stop=stop)
+        first = len(made)
+        assert not begun.complete and 0 < first < 24
+        assert restore(stack, model, output=output, tile=TILE, client=client).complete
+    assert len(made) == len(set(made)) == sum(name.startswith(("1/c/", "2/c/")) for name in serial)
     assert files(output) == serial
 
 

@@ -157,7 +157,7 @@ def check_remains(path: Path, whole: dict[str, bytes], before: set[int], *, twic
     """What a kill left: whole chunks only, all tiles of earlier journals, and few tiles without their line."""
     if not output.resumable(path):
         return set()
-    tiles = set(journal.read(output.journal_path(path))[1])
+    tiles = set(journal.read(output.journal_path(path)).tiles)
     assert before <= tiles, "a tile that was in the journal is gone"
     found = content(output.partial_path(path))
     chunks = {name: data for name, data in found.items() if "/c/" in name and not name.endswith(".partial")}
@@ -294,7 +294,7 @@ def test_a_full_disk_is_one_line_and_goes_on_when_there_is_space(
     code, line = shell(monkeypatch, capsys, *words)
     assert (code, "No space left on device" in line) == (2, True), line
     assert line.startswith("napari-restore: ")
-    kept = len(journal.read(output.journal_path(path))[1])
+    kept = len(journal.read(output.journal_path(path)).tiles)
     assert 0 < kept < 8
     code, line = shell(monkeypatch, capsys, *words, "--resume")
     assert (code, "No space left on device" in line) == (2, True), line

@@ -157,11 +157,13 @@ def test_a_closed_stderr_is_no_error_of_its_own(tmp_path: Path) -> None:
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
 
 
-def test_methods_are_listed_without_loading_torch() -> None:
+def test_methods_and_help_are_there_without_loading_torch_or_scipy() -> None:
     code = (
-        "import sys; from napari_restore.cli import main; sys.argv = ['napari-restore', 'methods', '--json']\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules, file=sys.stderr)"
+        "import contextlib, io, sys; from napari_restore.cli import main\n"
+        "for words in (['--help'], ['denoise', '--help'], ['methods', '--json']):\n"
+        "    sys.argv, said = ['napari-restore', *words], io.StringIO()\n"
+        "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(said): main()\n"
+        "print(said.getvalue()); print(bool({'torch', 'scipy'} & {*sys.modules}), file=sys.stderr)"
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     rows = {row.pop("name"): row for row in json.loads(listed.stdout)}

@@ -1,7 +1,7 @@
 """A pyramid level is what NumPy's block means say, for any size, however it is cut into chunks."""
 
 import tempfile
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry
 from napari_restore.core.region import split
-from napari_restore.store import ome_zarr
-from napari_restore.store.ome_zarr import halved, levels, mean_pool
+from napari_restore.store import ome_zarr, pyramid
+from napari_restore.store.pyramid import halved, levels, mean_pool
 
 
 def block_means(pixels, factors):
@@ -47,27 +48,41 @@ def test_mean_pool(shape, bits, dtype):
     shape=st.tuples(st.integers(1, 3), st.integers(1, 60), st.integers(1, 60)),
     block=st.integers(11, 30),
     most=st.sampled_from([7, 512]),
+    order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=16, deadline=None)
-def test_block_by_block_is_level_by_level(shape, block, most):
+def test_block_by_block_in_any_order_is_level_by_level(shape, block, most, order):
     geometry = Geometry.of("ZYX", shape)
     pixels = np.random.default_rng(block).random(shape, dtype="f4")
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ome_zarr, "COARSEST", 16)
+        patch.setattr(pyramid, "COARSEST", 16)
         patch.setattr(ome_zarr, "_CHUNK", dict.fromkeys("TCZYX", most))
         patch.setattr("os.fsync", lambda _: None)
-        folder = Path(name)
-        array = ome_zarr.create_level(
-            folder, 0, geometry, dtype=pixels.dtype, blocks=(2, block, block + 1), version="0.5"
-        )
+        folder, blocks = Path(name), tuple(map(min, (2, block, block + 1), shape))
+        array = ome_zarr.create_level(folder, 0, geometry, dtype=pixels.dtype, blocks=blocks, version="0.5")
         for region in split(shape, ome_zarr.block_of(array)):
             ome_zarr.write_blocks(array, folder / "0", region, pixels[region.slices])
-        pyramid = ome_zarr.build_pyramid(folder, geometry, dtype=pixels.dtype, version="0.5")
-        for level, (here, after) in enumerate(pairwise([*pyramid, pyramid[-1]])):
-            stored = ome_zarr.open_level(folder, level, mode="r")[:]
-            assert stored.shape == here.shape
-            np.testing.assert_array_equal(stored, pixels)
-            pixels = mean_pool(pixels, [1 if n == m else 2 for n, m in zip(here.shape, after.shape, strict=True)])
+        for level in pyramid.smaller_levels(geometry, blocks):
+            factors = [1 if n == m else 2 for n, m in zip(level.above.shape, level.geometry.shape, strict=True)]
+            pixels = mean_pool(pixels, factors)
+            pyramid.begin(folder, level, dtype=pixels.dtype, version="0.5")
+            numbers = order.sample(range(len(level)), len(level))
+            assert [index for index, _ in pyramid.make(folder, level, numbers)] == numbers
+            stored = ome_zarr.open_level(folder, level.number, mode="r")
+            np.testing.assert_array_equal(stored[:], pixels)
+            regions = [level.region(index) for index in range(len(level))]
+            assert regions == list(split(level.geometry.shape, ome_zarr.block_of(stored)))
+
+
+def test_no_level_is_made_from_a_block_that_is_not_there(tmp_path):
+    """Zarr would read zeros for it."""
+    geometry = Geometry.of("YX", (400, 300))
+    array = ome_zarr.create_level(tmp_path, 0, geometry, dtype=np.dtype("f4"), blocks=(200, 200), version="0.5")
+    array[:200] = 1
+    [level, *_] = pyramid.smaller_levels(geometry, (200, 200))
+    pyramid.begin(tmp_path, level, dtype=np.dtype("f4"), version="0.5")
+    with pytest.raises(OutputError, match=r"0.c.1.0 is not there"):
+        list(pyramid.make(tmp_path, level, [0]))
 
 
 @given(block=st.tuples(st.integers(1, 200), st.integers(1, 5000), st.integers(1, 5000)))
@@ -88,10 +103,10 @@ def test_levels_cover_the_same_ground(shape, depth, unit):
     geometry = Geometry.of(
         "ZYX", shape, pixel_size={"Z": depth}, units={"Z": unit, "Y": "micrometer", "X": "micrometer"}
     )
-    pyramid = levels(geometry)
-    assert max(pyramid[-1].shape[1:]) <= ome_zarr.COARSEST
-    assert all(max(level.shape[1:]) > ome_zarr.COARSEST for level in pyramid[:-1])
-    for level in pyramid:
+    whole = levels(geometry)
+    assert max(whole[-1].shape[1:]) <= pyramid.COARSEST
+    assert all(max(level.shape[1:]) > pyramid.COARSEST for level in whole[:-1])
+    for level in whole:
         for n, first, size, n0, size0 in zip(
             level.shape, level.origin, level.pixel_size, shape, geometry.pixel_size, strict=True
         ):

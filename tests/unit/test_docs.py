@@ -129,15 +129,42 @@ def test_figures_in_the_pages_are_those_of_the_results(figures):
     assert sorted(marked) == sorted(figures.TABLES)
     for page in figures.PAGES:
         text = page.read_text("utf-8")
-        assert figures.fill(text) == text, f"{page.name} is older than its results"
+        assert figures.fill(text, page.name) == text, f"{page.name} is older than its results"
 
 
 def test_a_figure_that_is_not_in_the_results_is_found(figures):
     text = (ROOT / "docs" / "super-resolution.md").read_text("utf-8")
     changed = text.replace("| 27.57 dB | 28.75 dB |", "| 27.57 dB | 29.75 dB |")
-    assert changed != text and figures.fill(changed) == text
+    assert changed != text and figures.fill(changed, "super-resolution.md") == text
     with pytest.raises(AssertionError, match="no row is called"):
-        figures.fill(text.replace("| 3 × finer |", "| three times finer |"))
+        figures.fill(text.replace("| 3 × finer |", "| three times finer |"), "super-resolution.md")
+
+
+def test_a_figure_in_a_sentence_that_is_not_in_the_results_is_found(figures):
+    text = (ROOT / "docs" / "deblurring.md").read_text("utf-8")
+    changed = text.replace("the blurred images have 23.98 dB", "the blurred\nimages have 22 dB")
+    assert figures.fill(changed, "deblurring.md") == text.replace("the blurred images", "the blurred\nimages")
+    with pytest.raises(ValueError, match="not enough values"):
+        figures.fill(text.replace("the blurred images have", "they have"), "deblurring.md")
+
+
+NOT_MEASURED = ("Above 0.2 dB that is a warning",)
+"""Limits that are set."""
+
+
+@pytest.mark.parametrize("name", ["README.md", *sorted(page.name for page in (ROOT / "docs").glob("*.md"))])
+def test_each_measured_figure_is_written_from_results_or_says_where_it_is_from(name, figures):
+    [page] = [page for page in figures.PAGES if page.name == name]
+    if name != "papers.md":  # written whole from results
+        left = figures.unsourced(page.read_text("utf-8"), name)
+        assert [each for each in left if not any(words in " ".join(each.split()) for words in NOT_MEASURED)] == []
+
+
+def test_a_figure_from_nowhere_is_found(figures):
+    page = (
+        "It gains 3.2 dB.\n\nIt gains 3.2 dB (`benchmarks/x.py`).\n\n| a | 3.2 dB |\n\n`x.json`\n\n- at 5 Mpx/s\n- no"
+    )
+    assert figures.unsourced(page, "x.md") == ["It gains 3.2 dB.", "- at 5 Mpx/s"]
 
 
 def test_the_changes_begin_with_the_version_that_the_package_has():

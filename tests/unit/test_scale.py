@@ -44,3 +44,8 @@ def test_one_caller_limits_many_workers(scale):
 def test_workers_that_die_and_come_back_do_it_all(scale):
     found = scale.simulate([10] * 400, 20, rates(scale), lives=200.0, spread=0.1)
     assert found["repeated"] > 5 and found["tiles_seconds"] > 200
+
+
+def test_levels_of_a_pyramid_come_one_after_the_other(scale):
+    found = scale.levels([40, 8, 1], 4, rates(scale, tile=99.0, block=2.0), spread=0.0)
+    assert found == pytest.approx(40 / 4 * 2 + 8 / 4 * 2 + 2)

@@ -47,4 +47,6 @@ def free_on(device: torch.device) -> int:
     """Bytes that a graphics card has left; 0 where it is none."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(torch.mps.recommended_max_memory()) if device.type == "mps" else 0
+    if device.type == "mps":
+        return max(0, int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory()))
+    return 0

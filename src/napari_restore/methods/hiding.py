@@ -18,6 +18,7 @@ from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.operators import gaps
+from napari_restore.operators.exact import in_double
 from napari_restore.sources import Image
 
 SIDE = 64
@@ -186,7 +187,7 @@ def hidden_error(windows: Sequence[Window], shapes: Shapes, rule: gaps.Rule) -> 
         size = pixels.shape[2:]
         gone = hidden(masks, len(pixels), size, rng) & known
         error = gaps.fill(pixels, known & ~gone, rule) - torch.where(gone, pixels, 0)
-        total += float(error[gone].double().square().sum())
+        total += float(in_double(error[gone]).square().sum())
         count += int(gone.sum())
     return total / count if count else float("nan")
 

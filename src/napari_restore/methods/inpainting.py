@@ -171,7 +171,7 @@ class Inpainting(Interpolation):
             base, added = self._parts(part.pixels, torch.isfinite(part.pixels) & ~gone)
             counted = (gone & part.target).expand_as(base)
             left = part.pixels - base
-            found.append(torch.stack([t[counted].double().cpu() for t in (left, added, _about(base)[1])]))
+            found.append(torch.stack([t[counted].cpu().double() for t in (left, added, _about(base)[1])]))
         left, added, contrast = torch.cat(found, 1)
         if not left.numel():
             return (0.0,), ()

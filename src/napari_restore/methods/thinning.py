@@ -44,6 +44,7 @@ from torch import Tensor
 
 from napari_restore.methods.method import Interrupted
 from napari_restore.operators.deconvolve import Prior, richardson_lucy
+from napari_restore.operators.exact import in_double
 from napari_restore.operators.operator import Operator
 
 PRIORS: dict[int, tuple[Prior, ...]] = {2: ("total_variation",), 3: ("total_variation", "hessian")}
@@ -195,10 +196,10 @@ def _losses(
 ) -> tuple[float, ...]:
     """Minus the log-likelihood of the rest, and the mean square of what is left, sharpened."""
     likely = expected.clamp(min=_DARK)
-    unlikely = float((likely - rest * likely.log())[:, :, *counted].double().sum())
+    unlikely = float(in_double((likely - rest * likely.log())[:, :, *counted]).sum())
     if sharpen is None:
         return (unlikely,)
-    return unlikely, float(sharpen(expected - rest)[:, :, *counted].double().square().mean())
+    return unlikely, float(in_double(sharpen(expected - rest)[:, :, *counted]).square().mean())
 
 
 def _excess(losses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_restore.operators.exact import in_double
+
 _SIDES = (7, 5)
 _COUNTS = (8, 16)
 LEAST_SIDE = 16
@@ -129,7 +131,7 @@ def _shown(planes: Tensor) -> Tensor:
 
 def _components(seen: Tensor, *, side: int, count: int) -> Tensor:
     """Filters ``(count, C, side, side)``: of all boxes, less their mean, the directions along which they vary most."""
-    boxes = F.unfold(seen, side).movedim(1, 2).flatten(0, 1).double()
+    boxes = in_double(F.unfold(seen, side).movedim(1, 2).flatten(0, 1))
     channels = seen.shape[1]
     by_channel = boxes.view(len(boxes), channels, -1)
     boxes = (by_channel - by_channel.mean(2, keepdim=True)).flatten(1)
@@ -139,4 +141,4 @@ def _components(seen: Tensor, *, side: int, count: int) -> Tensor:
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
     scale = values.clamp(min=_FLOOR * float(values[0]) + 1e-12).sqrt()
     filters: Tensor = (directions * largest.sign() / scale).T
-    return filters.float().view(count, channels, side, side)
+    return filters.float().to(seen.device).view(count, channels, side, side)

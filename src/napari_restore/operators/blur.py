@@ -25,7 +25,14 @@ class Blur(Operator):
         Odd along each of the last two or three axes. A PSF is non-negative and sums to 1; a filter need not.
     border
         ``"reflect"``: the image goes on mirrored. ``"valid"``: the result is smaller by the margin on each side.
+
+    Attributes
+    ----------
+    powers_of_two
+        Whether its Fourier transforms have such lengths alone; else those that are quick in torch.
     """
+
+    powers_of_two = False
 
     def __init__(self, kernel: NDArray[np.floating], *, border: Border = "reflect") -> None:
         super().__init__()
@@ -80,7 +87,8 @@ class Blur(Operator):
         Pixels that near are cropped by who asks, or what wraps into them are the zeros that were padded with.
         """
         dims = tuple(range(2, x.ndim))
-        size = tuple(next_fast_len(max(n, 2 * m + 1), real=True) for n, m in zip(x.shape[2:], self.margin, strict=True))
+        least = (max(n, 2 * m + 1) for n, m in zip(x.shape[2:], self.margin, strict=True))
+        size = tuple(1 << (n - 1).bit_length() if self.powers_of_two else next_fast_len(n, real=True) for n in least)
         spectrum = self._spectrum(size, x.device)
         with torch.autocast(x.device.type, enabled=False):
             product = torch.fft.rfftn(x.float(), s=size, dim=dims).mul_(spectrum.conj() if adjoint else spectrum)

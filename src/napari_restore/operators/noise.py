@@ -16,6 +16,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.operators.exact import in_double
 from napari_restore.operators.psf import middle
 
 Parameter = Tensor | float
@@ -127,7 +128,7 @@ class CorrelatedGaussian:
 
     def variance(self, clean: Tensor) -> Tensor:
         """See ``Noise.variance``."""
-        return (self.kernel.double() ** 2).sum().to(clean).expand_as(clean)
+        return (in_double(self.kernel) ** 2).sum().to(clean).expand_as(clean)
 
     def _fitted(self, clean: Tensor) -> Tensor:
         missing = clean.ndim - 2 - self.kernel.ndim

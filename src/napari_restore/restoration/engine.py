@@ -118,10 +118,12 @@ def restore_events(
             stopped = yield from planned.run(out, progress, watch)
             report = _report(plan, progress, filled)
             yield from _warnings(report, filled)
+            if not stopped:
+                _check_unchanged(image, plan, path)
+                stopped = not out.make_smaller(lambda: watch.stopping)
             if stopped:
                 yield Stopped("restoration", progress.done, str(path))
                 return replace(_result(image, model, plan, out.array_path.parent, report), complete=False)
-            _check_unchanged(image, plan, path)
             out.finish()
     yield Saved(str(path), "image")
     return _result(image, model, plan, path, report)

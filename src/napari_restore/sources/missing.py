@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
@@ -209,6 +208,8 @@ def looks_missing(plane: NDArray[Any], rules: Sequence[str]) -> Mask:
             lines = np.moveaxis(np.where(flat, values, np.nan), axis, 0)
             found |= np.expand_dims(_inside(alike, values.take(0, 1 - axis), lines), 1 - axis)
     if "dead" in rules:
+        from scipy import ndimage  # a third of what the shell takes to start
+
         around = ndimage.median_filter(values.astype(np.float64), footprint=_AROUND, mode="mirror")
         apart = around - values
         sound = finite & ~found & ~flat  # the corners of padding lie far below what is about them, too

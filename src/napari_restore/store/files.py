@@ -110,14 +110,6 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
-def sync_tree(folder: Path) -> None:
-    """Wait until a folder and all that is in it are on the disk."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            sync_file(Path(root, name))
-        sync_folder(Path(root))
-
-
 def remove(path: Path) -> None:
     """Remove a file, a link or a whole folder; nothing happens where there is none."""
     if path.is_dir() and not path.is_symlink():

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from napari_restore.core.errors import ModelError
 from napari_restore.methods.apply import in_units, shown
 from napari_restore.methods.method import Method
+from napari_restore.operators.blur import Blur
 from napari_restore.operators.matrices import filter_matrix
 
 OPSET = 18
@@ -56,6 +57,9 @@ def write_graph(method: Method, path: Path, *, sides: Sequence[int], least: Sequ
         If it does something that ONNX has no word for, or the libraries that write it are not installed.
     """
     method = copy.deepcopy(method).eval().float().cpu()  # tracing leaves its own kind of tensors in what it touches
+    for operator in method.modules():
+        if isinstance(operator, Blur):
+            operator.powers_of_two = True  # of other lengths onnxruntime's transforms are 500 times less exact: 5e-5
     shapes: tuple[dict[int, Any], ...] | None = None
     if any_size(method):
         steps = {}

@@ -2,7 +2,7 @@
 
 Resuming trusts this file and nothing else; a chunk that exists may be half of a tile (measured: a missing chunk
 reads as zeros, and an all-zero chunk need not be stored). The checksum in a line tells whether a disk kept what it
-promised.
+promised. Behind the tiles come the blocks of the smaller levels, which are made from them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from napari_restore.core.errors import OutputError
 from napari_restore.core.region import Region
 from napari_restore.store.files import atomic_write
 
-FORMAT = 2
+FORMAT = 3
+
+Blocks = dict[int, dict[int, int]]
+"""For each smaller level by its number, its blocks that are on the disk, and the CRC-32 of their pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,34 @@ class Entry:
         return Region(tuple(self.start), tuple(self.stop))
 
 
-class Journal:
-    """An open journal. ``tiles`` are the finished ones by number, in the order they were noted in."""
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a journal says.
 
-    def __init__(self, path: Path, header: Mapping[str, Any], tiles: dict[int, Entry]) -> None:
+    Attributes
+    ----------
+    tiles
+        The finished ones by number, in the order they were noted in.
+    smaller
+        The finished blocks of smaller levels, in this order, too.
+    length
+        In bytes, up to the first line that is torn.
+    """
+
+    header: Mapping[str, Any]
+    tiles: dict[int, Entry]
+    smaller: Blocks
+    length: int
+
+
+class Journal:
+    """An open journal; ``tiles`` and ``smaller`` are those of ``Noted``."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any], tiles: dict[int, Entry], smaller: Blocks) -> None:
         self.path = path
         self.header = header
         self.tiles = tiles
+        self.smaller = smaller
         self._lock = threading.Lock()
         self._handle: int | None = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
 
@@ -53,26 +77,31 @@ class Journal:
         """A new journal with no tiles; an old one is replaced."""
         content = {"journal": FORMAT, **header}
         atomic_write(path, json.dumps(content).encode() + b"\n")
-        return cls(path, content, {})
+        return cls(path, content, {}, {})
 
     @classmethod
     def reopen(cls, path: Path) -> Journal:
         """Go on with a journal: a line torn by a crash is cut off, and its tile will be done again."""
-        header, tiles, length = read(path)
-        os.truncate(path, length)
-        return cls(path, header, tiles)
+        noted = read(path)
+        os.truncate(path, noted.length)
+        return cls(path, noted.header, noted.tiles, noted.smaller)
 
     def record(self, *entries: Entry) -> None:
         """Note that tiles are on the disk, and wait until the notes are too: once for all of them."""
         self._append(*map(asdict, entries))
         self.tiles.update((entry.tile, entry) for entry in entries)
 
+    def record_smaller(self, level: int, blocks: Mapping[int, int]) -> None:
+        """Note that blocks of a smaller level, with their checksums, are on the disk; waits as ``record`` does."""
+        self._append({"level": level, "blocks": [[*block] for block in blocks.items()]})
+        self.smaller.setdefault(level, {}).update(blocks)
+
     def forget(self, tiles: Sequence[int]) -> None:
-        """Note that tiles have to be done again."""
-        if tiles:
-            self._append({"forget": list(tiles)})
+        """Note that tiles have to be done again, and with them all smaller levels."""
+        self._append({"forget": list(tiles)})
         for tile in tiles:
             del self.tiles[tile]
+        self.smaller.clear()
 
     def _append(self, *contents: Mapping[str, Any]) -> None:
         lines = b"".join(json.dumps(content).encode() + b"\n" for content in contents)
@@ -92,8 +121,8 @@ class Journal:
             os.close(handle)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
-    """The header, the finished tiles, and the length in bytes up to the first line that is torn.
+def read(path: Path) -> Noted:
+    """What a journal says, up to the first line that is torn.
 
     Raises
     ------
@@ -105,16 +134,20 @@ def read(path: Path) -> tuple[dict[str, Any], dict[int, Entry], int]:
         first = file.readline()
         header = _header(path, _parse(first))
         tiles: dict[int, Entry] = {}
+        smaller: Blocks = {}
         length = len(first)
         for number, line in enumerate(file, 2):
             content = _parse(line)
-            if content is None or not ("forget" in content or content.keys() == Entry.__dataclass_fields__.keys()):
+            if content is None or not ("forget" in content or content.keys() in _LINES):
                 if next(file, None) is not None:
                     raise damaged(path, f"line {number} is none of a journal")
                 break
-            _apply(content, tiles, path=path, number=number)
+            _apply(content, tiles, smaller, path=path, number=number)
             length += len(line)
-    return header, tiles, length
+    return Noted(header, tiles, smaller, length)
+
+
+_LINES = (Entry.__dataclass_fields__.keys(), {"level", "blocks"})
 
 
 def _header(path: Path, header: dict[str, Any] | None) -> dict[str, Any]:
@@ -134,22 +167,37 @@ def damaged(path: Path, what: str) -> OutputError:
     return OutputError(f"{path} is damaged ({what}): give `overwrite` to start again.")
 
 
-def _apply(content: Mapping[str, Any], tiles: dict[int, Entry], *, path: Path, number: int) -> None:
-    """Take a line for what it says; refuse what no tile can be."""
+def _apply(content: Mapping[str, Any], tiles: dict[int, Entry], smaller: Blocks, *, path: Path, number: int) -> None:
+    """Take a line for what it says; refuse what no tile and no block can be."""
     if "forget" in content:
         gone = content["forget"]
         if not (isinstance(gone, list) and all(map(_is_count, gone))):
             raise damaged(path, f"line {number} forgets what is no tile")
         for tile in gone:
             tiles.pop(tile, None)
-        return
+        smaller.clear()
+    elif "level" in content:
+        level, blocks = content["level"], content["blocks"]
+        if not (_is_count(level) and isinstance(blocks, list) and all(map(_is_block, blocks))):
+            raise damaged(path, f"line {number} is no block of a smaller level")
+        smaller.setdefault(level, {}).update(blocks)
+    else:
+        entry = _tile(content, path=path, number=number)
+        tiles[entry.tile] = entry
+
+
+def _tile(content: Mapping[str, Any], *, path: Path, number: int) -> Entry:
     start, stop = content["start"], content["stop"]
     boxes = isinstance(start, list) and isinstance(stop, list) and len(start) == len(stop) > 0
     if not (boxes and all(map(_is_count, (content["tile"], content["checksum"], *start, *stop)))):
         raise damaged(path, f"line {number} is no tile")
     if any(a >= b for a, b in zip(start, stop, strict=True)):
         raise damaged(path, f"line {number} is a tile without pixels")
-    tiles[content["tile"]] = Entry(content["tile"], tuple(start), tuple(stop), content["checksum"])
+    return Entry(content["tile"], tuple(start), tuple(stop), content["checksum"])
+
+
+def _is_block(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
 
 
 def _is_count(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5 (zarr v3) and 0.4 (zarr v2): arrays, pyramid, metadata.
+"""OME-Zarr 0.5 (zarr v3) and 0.4 (zarr v2): arrays and metadata.
 
 Specification: https://ngff.openmicroscopy.org/0.5/ (Moore et al. 2023, doi:10.1007/s00418-023-02209-1).
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, product
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,20 +17,14 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from napari_restore.core.channel import Channel
 from napari_restore.core.geometry import Geometry
-from napari_restore.core.region import Region, split
+from napari_restore.core.region import Region
 from napari_restore.sources.marks import ZARR_MARKS
 from napari_restore.sources.naming import channel_label
 from napari_restore.sources.units import LENGTHS, TIMES
-from napari_restore.store.files import remove, sync_file, sync_folder, sync_tree
+from napari_restore.store.files import remove, sync_file, sync_folder
 from napari_restore.store.names import NAMESPACE
 
 Version = Literal["0.5", "0.4"]
-
-COARSEST = 256
-"""A pyramid ends with the first level whose Y and X are no larger."""
-
-ISOTROPIC = 1.5
-"""Z is halved with Y while its pixels are at most this much longer."""
 
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 _MOST_CHANNELS = 16
@@ -112,7 +104,7 @@ def write_blocks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDA
     """
     _check_whole_blocks(array, region, pixels)
     array[region.slices] = pixels
-    files = [path / array.metadata.encode_chunk_key(corner) for corner in _corners(region, block_of(array))]
+    files = files_of(array, path, region)
     for file in files:
         sync_file(file)
     for folder in sorted({p for file in files for p in file.parents if p.is_relative_to(path)}, reverse=True):
@@ -120,60 +112,14 @@ def write_blocks(array: zarr.Array[Any], path: Path, region: Region, pixels: NDA
     return checksum(pixels)
 
 
+def files_of(array: zarr.Array[Any], path: Path, region: Region) -> list[Path]:
+    """Where the blocks of a region lie, of an array in a folder."""
+    return [path / array.metadata.encode_chunk_key(corner) for corner in _corners(region, block_of(array))]
+
+
 def checksum(pixels: NDArray[Any]) -> int:
     """CRC-32 of pixels in C order."""
     return zlib.crc32(np.ascontiguousarray(pixels).data)
-
-
-def levels(geometry: Geometry) -> list[Geometry]:
-    """The full image and every smaller one of its pyramid."""
-    found = [geometry]
-    while max(found[-1].length("Y"), found[-1].length("X")) > COARSEST:
-        found.append(halved(found[-1]))
-    return found
-
-
-def halved(geometry: Geometry) -> Geometry:
-    """The next level: half the pixels along Y and X, and along Z where its pixels are about as small."""
-    factors = _factors(geometry)
-    # The centre of the first of the larger pixels lies between those of the f pixels it covers.
-    first = tuple((f - 1) / 2 for f in factors)
-    shape = tuple(-(-n // f) for n, f in zip(geometry.shape, factors, strict=True))
-    return geometry.on_grid(first, factors, shape=shape)
-
-
-def build_pyramid(folder: Path, geometry: Geometry, *, dtype: np.dtype[Any], version: Version) -> list[Geometry]:
-    """Write every level after the first, block by block, each from the one before it."""
-    pyramid = levels(geometry)
-    fine = open_level(folder, 0, mode="r")
-    for level, (above, here) in enumerate(pairwise(pyramid), start=1):
-        coarse = create_level(folder, level, here, dtype=dtype, blocks=block_of(fine), version=version)
-        for region in split(here.shape, block_of(coarse)):
-            source = _covered(region, _factors(above), above.shape)
-            coarse[region.slices] = mean_pool(np.asarray(fine[source.slices]), _factors(above))
-        sync_tree(folder / str(level))
-        fine = coarse
-    return pyramid
-
-
-def mean_pool(pixels: NDArray[Any], factors: Sequence[int]) -> NDArray[Any]:
-    """Means of blocks of ``factors`` (1 or 2 an axis) pixels; an incomplete last block is the mean of what it has.
-
-    Whole numbers are rounded to the nearest; the dtype stays.
-    """
-    # The last pixel repeated gives an incomplete pair its own value, which is the mean of what it has.
-    odd = [(0, -n % f) for n, f in zip(pixels.shape, factors, strict=True)]
-    padded = np.pad(pixels, odd, mode="edge")
-    exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-    # Added one after the other, always in this order, so that a pixel's mean does not depend on its chunk.
-    means: NDArray[Any] = np.zeros([n // f for n, f in zip(padded.shape, factors, strict=True)], exact)
-    for corner in product(*(range(f) for f in factors)):
-        means += padded[tuple(slice(c, None, f) for c, f in zip(corner, factors, strict=True))]
-    means /= prod(factors)
-    if pixels.dtype.kind in "iub":
-        np.rint(means, out=means)
-    pooled: NDArray[Any] = means.astype(pixels.dtype)
-    return pooled
 
 
 def write_metadata(
@@ -238,22 +184,6 @@ def _codecs(dtype: np.dtype[Any], version: Version) -> Any:
         return {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1, "blocksize": 0}
     # A flipped bit is silent without the checksum (measured).
     return [BloscCodec(typesize=dtype.itemsize, cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()]
-
-
-def _factors(geometry: Geometry) -> tuple[int, ...]:
-    """2 along the axes that the next level halves, 1 along the others."""
-    fine = "Z" in geometry.axes and (
-        geometry.units[geometry.index("Z")] == geometry.units[geometry.index("Y")]
-        and geometry.size_of("Z") <= ISOTROPIC * geometry.size_of("Y")
-    )
-    small = "ZYX" if fine else "YX"
-    return tuple(2 if a in small and n > 1 else 1 for a, n in zip(geometry.axes, geometry.shape, strict=True))
-
-
-def _covered(region: Region, factors: Sequence[int], shape: Sequence[int]) -> Region:
-    """The pixels of the finer level under a region of the coarser one."""
-    start = tuple(a * f for a, f in zip(region.start, factors, strict=True))
-    return Region(start, tuple(b * f for b, f in zip(region.stop, factors, strict=True))).clip(shape)
 
 
 def _check_whole_blocks(array: zarr.Array[Any], region: Region, pixels: NDArray[Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -26,7 +26,7 @@ from napari_restore.core.region import Region
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.sources.image import Image
 from napari_restore.store import journal as journals
-from napari_restore.store import ome_zarr, tiff
+from napari_restore.store import ome_zarr, pyramid, tiff
 from napari_restore.store.beside import (
     check_names,
     journal_path,
@@ -53,6 +53,7 @@ from napari_restore.store.journal import Entry, Journal
 from napari_restore.store.lock import Lock
 from napari_restore.store.names import check_length
 from napari_restore.store.ome_zarr import Version
+from napari_restore.store.pyramid import Level
 
 __all__ = [
     "Claim",
@@ -82,6 +83,8 @@ __all__ = [
 
 _LONGEST_VALUE = 60
 _CHECKED = 16
+_NOTED_TOGETHER = 64
+"""Blocks of a smaller level, with one wait for the disk, and between two looks at the stop."""
 _FILE_MARK = "finished.json"
 _FINGERPRINT = "fingerprint"
 """Entry of what a result says of how it was made."""
@@ -468,16 +471,37 @@ def reopen(output: Path | Claim, *, fingerprint: Mapping[str, Any]) -> OutputWri
         journal = Journal.reopen(journal_path(path))
         _check_tiles(path, plan, journal)
         with disk_errors(path):
-            journal.forget(_spoilt(journal, ome_zarr.open_level(partial_path(path), 0, mode="r")))
+            bad = _spoilt(journal, ome_zarr.open_level(partial_path(path), 0, mode="r"))
+            if bad or _smaller_spoilt(journal, partial_path(path), plan):
+                journal.forget(bad)
         return OutputWriter(path, plan, journal=journal, lock=lock)
 
 
 def _check_tiles(path: Path, plan: OutputPlan, journal: Journal) -> None:
-    """Refuse tiles that do not lie in the image."""
+    """Refuse tiles that do not lie in the image, and blocks that do not lie in its smaller levels."""
+    wrong = ""
     for entry in journal.tiles.values():
         if len(entry.start) != len(plan.geometry.shape) or not entry.region.inside(plan.geometry.shape):
-            journal.close()
-            raise journals.damaged(journal_path(path), f"tile {entry.tile} is not in an image of this shape")
+            wrong = f"tile {entry.tile} is not in an image of this shape"
+    known = {level.number: len(level) for level in _smaller(path, plan)}
+    for number, blocks in journal.smaller.items():
+        if number not in known or not all(block < known[number] for block in blocks):
+            wrong = f"a block of level {number} is not in an image of this shape"
+    if wrong:
+        journal.close()
+        raise journals.damaged(journal_path(path), wrong)
+
+
+def _smaller(path: Path, plan: OutputPlan) -> list[Level]:
+    """The levels that are made of an output's tiles: none of a TIFF."""
+    return pyramid.smaller_levels(plan.geometry, plan.chunks) if _kind(path) == "zarr" else []
+
+
+def _smaller_spoilt(journal: Journal, folder: Path, plan: OutputPlan) -> bool:
+    """Whether one of the blocks of smaller levels that were noted last is not what was written."""
+    levels = pyramid.smaller_levels(plan.geometry, plan.chunks)
+    noted = [(levels[number - 1], *block) for number, blocks in journal.smaller.items() for block in blocks.items()]
+    return any(pyramid.is_spoilt(folder, *block) for block in noted[-_CHECKED:])
 
 
 def _spoilt(journal: Journal, array: Any) -> list[int]:
@@ -517,6 +541,10 @@ class OutputWriter:
         self._array = ome_zarr.open_level(partial_path(path), 0)
 
     @property
+    def _folder(self) -> Path:
+        return partial_path(self.path)
+
+    @property
     def done(self) -> frozenset[int]:
         """Tiles that are on the disk."""
         return frozenset(self._journal.tiles)
@@ -540,6 +568,43 @@ class OutputWriter:
         """Note tiles as done that a worker has written with ``ome_zarr.write_blocks``: number, region and checksum."""
         with disk_errors(self.path):
             self._journal.record(*(Entry(index, region.start, region.stop, found) for index, region, found in tiles))
+
+    @property
+    def smaller(self) -> list[Level]:
+        """The levels that are made when all tiles are there, each from the one before it."""
+        return _smaller(self.path, self.plan)
+
+    def left_of(self, level: Level) -> list[int]:
+        """Blocks of a smaller level that are not on the disk, once it is ready to be written to."""
+        noted = self._journal.smaller.get(level.number, {})
+        if not noted:
+            with disk_errors(self.path):
+                pyramid.begin(self._folder, level, dtype=np.dtype(self.plan.dtype), version=self.plan.version)
+        return [index for index in range(len(level)) if index not in noted]
+
+    def record_smaller(self, level: Level, blocks: Mapping[int, int]) -> None:
+        """Note blocks of a smaller level as done that a worker has made with ``pyramid.make``: number and checksum."""
+        with disk_errors(self.path):
+            self._journal.record_smaller(level.number, blocks)
+
+    def make_smaller(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Make what is left of the smaller levels in this process; False when it was stopped first.
+
+        Raises
+        ------
+        OutputError
+            If pixels are missing, or the disk is full; what there is can be resumed.
+        """
+        self._check_complete()
+        for level in self.smaller:
+            left = self.left_of(level)
+            for first in range(0, len(left), _NOTED_TOGETHER):
+                if first and stopping():
+                    return False
+                with disk_errors(self.path):
+                    made = dict(pyramid.make(self._folder, level, left[first : first + _NOTED_TOGETHER]))
+                self.record_smaller(level, made)
+        return True
 
     def finish(self) -> Path:
         """Complete the output and give it its final name.
@@ -583,11 +648,11 @@ class OutputWriter:
             )
 
     def _finish_zarr(self) -> None:
-        plan, folder = self.plan, partial_path(self.path)
-        pyramid = ome_zarr.build_pyramid(folder, plan.geometry, dtype=np.dtype(plan.dtype), version=plan.version)
+        plan, folder = self.plan, self._folder
+        self.make_smaller()
         ome_zarr.write_metadata(
             folder,
-            pyramid,
+            pyramid.levels(plan.geometry),
             name=plan.name,
             provenance=self._provenance,
             version=plan.version,
@@ -704,7 +769,7 @@ def _locked(output: Path | Claim) -> Iterator[Lock]:
 
 def _planned(path: Path) -> OutputPlan:
     with disk_errors(path):
-        header, _, _ = journals.read(journal_path(path))
+        header = journals.read(journal_path(path)).header
     try:
         return OutputPlan.from_json(header)
     except ValueError as error:

@@ -79,8 +79,8 @@ def _errors(learned: list[_Patch], judged: list[_Patch], beside: int, *, shown: 
 
 def _rows(pixels: Tensor, target: Tensor, other: Tensor | None, beside: int, *, shown: int) -> tuple[Tensor, Tensor]:
     """Of each target: what it is predicted from, ``(N, inputs)``, and its value."""
-    pixels, target = pixels[..., :_SIDE, :_SIDE].double().cpu(), target[..., :_SIDE, :_SIDE].cpu()
-    told = pixels if other is None else other[..., :_SIDE, :_SIDE].double().cpu()
+    pixels, target = pixels[..., :_SIDE, :_SIDE].cpu().double(), target[..., :_SIDE, :_SIDE].cpu()
+    told = pixels if other is None else other[..., :_SIDE, :_SIDE].cpu().double()
     inputs, values, mean = [], [], _mean(pixels)
     for z in range(beside, len(pixels) - beside):
         around = _windows(pixels[z], _OWN)

@@ -1,4 +1,6 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +8,8 @@ import torch
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods import device
 from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers, use_threads
+from napari_restore.methods.free import free_on
+from napari_restore.operators.exact import in_double
 
 
 def test_the_processor_is_always_there():
@@ -65,3 +69,47 @@ def test_use_threads_is_for_the_thread_that_calls_it():
             assert pool.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    """What torch says where there is one of Apple's graphics processors, which nobody here has."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 8 * 2**30)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 3 * 2**30)
+
+
+def test_apple_s_processor_is_found_computes_in_float32_and_tells_its_memory(apple):
+    assert find_device("auto") == find_device("mps") == torch.device("mps") and find_device("mps:0").index == 0
+    assert describe(find_device("auto")) == "mps" and find_precision(find_device("auto")) == "float32"
+    assert free_on(find_device("auto")) == 5 * 2**30
+    with pytest.raises(RestoreError, match="'mps:1' is not there: this machine has 1 of kind mps"):
+        find_device("mps:1")
+
+
+class OnApple:
+    """Stands in for a tensor there: float64 is an error until it is on the processor."""
+
+    device = torch.device("mps")
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+    def cpu(self):
+        return self.pixels
+
+    def double(self):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+
+def test_float64_is_on_the_processor_where_the_device_has_none():
+    assert in_double(OnApple(torch.ones(3))).sum().item() == 3.0
+    assert in_double(torch.ones(3)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("room", ["operators", "losses", "networks", "methods", "training", "restoration"])
+def test_nobody_asks_a_device_for_float64_otherwise(room):
+    for file in (Path(device.__file__).parents[1] / room).rglob("*.py"):
+        asked = re.findall(r".*(?<!\.cpu\(\))\.double\(\).*", file.read_text("utf-8"))
+        assert file.name == "exact.py" or not asked, f"{file.name}: {asked}: use in_double"

@@ -32,7 +32,7 @@ def test_a_torn_line_is_ignored_and_cut_off(path, torn):
     assert log.tiles == {tile: entry(tile) for tile in range(3)}
     log.record(entry(7))
     log.close()
-    assert journal.read(path)[1] == {tile: entry(tile) for tile in (0, 1, 2, 7)}
+    assert journal.read(path).tiles == {tile: entry(tile) for tile in (0, 1, 2, 7)}
 
 
 def test_the_tiles_of_a_task_are_noted_together_with_one_wait_for_the_disk(path, monkeypatch):
@@ -41,16 +41,29 @@ def test_the_tiles_of_a_task_are_noted_together_with_one_wait_for_the_disk(path,
     log = Journal.reopen(path)
     log.record(*map(entry, range(3, 30)))
     log.close()
-    assert len(waits) == 1 and list(journal.read(path)[1]) == list(range(30))
+    assert len(waits) == 1 and list(journal.read(path).tiles) == list(range(30))
 
 
 def test_what_is_forgotten_can_be_noted_again(path):
     log = Journal.reopen(path)
     log.forget([0, 2])
-    assert list(log.tiles) == list(journal.read(path)[1]) == [1]
+    assert list(log.tiles) == list(journal.read(path).tiles) == [1]
     log.record(entry(2))
     log.close()
-    assert list(journal.read(path)[1]) == [1, 2]
+    assert list(journal.read(path).tiles) == [1, 2]
+
+
+def test_blocks_of_smaller_levels_stand_behind_the_tiles_and_go_with_them(path):
+    log = Journal.reopen(path)
+    log.record_smaller(1, {4: 44, 2: 22})
+    log.record_smaller(2, {0: 7})
+    log.record_smaller(1, {3: 33})
+    log.close()
+    log = Journal.reopen(path)
+    assert log.smaller == {1: {4: 44, 2: 22, 3: 33}, 2: {0: 7}} and len(log.tiles) == 3
+    log.forget([1])
+    assert log.smaller == journal.read(path).smaller == {} and list(log.tiles) == [0, 2]
+    log.close()
 
 
 def test_every_cut_gives_a_prefix(path):
@@ -58,7 +71,7 @@ def test_every_cut_gives_a_prefix(path):
     header = whole.index(b"\n") + 1
     for length in range(header, len(whole)):
         path.write_bytes(whole[:length])
-        assert list(journal.read(path)[1]) == list(range(whole[header:length].count(b"\n")))
+        assert list(journal.read(path).tiles) == list(range(whole[header:length].count(b"\n")))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"[1]\n", b'{"name": "x"}\n', b'{"journal": 1'])
@@ -69,8 +82,8 @@ def test_not_a_journal(path, content):
 
 
 def test_a_newer_journal(path):
-    path.write_bytes(b'{"journal": 3}\n')
-    with pytest.raises(OutputError, match="journal format 3, this version reads 2"):
+    path.write_bytes(b'{"journal": 4}\n')
+    with pytest.raises(OutputError, match="journal format 4, this version reads 3"):
         Journal.reopen(path)
 
 
@@ -84,7 +97,7 @@ def test_a_line_cut_by_a_full_disk_is_taken_back(path, monkeypatch):
     assert error.value.errno == errno.ENOSPC
     log.record(entry(4))
     log.close()
-    assert list(journal.read(path)[1]) == [0, 1, 2, 4]
+    assert list(journal.read(path).tiles) == [0, 1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +112,10 @@ def test_a_line_cut_by_a_full_disk_is_taken_back(path, monkeypatch):
         '{"tile": 1, "start": [0, "a"], "stop": [1, 10], "checksum": 1}',
         '{"tile": 1, "start": [5, 0], "stop": [5, 10], "checksum": 1}',
         '{"tile": 1, "start": [-1, 0], "stop": [5, 10], "checksum": 1}',
+        '{"level": 1, "blocks": [[1]]}',
+        '{"level": 1, "blocks": [[1, -1]]}',
+        '{"level": -1, "blocks": [[1, 1]]}',
+        '{"level": 1, "blocks": {"1": 1}}',
         '{"tile": true, "start": [0, 0], "stop": [5, 10], "checksum": 1}',
         '{"tile": 1, "start": [], "stop": [], "checksum": 1}',
         '{"tile": 1, "start": [0, 0], "stop": [1, 10], "checksum": null}',

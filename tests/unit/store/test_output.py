@@ -16,7 +16,7 @@ from napari_restore.core.errors import OutputError
 from napari_restore.core.geometry import Geometry, canonical
 from napari_restore.core.options import Writing
 from napari_restore.core.region import split
-from napari_restore.store import ome_zarr, output
+from napari_restore.store import ome_zarr, output, pyramid
 
 GEOMETRY = Geometry.of("ZYX", (3, 70, 50))
 CHUNKS = (1, 32, 32)
@@ -214,6 +214,47 @@ class TestResume:
             assert len(writer.done) == len(TILES)
             writer.finish()
         assert "ome" in zarr.open_group(path, mode="r").attrs
+
+    def test_a_smaller_level_goes_on_where_it_was_killed(self, tmp_path, path, monkeypatch):
+        monkeypatch.setattr(pyramid, "COARSEST", 16)
+        monkeypatch.setattr(output, "_NOTED_TOGETHER", 2)
+        with begin(tmp_path / "whole.zarr") as writer:
+            fill(writer)
+            blocks = sum(map(len, writer.smaller))
+            writer.finish()
+        whole = {p.relative_to(writer.path): p.read_bytes() for p in writer.path.rglob("*") if p.is_file()}
+        write, made, spoilt = ome_zarr.write_blocks, [], 0
+
+        def killed(array, folder, region, pixels):
+            if len(made) == 3 + spoilt:
+                raise KeyboardInterrupt
+            made.append(folder.name)
+            return write(array, folder, region, pixels)
+
+        with begin(path) as writer:
+            fill(writer)
+            monkeypatch.setattr(ome_zarr, "write_blocks", killed)
+            with pytest.raises(KeyboardInterrupt):
+                writer.finish()
+        with output.reopen(path, fingerprint=FINGERPRINT) as writer:
+            left = [len(writer.left_of(level)) for level in writer.smaller]
+            assert left[0] == len(writer.smaller[0]) - 2 and sum(left) == blocks - 2  # the third was not noted
+            file = output.partial_path(path) / "1" / "c" / "0" / "0" / "0"
+            file.write_bytes(file.read_bytes()[::-1])
+        spoilt = blocks
+        with output.reopen(path, fingerprint=FINGERPRINT) as writer:
+            assert sum(len(writer.left_of(level)) for level in writer.smaller) == blocks  # a lost one, so all
+            writer.finish()
+        assert {p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()} == whole
+
+    @pytest.mark.parametrize(("level", "block"), [(9, 0), (0, 0), (1, 99)])
+    def test_a_block_outside_of_the_smaller_levels_is_damage(self, path, monkeypatch, level, block):
+        monkeypatch.setattr(pyramid, "COARSEST", 16)
+        begin(path).close()
+        with output.journal_path(path).open("a") as file:
+            file.write(f'{{"level": {level}, "blocks": [[{block}, 5]]}}\n')
+        with pytest.raises(OutputError, match=f"damaged .a block of level {level} is not in an image of this shape"):
+            output.reopen(path, fingerprint=FINGERPRINT)
 
     @pytest.mark.parametrize("overwrite", [False, True])
     @pytest.mark.parametrize("name", ["out.zarr", "out.tif"])

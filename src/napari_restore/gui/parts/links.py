@@ -7,6 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 
+def _where_named(callback: Callable[..., object]) -> Callable[[Any], None]:
+    def call(event: Any) -> None:
+        if event.type == "name":
+            callback(event)
+
+    return call
+
+
 class Links:
     """Remembers what was connected to what. Knows no Qt, so that it works when the widgets are gone."""
 
@@ -19,10 +27,12 @@ class Links:
         self._pairs.append((emitter, callback))
 
     def connect_each(self, events: Any, names: Iterable[str], callback: Callable[..., object]) -> None:
-        """The same for those of the emitters of a group that this napari has: 0.6.2 tells of no renamed layers."""
+        """The same for some of the emitters of a list of layers."""
         for name in names:
             if (emitter := getattr(events, name, None)) is not None:
                 self.connect(emitter, callback)
+            elif name == "renamed":  # napari before 0.6.5: only the layers tell, and their list hands on what they tell
+                self.connect(events, _where_named(callback))
 
     def cut(self) -> None:
         """Disconnect everything. May be called again."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from napari_restore.restoration.fitting import Fitting
 from napari_restore.restoration.pipeline import Pipeline
 from napari_restore.restoration.running import Written
 from napari_restore.restoration.work import Tile, TileJob, run_batch
-from napari_restore.store import ome_zarr
+from napari_restore.store import ome_zarr, pyramid
 from napari_restore.store.files import disk_errors
+from napari_restore.store.pyramid import Level
 
 _log = logging.getLogger(__name__)
 
@@ -74,13 +76,12 @@ class WorkerState(distributed.WorkerPlugin):  # type: ignore[misc]
 
     def restore(self, key: str, indices: Sequence[int]) -> list[Written]:
         """Tiles that are on the disk now: all, unless stopped."""
-        self.running.add(key)
-        try:
+        with self._begins(key):
             job, fitting = self.job()
             done: list[Written] = []
             with kept_buffers(), Pipeline(job, indices, self._writer()) as pipeline:
                 for batch in pipeline.batches():
-                    if self.stopping or key in self._dropped:
+                    if self._ends(key):
                         break
                     pipeline.finish(batch, fitting.restore(batch.samples()))
                     done += pipeline.written()
@@ -88,17 +89,42 @@ class WorkerState(distributed.WorkerPlugin):  # type: ignore[misc]
                         _log.warning("%s: %s", this_place(), text)
                 done += pipeline.rest()
             return done
+
+    def make(self, key: str, level: Level, indices: Sequence[int]) -> dict[int, int]:
+        """Blocks of a smaller level that are on the disk now, with their checksums: all, unless stopped."""
+        folder = self._folder()
+        with self._begins(key), disk_errors(folder):
+            return dict(pyramid.make(folder, level, indices, stopping=lambda: self._ends(key)))
+
+    def seconds_a_block(self, key: str, level: Level) -> float:
+        """How long a block of a smaller level takes on this worker."""
+        began = time.perf_counter()
+        self.make(key, level, [0])
+        return time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def _begins(self, key: str) -> Iterator[None]:
+        self.running.add(key)
+        try:
+            yield
         finally:
             self.running.discard(key)
             self._dropped.discard(key)
 
-    def _writer(self) -> Callable[[Tile], int]:
+    def _ends(self, key: str) -> bool:
+        return self.stopping or key in self._dropped
+
+    def _folder(self) -> Path:
         folder = Path(self.recipe.folder)
         if not (folder / "0").is_dir():
             raise RestoreError(
                 f"{folder} is not there on {this_place()}: choose an `output` in a folder that every worker sees under "
                 "the same path."
             )
+        return folder
+
+    def _writer(self) -> Callable[[Tile], int]:
+        folder = self._folder()
         array = ome_zarr.open_level(folder, 0)
 
         def write(tile: Tile) -> int:
@@ -116,6 +142,16 @@ def restore(name: str, key: str, indices: Sequence[int]) -> list[Written]:
 def seconds_a_batch(name: str, _: str) -> float:
     """A task: how long a batch takes; runs on a worker."""
     return _state(distributed.get_worker(), name).seconds_a_batch()
+
+
+def make(name: str, key: str, level: Level, indices: Sequence[int]) -> dict[int, int]:
+    """A task: make blocks of a smaller level; runs on a worker."""
+    return _state(distributed.get_worker(), name).make(key, level, indices)
+
+
+def seconds_a_block(name: str, key: str, level: Level) -> float:
+    """A task: how long a block of a smaller level takes; runs on a worker."""
+    return _state(distributed.get_worker(), name).seconds_a_block(key, level)
 
 
 def stop(name: str, dask_worker: Any) -> None:

@@ -19,6 +19,7 @@ from napari_restore.restoration.cluster import station
 from napari_restore.restoration.cluster.recipe import Recipe
 from napari_restore.restoration.cluster.station import WorkerState
 from napari_restore.restoration.running import Written
+from napari_restore.store.pyramid import Level
 
 TASK_SECONDS = 10.0
 """A task takes at least so long where there is enough to do: the scheduler needs some milliseconds for each."""
@@ -77,14 +78,24 @@ class Tasks:
         """Restore these tiles on some worker."""
         self._submit(station.restore, list(indices))
 
+    def submit_smaller(self, level: Level, indices: Sequence[int]) -> None:
+        """Make these blocks of a smaller level on some worker."""
+        self._submit(station.make, level, list(indices))
+
     def seconds_a_batch(self, watch: Watch) -> float | None:
         """That a batch takes on one of the workers; None when a stop was asked for first."""
-        self._submit(station.seconds_a_batch)
-        results = list(self._results(watch))
-        return None if self.stopped or not results else float(results[0])
+        return self._seconds(watch, station.seconds_a_batch)
+
+    def seconds_a_block(self, level: Level, watch: Watch) -> float | None:
+        """That a block of a smaller level takes on one of the workers; None when a stop was asked for first."""
+        return self._seconds(watch, station.seconds_a_block, level)
 
     def finished(self, watch: Watch) -> Iterator[list[Written]]:
         """The tiles of each task as it ends, until none is under way."""
+        yield from self._results(watch)
+
+    def finished_smaller(self, watch: Watch) -> Iterator[dict[int, int]]:
+        """The blocks of each task as it ends, with their checksums, until none is under way."""
         yield from self._results(watch)
 
     def close(self) -> None:
@@ -101,6 +112,11 @@ class Tasks:
             end = time.monotonic() + _PATIENCE
             while (self._begun() or any(self._ask(station.running).values())) and time.monotonic() < end:
                 time.sleep(LOOK)
+
+    def _seconds(self, watch: Watch, function: Callable[..., float], *args: Any) -> float | None:
+        self._submit(function, *args)
+        results = list(self._results(watch))
+        return None if self.stopped or not results else float(results[0])
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> None:
         key = f"{self._name}-{self._count}"

@@ -20,7 +20,7 @@ from napari_restore.methods.apply import Precision
 from napari_restore.restoration.cluster.recipe import Recipe
 from napari_restore.restoration.cluster.source import Source
 from napari_restore.restoration.cluster.station import worker_facts
-from napari_restore.restoration.cluster.tasks import LOOK, blocks, check_there, tasks_of
+from napari_restore.restoration.cluster.tasks import LOOK, Tasks, blocks, check_there, tasks_of
 from napari_restore.restoration.running import Place, Progress, wants_bfloat16
 from napari_restore.restoration.work import TileJob
 from napari_restore.store.model import Model
@@ -109,6 +109,24 @@ class PlannedWork:
                     return progress.done < progress.tiles
                 if progress.done == before:
                     raise RestoreError("workers gave back no tile: look at their logs. What is done is kept.")
+            return self._make_smaller(out, tasks, watch)
+
+    def _make_smaller(self, out: OutputWriter, tasks: Tasks, watch: Watch) -> bool:
+        """The smaller levels, each when the one before it is whole; True when a stop was asked for first."""
+        seconds: float | None = None
+        for level in out.smaller:
+            left = out.left_of(level)
+            slots = _slots(self.ready.client, self.ready.common) if len(left) > 1 else 1
+            if seconds is None and len(left) > slots:
+                seconds = tasks.seconds_a_block(level, watch)
+                if seconds is None:
+                    return True
+            for block in blocks(left, batch=1, seconds=seconds or 0.0, slots=slots):
+                tasks.submit_smaller(level, block)
+            for made in tasks.finished_smaller(watch):
+                out.record_smaller(level, made)
+            if tasks.stopped:
+                return True
         return False
 
 
