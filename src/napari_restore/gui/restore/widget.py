@@ -348,7 +348,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._copier.ended.connect(self._take_copied)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
-        for emitter in (self._viewer.dims.events.current_step, camera_of(self._viewer).events.center):
+        dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
+        for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
         self.destroyed.connect(partial(_leave, self._links, self.form.subject.followed, self.session.runner.flag))
         # Later: what is disabled when a run begins loses the focus, and the area scrolls to what gets it.
