@@ -67,7 +67,7 @@ class VerbChoice(QWidget):  # type: ignore[misc]
             button.setToolTip(VERBS[name].tip)
             button.clicked.connect(partial(self._take, name))
             group.addButton(button)
-            row.addWidget(button, 1)
+            row.addWidget(button, len(VERBS[name].label) + 4)  # the longest is not to be cut where it is bold
             self.buttons[name] = button
         self.buttons[self.verb].setChecked(True)
 

@@ -230,7 +230,7 @@ class Form(QWidget):  # type: ignore[misc]
         self.badge.setToolTip("Where the work is done.")
         rows, line = self.rows, len(EDITORS) + 5
         rows.grid.addWidget(self.verb, 0, 0, 1, 5)
-        rows.add(1, "preset", "Preset", self.presets)
+        rows.add(1, "preset", "Prese&t", self.presets)
         rows.add(2, "layer", "La&yer", self.subject.layers)
         rows.add(3, "axes", "A&xes", self.subject.axes, columns=1)
         rows.grid.addWidget(self.badge, 3, 3)

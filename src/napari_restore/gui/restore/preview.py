@@ -17,6 +17,8 @@ from napari_restore.gui.restore.work import Pair
 
 _LEARNING = "Restored, while it learns"
 
+_TURN = "Alt+Z"
+
 _FINE = 10_000
 """Of a whole number of pixels, by which a form is told."""
 
@@ -141,7 +143,8 @@ class PreviewPane(QWidget):  # type: ignore[misc]
         self.before_across, self.after_across = Strip(self), Strip(self)
         self.caption = QLabel(_LEARNING)
         self.turn = QPushButton("XZ")
-        self.turn.setToolTip("The stack cut through the middle of the view: press for another plane.")
+        self.turn.setShortcut(_TURN)
+        self.turn.setToolTip("The stack cut through the middle of the view: press for another plane (Alt+Z).")
         self.turn.clicked.connect(lambda _checked: self.turned.emit())
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -172,6 +175,7 @@ class PreviewPane(QWidget):  # type: ignore[misc]
             picture.show_pixels(look.paint(pixels), high=high)
         if across:
             self.turn.setText(plane)
+            self.turn.setShortcut(_TURN)  # which another text takes away
             self._cut(True)
         else:
             said = "" if plane == "XY" else f"{plane}, "

@@ -85,6 +85,7 @@ class PsfChoice(Editor):
             mode="r",
             placeholder="a picture of one point",
         )
+        self.path.line.setAccessibleName("Image file of the PSF")
         self.beads = BeadForm(viewer, links)
         self._pages: dict[str, QWidget] = {**self.forms, "text": self.text, "file": self.path, "beads": self.beads}
         self.picture, self.side_view = Picture(self), Picture(self)
