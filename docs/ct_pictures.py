@@ -54,15 +54,16 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     shoot(viewer, output / "ct_2_training.png")
     wait(lambda: not widget.session.runner.running, 600)
     print(widget.outcome.messages.toPlainText())
+    result = widget.session.run.result.layer.name
     shoot(viewer, output / "ct_3_result.png")
     scroll(viewer, notches=3)
     click_tab(tabs, "compare")
     click(tabs.compare.controls.buttons["curtain"])
     shoot(viewer, output / "ct_4_curtain.png")
     click(tabs.compare.controls.buttons["off"])
-    click_layer(viewer, "ct sample_superresolved")
+    click_layer(viewer, result)
     save_as(open_menu(viewer.window.file_menu, ["Save Selected Layers"]), saved)
-    raw, finer = viewer.layers["ct sample"], viewer.layers["ct sample_superresolved"]
+    raw, finer = viewer.layers["ct sample"], viewer.layers[result]
     assert np.array_equal(tifffile.imread(saved), np.asarray(finer.data))
     print(raw.data.shape, raw.scale, raw.translate, finer.data.shape, finer.scale, finer.translate)
     tabs.leave()

@@ -57,16 +57,16 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     click(widget.buttons.run_button)
     wait(lambda: not widget.session.runner.running, 600)
     print(widget.outcome.messages.toPlainText())
+    result = widget.session.run.result.layer.name
     shoot(viewer, output / "deblur_2_result.png")
     scroll(viewer, notches=2)
     click_tab(tabs, "compare")
     click(tabs.compare.controls.buttons["curtain"])
     shoot(viewer, output / "deblur_3_curtain.png")
     click(tabs.compare.controls.buttons["off"])
-    [raw] = [layer.name for layer in viewer.layers if not layer.name.endswith("_deblurred")]
-    click_layer(viewer, f"{raw}_deblurred")
+    click_layer(viewer, result)
     save_as(open_menu(viewer.window.file_menu, ["Save Selected Layers"]), saved)
-    assert np.array_equal(tifffile.imread(saved), np.asarray(viewer.layers[f"{raw}_deblurred"].data))
+    assert np.array_equal(tifffile.imread(saved), np.asarray(viewer.layers[result].data))
     tabs.leave()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import napari
 import numpy as np
 import tifffile
-from pictures import folder_asked_for, pump, wait
+from pictures import COLOURS, folder_asked_for, own_settings, pump, wait
 from PIL import Image
 from qtpy.QtCore import QBuffer, QIODevice, QPoint, QPointF, QRect, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
@@ -25,8 +25,6 @@ from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.tabs import MainWidget
 
 WINDOW = (1180, 960)
-COLOURS = 128
-"""Of a picture: enough for a viewer's, and a third of the bytes."""
 
 
 def main() -> None:
@@ -59,6 +57,7 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
     result = widget.session.run.result.layer.name
     click(widget.outcome.details.fold)
     pump(0.3)
+    widget._scroll.ensureWidgetVisible(widget.outcome.details)
     widget.outcome.messages.verticalScrollBar().setValue(0)
     shoot(viewer, output / "first_stack_5_result.png")
     click_tab(tabs, "compare")
@@ -77,6 +76,7 @@ def walk(viewer: napari.Viewer, output: Path, saved: Path) -> None:
 
 def opened_viewer() -> napari.Viewer:
     """An empty viewer at a corner of the screen."""
+    own_settings()
     viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
     viewer.window.resize(*WINDOW)
     viewer.window._qt_window.move(0, 0)

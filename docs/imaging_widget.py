@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import napari
-from pictures import WINDOW, folder_asked_for, pump, shoot, wait
+from pictures import WINDOW, folder_asked_for, own_settings, pump, shoot, wait
 
 from napari_restore.gui.restore.widget import RestoreWidget
 
@@ -21,6 +21,7 @@ def main() -> None:
 
 def opened(sample: str, name: str) -> tuple[napari.Viewer, RestoreWidget]:
     """A viewer with one of the package's samples, and the widget beside it."""
+    own_settings()
     viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
     viewer.window.resize(*WINDOW)
     viewer.open_sample("napari-restore", sample)

@@ -6,6 +6,8 @@ xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python docs/pictures.py I
 from __future__ import annotations
 
 import argparse
+import atexit
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,12 +17,15 @@ from typing import Any
 
 import napari
 import numpy as np
+from PIL import Image
+from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
 from napari_restore.core.cost import Cost
 from napari_restore.core.job import Events
 from napari_restore.core.watch import Watch
+from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.readers import read_layers
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import package_engine
@@ -28,8 +33,19 @@ from napari_restore.verbs.request import Request
 
 IMAGES = Path(__file__).parent / "images"
 WINDOW = (1400, 860)
+COLOURS = 128
+"""Of a picture: enough for a viewer's, and a third of the bytes."""
+
 SHOWN = 90
 """Pixels of the image along a side of the picture: few, so that noise can be seen."""
+
+
+def own_settings() -> None:
+    """As of somebody who has hidden the hints, and has chosen nothing yet; not those of whoever makes the pictures."""
+    folder = tempfile.mkdtemp(prefix="settings-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, folder)
+    Remembered().keep(hints="hidden")
 
 
 def folder_asked_for(doc: str) -> Path:
@@ -55,6 +71,7 @@ def main() -> None:
 
 def take(path: Path, name: str, seconds: float, folder: Path, output: Path) -> None:
     """The picture, and what the run said."""
+    own_settings()
     viewer = napari.Viewer(show=True, show_welcome_screen=False, title="napari")
     viewer.window.resize(*WINDOW)
     [(data, kwargs, _)] = read_layers(str(path))
@@ -126,8 +143,9 @@ def frame(viewer: napari.Viewer, layer: Any, centre: tuple[int, int]) -> None:
 def shoot(viewer: napari.Viewer, path: Path) -> None:
     """The whole window, once it is drawn."""
     pump(1)
-    viewer.window.screenshot(str(path), canvas_only=False, flash=False)
-    print(path)
+    shot = viewer.window.screenshot(canvas_only=False, flash=False)
+    Image.fromarray(shot[..., :3]).quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path, path.stat().st_size)
 
 
 def wait(until: Callable[[], bool], seconds: float) -> None:

@@ -171,8 +171,9 @@ class PretendEngine:
                     return self._model(), True
                 held_out = 1 / step if step % 5 == 0 else None
                 yield Measured(step, step * 0.1, 1 / step, held_out, 1e-3, step / self.steps, 0.1 * (self.steps - step))
-                if preview.region is not None:
-                    yield Preview(step, preview.region, image.read(preview.region).astype(np.float32) + 1)
+                for region in filter(None, (preview.region, preview.across)):
+                    pixels = image.read(region).astype(np.float32) + 1
+                    yield Preview(step, region, pixels, region is preview.across)
         finally:
             self.closed += 1
         yield Trained(self.steps, 1.0, 0.1)

@@ -112,6 +112,23 @@ def test_the_curtain_shows_one_layer_on_each_side(viewer, widget, theme, blendin
     assert state(viewer) == before
 
 
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (2, 1, 0)])
+def test_the_curtain_hangs_before_any_plane_of_a_stack(viewer, widget, qtbot, order):
+    """As the viewer is rolled (Ctrl+E) and transposed (Ctrl+T), also while it hangs."""
+    for layer in viewer.layers:
+        layer.scale = (4, *layer.scale[1:])
+    widget.choose("curtain")
+    viewer.dims.order = order
+    viewer.reset_view()
+    qtbot.wait(20)
+    assert sides(viewer) == (0, 0, 255, 255)
+    widget.controls.difference_button.click()
+    assert widget.controls.message.text().startswith("Pink") and (viewer.layers[-1].data == -1).all()
+    assert viewer.layers[-1].data.shape[order[0]] == 1, "of the plane in view"
+    viewer.dims.order = (0, 1, 2)
+    viewer.reset_view()
+
+
 def test_the_divider_is_where_the_slider_says(viewer, widget):
     camera_of(viewer).zoom *= 3  # the layers cover the whole canvas
     widget.choose("curtain")

@@ -247,11 +247,11 @@ def test_a_range_shows_the_middle_one(qtbot, widget):
 
 def test_a_psf_from_a_file(qtbot, widget, engine, tmp_path, monkeypatch):
     np.save(tmp_path / "psf.npy", psfs.gaussian(1.2))
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "psf.npy"), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(tmp_path / "psf.npy"), ""))
     widget.form.verb.choose("deblur")
     choose_psf(widget, "file")
     assert not widget.buttons.run_button.isEnabled(), "no file is chosen"
-    editor(widget, "psf").path._ask()
+    editor(widget, "psf").path.button.click()
     np.testing.assert_allclose(seen(qtbot, widget), psfs.from_pixels(psfs.gaussian(1.2)))
     widget.run()
     wait(qtbot, widget)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QAbstractButton, QLabel, QMenu, QWidget
 
 from napari_restore.core.events import Compared, Measured, Preview
 from napari_restore.core.region import Region
-from napari_restore.gui.compare.whole import alike, whole_structure
+from napari_restore.gui.compare.whole import Difference, Structure, alike, whole_structure
 from napari_restore.gui.parts.describe import loses_detail
-from napari_restore.gui.restore.preview import change
+from napari_restore.gui.restore.in_view import change
 from napari_restore.gui.restore.work import Pair
 from napari_restore.gui.tabs import MainWidget, Preferences
 from napari_restore.metrics.structure import structure_map
+from napari_restore.sources.lazy import LazyArray
 
 LOST = {"checked": {"psnr": 30.0, "psnr_at_least": 29.0, "psnr_before": 21.5, "structure": 0.031, "trusted": False}}
 SHELL = (
@@ -59,7 +59,7 @@ def test_where_detail_may_be_lost_is_shown_on_the_measured_stack(
     name = "structure removed from raw"
     qtbot.waitUntil(lambda: name in viewer.layers, timeout=20_000)
     found = viewer.layers[name]
-    assert isinstance(found.data, da.Array) and found.data.shape == stack.shape, "of all planes, none made yet"
+    assert isinstance(found.data, LazyArray) and found.data.shape == stack.shape, "of all planes, none made yet"
     assert main.currentWidget() is main.compare and raw.visible and not result.visible and not other.visible
     planes = [np.asarray(found.data[z]) for z in range(3)]
     assert planes[1][35:45, 35:45].min() > 0.5 > planes[0].max()
@@ -69,9 +69,28 @@ def test_where_detail_may_be_lost_is_shown_on_the_measured_stack(
     main.compare.controls.difference_button.click()
     whole = viewer.layers["raw - raw_denoised"]
     np.testing.assert_allclose(np.asarray(whole.data), stack - 100, atol=1e-4)
+    np.testing.assert_allclose(whole.data[:, 40], stack[:, 40] - 100, atol=1e-4)
+    cut = structure_map(stack[:, 40] - 100, np.full((3, 80), 100))
+    np.testing.assert_array_equal(found.data[:, 40], cut, "a cut is a plane, which is looked at as it is seen")
     viewer.layers.remove(raw)
     page.show_lost()
     assert "gone" in page.buttons.words.text()
+
+
+def test_of_lazy_stacks_the_plane_in_view_alone_is_read() -> None:
+    read: list[int] = []
+
+    class Counting:
+        shape, dtype, ndim = (5, 300, 200), np.dtype(np.uint16), 3
+
+        def __getitem__(self, index: Any) -> Any:
+            pixels = np.zeros(self.shape, self.dtype)[index]
+            read.append(pixels.size)
+            return pixels
+
+    for kind in (Difference, Structure):
+        assert LazyArray(kind(Counting(), Counting()))[:, 7].shape == (5, 200)
+    assert max(read) == 5 * 200
 
 
 def test_a_map_in_blocks_is_the_map_of_the_plane() -> None:

@@ -84,6 +84,7 @@ SAMPLES = {
     "tissue": ("tissue z-stack", (24, 192, 192), "zyx", "micrometer"),
     "blurred": ("blurred cells, PSF gaussian 2 px", (256, 256), "yx", "micrometer"),
     "movie": ("vesicle movie", (24, 192, 192), "tyx", "micrometer"),
+    "truth": ("tissue z-stack", (24, 192, 192), "zyx", "micrometer"),
 }
 
 
@@ -97,7 +98,8 @@ def test_a_sample_opens_in_the_viewer(make_napari_viewer_proxy, key):
     name, shape, axes, unit = SAMPLES[key]
     viewer = make_napari_viewer_proxy()
     viewer.open_sample("napari-restore", key)
-    (layer,) = viewer.layers
+    *others, layer = viewer.layers
+    assert [(each.name, each.visible) for each in others] == ([(f"{name} truth", False)] if key == "truth" else [])
     assert (layer.name, layer.data.shape, layer.axis_labels) == (name, shape, tuple(axes))
     assert [str(one) for one in layer.units[-2:]] == [unit] * 2
     assert all(step > 0 for step in layer.scale)

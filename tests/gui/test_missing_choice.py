@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.restore.missing_choice import DenoiseSwitch, MaskChoice, MissingChoice
+from napari_restore.gui.restore.editors import EDITORS
+from napari_restore.gui.restore.missing_choice import MaskChoice
 from napari_restore.sources.missing import rules_of
 
 
@@ -48,7 +49,7 @@ def test_a_file_is_a_mask(qtbot: Any, marked: Any, tmp_path: Path) -> None:
 
 
 def test_every_look_that_is_offered_is_one(qtbot: Any) -> None:
-    looks, switch = MissingChoice(), DenoiseSwitch()
+    looks, switch = EDITORS["missing"].make(None), EDITORS["denoise"].make(None)
     qtbot.addWidget(looks)
     qtbot.addWidget(switch)
     for k in range(looks.box.count()):

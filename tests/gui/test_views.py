@@ -7,8 +7,9 @@ from napari.layers import Image as ImageLayer
 from napari_restore.core.events import Measured, Preview
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.messages import Messages
+from napari_restore.gui.restore.in_view import evenly_fine, height_of, plane_of, region_in_view, to_plane
 from napari_restore.gui.restore.plot import LossPlot, Trace, sensible_range
-from napari_restore.gui.restore.preview import Look, PreviewPane, evenly_fine, region_in_view, to_plane
+from napari_restore.gui.restore.preview import Look, PreviewPane
 from napari_restore.gui.restore.work import Pair
 from napari_restore.sources import open_image
 
@@ -27,6 +28,28 @@ from napari_restore.sources import open_image
 def test_the_region_previewed_lies_inside_and_follows(shape, axes, position, expected):
     region = region_in_view(open_image(np.zeros(shape, np.uint8), axes=axes), position)
     assert region == expected and region.inside(shape)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "plane", "expected", "form"),
+    [
+        ("ZYX", (90, 300, 400), "XZ", Region((13, 150, 72), (77, 151, 328)), (64, 256)),
+        ("ZYX", (5, 300, 40), "YZ", Region((0, 22, 20), (5, 278, 21)), (5, 256)),
+        ("TCXYZ", (2, 3, 40, 30, 7), "XZ", Region((1, 0, 0, 15, 0), (2, 3, 40, 16, 7)), (7, 40)),
+        ("TCXYZ", (2, 3, 40, 30, 7), "YZ", Region((1, 0, 20, 0, 0), (2, 3, 21, 30, 7)), (7, 30)),
+    ],
+)
+def test_a_stack_is_cut_where_one_looks(axes, shape, plane, expected, form):
+    position = [1 if a == "T" else n // 2 for a, n in zip(axes, shape, strict=True)]
+    region = region_in_view(open_image(np.zeros(shape, np.uint8), axes=axes), position, plane=plane)
+    assert region == expected and plane_of(region, axes) == plane
+    assert to_plane(np.zeros(region.shape), axes, plane=plane).shape == form
+
+
+def test_a_cut_is_as_high_as_in_the_world_but_never_too_thin_to_see():
+    assert height_of("XZ", (20, 100), {"Z": 3.0, "Y": 0.1, "X": 1.0}) == pytest.approx(0.6)
+    assert height_of("XZ", (2, 100), {"Z": 1.0, "X": 1.0}) == 0.15
+    assert height_of("XY", (50, 100, 3), {}) == 0.5
 
 
 def test_colour_is_previewed_whole():
@@ -123,9 +146,11 @@ def test_views_in_a_window(qtbot):
         widget.show()
     pixels = np.random.default_rng(0).random((1, 33, 47)).astype(np.float32)
     pair = Pair(Preview(12, Region((0, 0, 0), (1, 33, 47)), pixels), pixels)
-    pane.show_pair(pair, axes="ZYX", look=Look((0, 1)))
+    pane.show_pair(pair, axes="ZYX", look=Look((0, 1)), size={})
     assert not pane.before.empty and "12" in pane.caption.text()
-    pane.show_pair(Pair(Preview(13, pair.preview.region, pixels.repeat(2, 1)), pixels), axes="ZYX", look=Look((0, 1)))
+    pane.show_pair(
+        Pair(Preview(13, pair.preview.region, pixels.repeat(2, 1)), pixels), axes="ZYX", look=Look((0, 1)), size={}
+    )
     assert pane.grab().toImage().pixelColor(pane.after.geometry().center()).red() > 0
     plot.add([Measured(1, 0.1, 2.0, 1.5, 1e-3, 0.1, None), Measured(2, 0.2, float("nan"), None, 1e-3, 0.2, None)])
     assert plot.traces["training"].steps == [1] and plot.traces["held out"].values == [1.5]
@@ -137,5 +162,11 @@ def test_views_in_a_window(qtbot):
     assert not plot.floor.isVisible()
     messages.say("a <b> & c", "error")
     assert "a <b> & c" in messages.toPlainText()
+    assert pane.turn.isHidden() and pane.after_across.isHidden(), "nothing cuts a plane"
+    side = Preview(14, Region((0, 5, 0), (8, 6, 47)), np.ones((8, 1, 47), np.float32), across=True)
+    pane.show_pair(Pair(side, np.zeros((8, 1, 47))), axes="ZYX", look=Look((0, 1)), size={"Z": 3, "X": 1})
+    assert pane.turn.text() == "XZ" and not pane.after_across.isHidden() and "13" in pane.caption.text()
+    qtbot.waitUntil(lambda: pane.after_across.height() == round(pane.after_across.width() * 24 / 47))
+    assert pane.grab().toImage().pixelColor(pane.after_across.geometry().center()).red() == 255
     pane.clear()
-    assert pane.after.empty
+    assert pane.after.empty and pane.after_across.empty and pane.turn.isHidden()

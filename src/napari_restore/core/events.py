@@ -62,12 +62,14 @@ class Preview:
     """The plane in view restored by the network as it is now, in the units of the image.
 
     ``region`` says which part of the image, in its pixels and in the order of its axes; ``pixels`` has the region's
-    shape, or where the method refines the image a whole multiple of it along each axis.
+    shape, or where the method refines the image a whole multiple of it along each axis. ``across`` says that it is the
+    plane that cuts the one in view.
     """
 
     step: int
     region: Region
     pixels: NDArray[np.float32]
+    across: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,22 @@ Events = Generator[Event, None, Result]
 
 
 class PreviewRequest:
-    """Which part of the image a viewer looks at now. Set ``region`` from any thread; None asks for no previews.
+    """Which part of the image a viewer looks at now. Set the regions from any thread; None asks for no previews.
 
-    ``region`` has one entry an axis, in the order of the image's axes, and one pixel along every axis but Y and
-    X (and C).
+    Attributes
+    ----------
+    region
+        One entry an axis, in the order of the image's axes, and one pixel along every axis but two of Z, Y and X
+        (and C).
+    across
+        A second plane of the same kind, that cuts the first one: what is seen of a stack from its side.
+    every
+        Seconds between two previews, at least.
     """
 
-    def __init__(self, region: Region | None = None, *, every: float = 2.0) -> None:
+    def __init__(self, region: Region | None = None, *, across: Region | None = None, every: float = 2.0) -> None:
         self.region = region
+        self.across = across
         self.every = every
 
 

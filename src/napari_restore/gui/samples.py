@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from napari_restore.gui.readers import LayerData, layer_of
-from napari_restore.sources.samples import sample_image
+from napari_restore.sources.samples import sample_image, sample_with_truth
 
 
 def open_microscopy() -> list[LayerData]:
@@ -29,3 +29,10 @@ def open_blurred() -> list[LayerData]:
 def open_movie() -> list[LayerData]:
     """A noisy movie of vesicles, to denoise."""
     return [layer_of(sample_image("movie"))]
+
+
+def open_truth() -> list[LayerData]:
+    """A dim stack of cells that touch and, hidden below it, what it would be without noise: to compare a gain with."""
+    noisy, truth = sample_with_truth("tissue")
+    pixels, looks, kind = layer_of(truth)
+    return [(pixels, {**looks, "visible": False}, kind), layer_of(noisy)]

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_restore.core.region import Region
-from napari_restore.sources.image import Image
+
+
+class Readable(Protocol):
+    """What an ``Image`` is to one who reads it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+
+    @property
+    def ndim(self) -> int:
+        """Axes."""
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """A box that is read as fast as a part of it."""
+
+    def read(self, region: Region | None = None) -> NDArray[Any]:
+        """The pixels of a box, or all."""
 
 
 class LazyArray:
     """Reads what is indexed, and no more than the box around it."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Readable) -> None:
         self._image = image
         self.shape, self.dtype, self.ndim = image.shape, image.dtype, image.ndim
         self.chunks = image.chunks

@@ -35,8 +35,17 @@ SampleName = Literal["microscopy", "ct", "tissue", "blurred", "movie"]
 
 def sample_image(name: SampleName) -> Image:
     """The noisy sample as an ``Image`` with pixel size and units."""
+    return _image_of(name, _SAMPLES[name].make()[1])
+
+
+def sample_with_truth(name: SampleName) -> tuple[Image, Image]:
+    """The noisy sample, and what it would be without its noise, which is called after it."""
+    clean, noisy = _SAMPLES[name].make()
+    return _image_of(name, noisy), _image_of(name, clean, called=" truth")
+
+
+def _image_of(name: SampleName, pixels: NDArray[Any], *, called: str = "") -> Image:
     sample = _SAMPLES[name]
-    pixels: NDArray[Any] = sample.make()[1]
     geometry = Geometry.of(sample.axes, pixels.shape, pixel_size=sample.pixel_size, units=sample.units)
     chunks = (*[1] * (pixels.ndim - 2), *pixels.shape[-2:])
 
@@ -44,7 +53,7 @@ def sample_image(name: SampleName) -> Image:
         return pixels[region.slices]
 
     notes = ("made by a formula, not measured", *sample.notes)
-    return Image(sample.title or f"{name} sample", geometry, pixels.dtype, chunks, read, notes=notes)
+    return Image(f"{sample.title or f'{name} sample'}{called}", geometry, pixels.dtype, chunks, read, notes=notes)
 
 
 def microscopy_stack(

@@ -27,8 +27,9 @@ from napari_restore.training.contest import contest, decided
 from napari_restore.training.cost import plan_step
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.pool import PatchPool, cut_blocks
+from napari_restore.training.previews import Previews
 from napari_restore.training.ranks import Ranks, find_ranks
-from napari_restore.training.session import Session, Terms, Timer, facts, preview_timer, usual_batch
+from napari_restore.training.session import Session, Terms, Timer, facts, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
 from napari_restore.training.state import TrainingState, cards, checkpoints
 from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
@@ -204,11 +205,12 @@ def _conclude(session: Session, *, first: int, floor: float | None, stopped: boo
 def _learn(session: Session, image: Image, watch: Watch, tuner: ThreadTuner | None) -> Events[bool]:
     """Step until the budget is spent (False) or a stop is asked for (True)."""
     measure, validate, keep = Timer(_MEASURE_EVERY), Timer(_VALIDATE_EVERY), Timer(_CHECKPOINT_EVERY)
-    ranks, preview, failing = session.terms.ranks, watch.preview, False
-    show = preview_timer(preview) if preview is not None else None
+    ranks, previews, failing = session.terms.ranks, Previews(session, image, watch.preview), False
     while True:
         fraction, stopped = ranks.agree(fraction=session.fraction, stop=watch.stopping)
         if stopped or fraction >= 1:
+            if ranks.first and not stopped:
+                yield from previews.last()
             return fraction < 1
         began = time.perf_counter()
         session.learn(fraction)
@@ -221,12 +223,7 @@ def _learn(session: Session, image: Image, watch: Watch, tuner: ThreadTuner | No
                 validate.done()
             yield _sound(session.measure())
             measure.done()
-        if show is not None and preview is not None and show.due():
-            began = time.perf_counter()
-            shown = session.preview(image, preview)
-            show.done(cost=time.perf_counter() - began)
-            if shown is not None:
-                yield shown
+        yield from previews.due()
         if session.settings.run is not None and keep.due():
             try:
                 kept = session.checkpoint(session.settings.run)

@@ -1,4 +1,4 @@
-"""One training under way: it learns a step, measures itself, shows a preview, keeps a checkpoint."""
+"""One training under way: it learns a step, measures itself, keeps a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.core.events import Checkpointed, Measured, Preview
-from napari_restore.core.job import PreviewRequest
-from napari_restore.methods.apply import Precision, autocast, restore_region
+from napari_restore.core.events import Checkpointed, Measured
+from napari_restore.methods.apply import Precision, autocast
 from napari_restore.methods.method import Batch
 from napari_restore.sources import Image
 from napari_restore.training.lesson import Lesson
@@ -30,7 +29,6 @@ from napari_restore.training.thumbnail import thumbnail
 _HELD_OUT_PATCHES, _HELD_OUT_PIXELS, _HELD_OUT_BATCHES = 48, 2**20, 16
 _FREEZE_AT = 0.15
 _HELD_OUT_SEED = 2019
-_PREVIEW_SHARE = 0.1
 _BFLOAT16_COST = 0.02
 
 
@@ -192,21 +190,6 @@ class Session:
             "std": list(self.pool.normalisation.std),
         }
 
-    def preview(self, image: Image, request: PreviewRequest) -> Preview | None:
-        """The region somebody looks at, as the averaged weights restore it now."""
-        region = request.region
-        if region is None:
-            return None
-        pixels = restore_region(
-            self.state.average,
-            image,
-            region,
-            normalisation=self.pool.normalisation,
-            device=self.terms.device,
-            precision=self.terms.precision,
-        )
-        return Preview(self.state.step, region, pixels)
-
     def finish(self, images: Sequence[Image]) -> Precision:
         """Let the method settle what only its predictions tell; gives the precision to restore with.
 
@@ -295,11 +278,6 @@ def usual_batch(patch: Sequence[int]) -> int:
     for n in patch:
         size *= n
     return max(2, min(64, round(32768 / size)))
-
-
-def preview_timer(request: PreviewRequest) -> Timer:
-    """Previews may take a tenth of the training time."""
-    return Timer(request.every, share=_PREVIEW_SHARE)
 
 
 def facts(session: Session) -> Mapping[str, Any]:

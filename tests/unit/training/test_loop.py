@@ -208,6 +208,18 @@ def test_previews_are_of_the_region_in_view_in_the_units_of_the_image(train, noi
         assert np.allclose(shown[-1].pixels, last, atol=1e-2)
 
 
+def test_a_cut_through_the_planes_is_what_the_planes_have_there(train, noisy, monkeypatch):
+    """However few planes fit at a time; made once more at the end, since it is made less often."""
+    monkeypatch.setattr("napari_restore.training.previews._PIXELS", 1)
+    image = noisy((7, 40, 24), "ZYX")
+    across, plane = Region((0, 11, 2), (7, 12, 24)), Region((5, 0, 0), (6, 40, 24))
+    _, events = train(image, preview=PreviewRequest(plane, across=across, every=0.0), steps=4)
+    seen, cut = (next(e for e in reversed(only(Preview, events)) if e.across is across) for across in (False, True))
+    assert cut.region == across and cut.pixels.shape == (7, 1, 22) and cut.step == 4
+    if seen.step == 4:
+        np.testing.assert_allclose(cut.pixels[5, 0], seen.pixels[0, 11, 2:], atol=1e-3)
+
+
 def test_what_is_in_view_can_change_and_vanish(train, noisy, often):
     """The request is looked at anew for each preview."""
 

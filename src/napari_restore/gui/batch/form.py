@@ -11,13 +11,13 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLineEdit,
-    QPushButton,
     QWidget,
 )
 
 from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.paths import PathLine
+from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.gui.restore.session import Session
@@ -27,48 +27,6 @@ _RESULTS = "restored"
 """What the folder of the results is called inside that of the images, unless the user chooses another."""
 
 _LAST = "the model trained last"
-
-
-class PathLine(QWidget):  # type: ignore[misc]
-    """A path that is typed or chosen.
-
-    Attributes
-    ----------
-    changed
-        Signal: it is another one.
-    """
-
-    changed = Signal()
-
-    def __init__(self, tip: str, *, title: str, placeholder: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.line = QLineEdit()
-        self.line.setToolTip(tip)
-        self.line.setPlaceholderText(placeholder)
-        self.button = QPushButton("…")
-        self.button.setFixedWidth(28)
-        self.button.setToolTip(f"{title}.")
-        self.button.setAccessibleName(f"Choose {title[0].lower()}{title[1:]}")
-        self.setFocusProxy(self.line)
-        self._title = title
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self.line, 1)
-        row.addWidget(self.button)
-        self.button.clicked.connect(self._ask)
-        self.line.textChanged.connect(lambda _: self.changed.emit())
-
-    @property
-    def path(self) -> Path | None:
-        """What is in the box, or None where it is empty."""
-        text = self.line.text().strip()
-        return Path(text).expanduser() if text else None
-
-    def _ask(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, self._title, self.line.text())
-        if chosen:
-            self.line.setText(chosen)
 
 
 class ModelChoice(QComboBox):  # type: ignore[misc]
@@ -153,7 +111,9 @@ class BatchForm(QWidget):  # type: ignore[misc]
         self._remembered = Remembered("batch")
         self._suggested = ""
         self.folder = PathLine(
-            "The images: each file and each Zarr in this folder is restored by itself.", title="A folder with images"
+            "The images: each file and each Zarr in this folder is restored by itself.",
+            title="A folder with images",
+            mode="d",
         )
         self.pattern = QLineEdit(self._remembered.text("pattern", "*"))
         self.model = ModelChoice()
@@ -161,6 +121,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
             "Where the results go, as NAME_denoised: OME-TIFF for TIFF, OME-Zarr for all else. It is made where it is\n"
             "missing. An image is never written over.",
             title="A folder for the results",
+            mode="d",
         )
         self.suffix = QLineEdit(self._remembered.text("suffix"))
         self.overwrite = QCheckBox("&Overwrite")
@@ -231,4 +192,6 @@ class BatchForm(QWidget):  # type: ignore[misc]
         for number, (name, widget) in enumerate(named.items()):
             grid.addWidget(label_of(name, widget), number, 0)
             grid.addWidget(widget, number, 1)
+            page = {self.model: "model", self.results: "results", self.suffix: "results"}.get(widget, "folder")
+            grid.addWidget(Question(page, name), number, 2)
         grid.addWidget(self.overwrite, len(named), 1)

@@ -25,6 +25,7 @@ from napari_restore.gui.compare.regions import RegionChoice
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.question import Question
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
 
 Mode = Literal["off", "curtain", "blink"]
@@ -157,11 +158,20 @@ class Controls(QWidget):  # type: ignore[misc]
         column.addLayout(self._form())
         hint = QLabel(f"Drag the divider in the canvas. Hold {KEY} to see B alone.")
         hint.setWordWrap(True)
-        for widget in (self.same_box, self.alone_box, self.difference_button, self.structure_button):
-            column.addWidget(widget)
+        for widget, page in (
+            (self.same_box, "compare"),
+            (self.alone_box, "compare"),
+            (self.difference_button, "difference"),
+            (self.structure_button, "difference"),
+        ):
+            line = QHBoxLayout()
+            line.addWidget(widget, 1)
+            line.addWidget(Question(page, widget.text()))
+            column.addLayout(line)
         line = QHBoxLayout()
         for part, share in ((label_of("&Regions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
             line.addWidget(part, share)
+        line.addWidget(Question("regions", "the regions"))
         column.addLayout(line)
         for widget in (hint, self.seen, self.message):
             column.addWidget(widget)
@@ -192,4 +202,6 @@ class Controls(QWidget):  # type: ignore[misc]
             line.addWidget(said, 2)
             form.addWidget(name, row, 0)
             form.addLayout(line, row, 1, 1, 2)
+            form.addWidget(Question("compare", name.text()), row, 3)
+        form.addWidget(Question("compare", "the two images"), 0, 3, 2, 1)
         return form

@@ -69,8 +69,9 @@ class Actions(QWidget):  # type: ignore[misc]
             self.more,
         )
         self.train_button = _button("Tra&in only", "Learn from this image, and keep the model.", self.train)
-        self.restore_button = QPushButton("Res&tore with…")
-        self.restore_button.setToolTip("Restore this image with a model that exists already.")
+        self.restore_button = QPushButton("Restore with…")
+        self.restore_button.setShortcut("Alt+6")  # no letter of its words is free
+        self.restore_button.setToolTip("Restore this image with a model that exists already (Alt+6).")
         self.save_button = _button("Save mo&del…", "Write the model to a file, for other images or scripts.", self.save)
         self.save_result_button = _button("Save result…", "Write the last result to a file.", self.save_result)
         self.elsewhere_button = _button(

@@ -15,6 +15,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.describe import tip_of
 from napari_restore.gui.parts.folded import Folded
+from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.fields import KINDS, field_of
 from napari_restore.gui.restore.offered import offered
@@ -162,6 +163,7 @@ class Advanced(Folded):
         for widget in (self._run_rows, self.words):
             column.addWidget(widget)
         self.head.addWidget(self.defaults)
+        self.head.addWidget(Question("advanced", "the advanced options"))
 
 
 class _Rows(QWidget):  # type: ignore[misc]

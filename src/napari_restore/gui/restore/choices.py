@@ -67,7 +67,7 @@ class VerbChoice(QWidget):  # type: ignore[misc]
             button.setToolTip(VERBS[name].tip)
             button.clicked.connect(partial(self._take, name))
             group.addButton(button)
-            row.addWidget(button, 1)
+            row.addWidget(button, len(VERBS[name].label) + 4)  # the longest is not to be cut where it is bold
             self.buttons[name] = button
         self.buttons[self.verb].setChecked(True)
 
@@ -209,6 +209,16 @@ class MethodChoice(Editor):
         return verb.does != "undo"
 
     @property
+    def kept(self) -> str | None:
+        """Its name, where it needs no other layer."""
+        return None if self.needs else self.value
+
+    def take(self, value: str) -> None:
+        """Choose a method by its name, if there is such a one."""
+        if self.box.findData(value) >= 0:
+            self.choose(value)
+
+    @property
     def needs(self) -> Literal["", "second", "target"]:
         """``second`` or ``target``, where the method learns from two images; else nothing."""
         row = self._rows.get(self.value)
@@ -331,6 +341,16 @@ class FactorChoice(Editor):
         """As ``super_resolve`` takes it."""
         chosen: int | None = self.box.currentData()
         return chosen if chosen is not None else {"Z": self.planes.value()}
+
+    @property
+    def kept(self) -> int | None:
+        """How much finer along Y and X; from plane to plane is of one stack."""
+        chosen: int | None = self.box.currentData()
+        return chosen
+
+    def take(self, value: int) -> None:
+        """So much finer along Y and X, where that is offered."""
+        self.box.setCurrentIndex(max(0, self.box.findData(value)))
 
     @property
     def finer(self) -> int:  # type: ignore[override]

@@ -29,7 +29,7 @@ from napari_restore.core.region import Region
 from napari_restore.gui.parts.describe import Status
 from napari_restore.gui.parts.layers import insert_above, looks_of, part_of_layer
 from napari_restore.gui.parts.runner import Ended, Runner
-from napari_restore.gui.restore.preview import region_in_view
+from napari_restore.gui.restore.in_view import region_in_view
 from napari_restore.gui.restore.session import Session, world_in_view
 from napari_restore.gui.restore.work import Engine, Made, comparing
 from napari_restore.sources.image import Image

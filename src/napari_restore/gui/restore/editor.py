@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from magicgui.widgets import create_widget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.sources.image import Image
@@ -55,6 +56,14 @@ class Editor(QWidget):  # type: ignore[misc]
             return str(error)
         return ""
 
+    @property
+    def kept(self) -> Any:
+        """What a preset keeps of it, as ``take`` takes it: a number or a word, or None for what is of one image."""
+        return None
+
+    def take(self, value: Any) -> None:
+        """Ask for what a preset has kept."""
+
     def suits(self, verb: Verb) -> bool:
         """Whether it is of use for a verb that has the option."""
         return True
@@ -73,3 +82,36 @@ class Editor(QWidget):  # type: ignore[misc]
 
     def abandon(self) -> None:
         """The viewer is going away."""
+
+
+class Plain(Editor):
+    """An option whose values one of magicgui's widgets gives as the verbs take them.
+
+    Attributes
+    ----------
+    box
+        What Qt has of it.
+    """
+
+    grows = False
+
+    def __init__(self, kind: str, parent: QWidget | None = None, **options: Any) -> None:
+        super().__init__(parent)
+        self._made: Any = create_widget(widget_type=kind, options=options)
+        self.box: Any = self._made.native
+        self.setFocusProxy(self.box)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.box)
+        self._made.changed.connect(lambda _: self.changed.emit())
+
+    @property
+    def value(self) -> Any:
+        """What is chosen."""
+        return self._made.value
+
+    kept = value
+
+    def take(self, value: Any) -> None:
+        """Choose a value."""
+        self._made.value = value

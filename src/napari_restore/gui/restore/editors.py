@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.choices import FactorChoice, MethodChoice
-from napari_restore.gui.restore.editor import Editor
-from napari_restore.gui.restore.missing_choice import DenoiseSwitch, MaskChoice, MissingChoice
+from napari_restore.gui.restore.editor import Editor, Plain
+from napari_restore.gui.restore.missing_choice import LOOKS, MaskChoice
 from napari_restore.gui.restore.noise_choice import NoiseChoice
 from napari_restore.gui.restore.psf_choice import PsfChoice
 from napari_restore.gui.restore.subject import Subject
@@ -46,8 +46,8 @@ EDITORS: Mapping[str, Row] = {
     "psf": Row("P&SF", lambda around: PsfChoice(around.viewer, around.links)),
     "noise": Row("&Noise", lambda around: NoiseChoice(around.engine)),
     "mask": Row("Mas&k", lambda around: MaskChoice(around.viewer, around.links)),
-    "missing": Row("Missin&g", lambda around: MissingChoice()),
-    "denoise": Row("&Noise", lambda around: DenoiseSwitch()),
+    "missing": Row("Missin&g", lambda around: Plain("ComboBox", choices=list(LOOKS.items()))),
+    "denoise": Row("&Noise", lambda around: Plain("CheckBox", text="Take noise away, too")),
     "method": Row("Meth&od", lambda around: MethodChoice(around.viewer, around.links, around.subject.open)),
 }
 """By the name of the option. A verb shows the rows of the options it has; all others are under Advanced, or nowhere."""

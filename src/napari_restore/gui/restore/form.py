@@ -6,12 +6,14 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.describe import tip_of
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.advanced import Advanced
 from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbChoice
@@ -19,6 +21,7 @@ from napari_restore.gui.restore.cost import CostLine
 from napari_restore.gui.restore.editors import EDITORS, Around, Editors
 from napari_restore.gui.restore.extent import ExtentChoice
 from napari_restore.gui.restore.offered import OF_RESTORING
+from napari_restore.gui.restore.preset_choice import PresetChoice
 from napari_restore.gui.restore.reproduce import Places
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
@@ -52,6 +55,7 @@ class Form(QWidget):  # type: ignore[misc]
         self.cost = CostLine(engine, self._costs)
         self.extent = ExtentChoice(viewer, links, lambda: self.subject.layer)
         self.place = PlaceChoice()
+        self.presets = PresetChoice(self)
         self.badge = QLabel("…")
         self.rows = Rows()
         if (index := self.effort.findData(self._remembered.text("effort"))) >= 0:
@@ -110,6 +114,22 @@ class Form(QWidget):  # type: ignore[misc]
         self.subject.allow(allowed)
         self.advanced.allow(allowed)
         self.cost.allow(allowed)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What a preset keeps: the verb, the effort, and what the editors say that is not of an image of its own."""
+        said = {name: editor.kept for name, editor in self.editors.by_name.items() if name in self.editors.shown}
+        known = {name: value for name, value in said.items() if value is not None}
+        return {"verb": self.verb.verb, "effort": self.effort.effort, **known}
+
+    def choose(self, chosen: Mapping[str, Any]) -> None:
+        """Ask for what a preset keeps; what it says nothing of stays."""
+        self.verb.choose(chosen["verb"])
+        for name, value in chosen.items():
+            if name in self.editors.shown:
+                self.editors[name].take(value)
+        if (index := self.effort.findData(chosen.get("effort"))) >= 0:
+            self.effort.setCurrentIndex(index)
 
     def remember(self) -> None:
         """A run begins: offer its effort and its folder again next time."""
@@ -192,6 +212,7 @@ class Form(QWidget):  # type: ignore[misc]
 
     def _take_option(self, _: Any = None) -> None:
         self.cost.renew()
+        self.presets.tell(self.chosen)
         self.changed.emit()
 
     def _connect(self) -> None:
@@ -207,20 +228,24 @@ class Form(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.badge.setToolTip("Where the work is done.")
-        rows, line = self.rows, len(EDITORS) + 4
-        rows.grid.addWidget(self.verb, 0, 0, 1, 4)
-        rows.add(1, "layer", "La&yer", self.subject.layers)
-        rows.add(2, "axes", "A&xes", self.subject.axes, columns=1)
-        rows.grid.addWidget(self.badge, 2, 3)
-        rows.grid.addWidget(self.subject.size, 3, 0, 1, 3)
-        rows.grid.addWidget(self.subject.give, 3, 3)
-        for row, (name, each) in enumerate(EDITORS.items(), start=4):
+        rows, line = self.rows, len(EDITORS) + 5
+        rows.grid.addWidget(self.verb, 0, 0, 1, 5)
+        rows.add(1, "preset", "Prese&t", self.presets)
+        rows.add(2, "layer", "La&yer", self.subject.layers)
+        rows.add(3, "axes", "A&xes", self.subject.axes, columns=1)
+        rows.grid.addWidget(self.badge, 3, 3)
+        rows.grid.addWidget(self.subject.size, 4, 0, 1, 3)
+        rows.grid.addWidget(self.subject.give, 4, 3, 1, 2)
+        for row, (name, each) in enumerate(EDITORS.items(), start=5):
             rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
         rows.add(line, "effort", "&Effort", self.effort)
         rows.grid.addWidget(self.cost, line + 1, 1, 1, 3)
-        rows.grid.addWidget(self.advanced, line + 2, 0, 1, 4)
+        rows.grid.addWidget(self.advanced, line + 2, 0, 1, 5)
         rows.add(line + 3, "region", "Wh&at", self.extent)
         rows.add(line + 4, "output", "Res&ult", self.place)
+        help_key = QShortcut(QKeySequence.StandardKey.HelpContents, self)
+        help_key.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        help_key.activated.connect(rows.tell_about_focus)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(rows.grid)
@@ -231,11 +256,12 @@ class Rows:
 
     Attributes
     ----------
-    labels, widgets
+    labels, widgets, questions
         By the name of the option.
     """
 
     def __init__(self) -> None:
+        self.questions: dict[str, Question] = {}
         self.labels: dict[str, QLabel] = {}
         self.widgets: dict[str, QWidget] = {}
         self._told: dict[str, list[QWidget]] = {}
@@ -251,14 +277,21 @@ class Rows:
         side = Qt.AlignmentFlag.AlignTop if grows else Qt.AlignmentFlag.AlignVCenter
         self.grid.addWidget(label, row, 0, side)
         self.grid.addWidget(widget, row, 1, 1, columns)
-        self.labels[name], self.widgets[name] = label, widget
+        self.labels[name], self.widgets[name], self.questions[name] = label, widget, Question(name, words)
+        self.grid.addWidget(self.questions[name], row, 4, side)
         self._told[name] = [label] if widget.toolTip() else [label, widget]
 
     def show(self, names: Container[str]) -> None:
         """Show these, and hide the others."""
         for name, label in self.labels.items():
-            label.setVisible(name in names)
-            self.widgets[name].setVisible(name in names)
+            for each in (label, self.widgets[name], self.questions[name]):
+                each.setVisible(name in names)
+
+    def tell_about_focus(self) -> None:
+        """Open the page about the setting that the keyboard is in; about all of them where it is in none."""
+        at = QApplication.focusWidget()
+        within = (name for name, each in self.widgets.items() if each is at or (at and each.isAncestorOf(at)))
+        self.questions[next(within, "method")].open()
 
     def tell(self, options: Mapping[str, Option]) -> None:
         """Let tooltips say what is said of the options; a widget that says more of itself keeps its own."""

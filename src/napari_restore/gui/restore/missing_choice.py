@@ -1,11 +1,11 @@
-"""What of the image is missing: a layer or a file that marks it, what it looks like, and whether noise goes as well."""
+"""What of the image is missing: a layer or a file that marks it, and how it looks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.restore.choices import let_shrink
@@ -81,50 +81,7 @@ class MaskChoice(Editor):
             self.changed.emit()
 
 
-class MissingChoice(Editor):
-    """What is missing besides, by how it looks."""
-
-    grows = False
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.box = QComboBox()
-        self.setFocusProxy(self.box)
-        for words, rules in _LOOKS.items():
-            self.box.addItem(words, rules)
-        let_shrink(self.box)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.box)
-        self.box.currentIndexChanged.connect(lambda _: self.changed.emit())
-
-    @property
-    def value(self) -> str:
-        """As ``inpaint`` takes it."""
-        return str(self.box.currentData())
-
-
-class DenoiseSwitch(Editor):
-    """Whether pixels that are there are denoised."""
-
-    grows = False
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.box = QCheckBox("Take noise away, too")
-        self.setFocusProxy(self.box)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.box)
-        self.box.toggled.connect(lambda _: self.changed.emit())
-
-    @property
-    def value(self) -> bool:
-        """Whether it is ticked."""
-        return bool(self.box.isChecked())
-
-
-_LOOKS = {
+LOOKS = {
     "Found by how it looks": "auto",
     "Nothing but NaN": "nan",
     "Zeros": "zeros",

@@ -67,6 +67,15 @@ class NoiseChoice(Editor):
         return level
 
     @property
+    def kept(self) -> str | None:
+        """That it is found; a number is of one image."""
+        return "auto" if self.line.text().strip().lower() in ("", "auto") else None
+
+    def take(self, value: str) -> None:
+        """Write it."""
+        self.line.setText(value)
+
+    @property
     def estimating(self) -> bool:
         """Whether an estimate is being made."""
         return self._estimator.running

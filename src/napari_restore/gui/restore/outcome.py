@@ -13,8 +13,9 @@ from napari_restore.gui.parts.colours import kind_of, written
 from napari_restore.gui.parts.folded import Folded
 from napari_restore.gui.parts.messages import Level, Messages
 from napari_restore.gui.restore.comparing import Baselines, ComparePane
+from napari_restore.gui.restore.in_view import change
 from napari_restore.gui.restore.plot import LossPlot
-from napari_restore.gui.restore.preview import Look, PreviewPane, change
+from napari_restore.gui.restore.preview import Look, PreviewPane
 from napari_restore.gui.restore.runs import RunsPane
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, Pair
@@ -64,6 +65,7 @@ class Outcome(QObject):  # type: ignore[misc]
         session.compared.connect(self._compare)
         session.judged.connect(self.comparison.show_rows)
         session.finished.connect(self._offer_baselines)
+        self.preview.turned.connect(session.turn)
         self.comparison.wanted.connect(self.baselines.make)
         self.baselines.said.connect(self.say)
         self.baselines.changed.connect(self._show_baselines)
@@ -108,12 +110,14 @@ class Outcome(QObject):  # type: ignore[misc]
         self.grown.emit()
 
     def _compare(self, pair: Pair) -> None:
-        if self._before is not None and (percent := change(self._before, pair.preview)) is not None:
-            self.plot.add_change(pair.preview.step, percent)
-        self._before = pair.preview
-        run = self._session.run
-        if run is not None:
-            self.preview.show_pair(pair, axes=run.image.axes, look=Look.of(run.raw), channel=self._channel(run.image))
+        if not pair.preview.across:
+            if self._before is not None and (percent := change(self._before, pair.preview)) is not None:
+                self.plot.add_change(pair.preview.step, percent)
+            self._before = pair.preview
+        if (run := self._session.run) is not None:
+            image, look = run.image, Look.of(run.raw)
+            size = dict(zip(image.axes, image.geometry.pixel_size, strict=True))
+            self.preview.show_pair(pair, axes=image.axes, look=look, channel=self._channel(image), size=size)
 
     def _channel(self, image: Image) -> int:
         """The channel the sliders stand at, where the image has a channel axis with a slider."""

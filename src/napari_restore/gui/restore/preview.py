@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QRect, QSize, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import QRect, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QResizeEvent
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from napari_restore.core.events import Preview
-from napari_restore.core.region import Region
+from napari_restore.gui.restore.in_view import evenly_fine, height_of, plane_of, to_plane
 from napari_restore.gui.restore.work import Pair
-from napari_restore.sources.image import Image
 
-PREVIEW_SIDE = 256
-"""Pixels along Y and X of the part that is previewed: enough to judge, and a tenth of a second to restore."""
+_LEARNING = "Restored, while it learns"
+
+_TURN = "Alt+Z"
+
+_FINE = 10_000
+"""Of a whole number of pixels, by which a form is told."""
 
 
 class Picture(QWidget):  # type: ignore[misc]
-    """One image, as large as fits, its pixels square."""
+    """One image, as large as fits."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._image: QImage | None = None
+        self._high = 1.0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(120, 120)
 
@@ -43,12 +45,13 @@ class Picture(QWidget):  # type: ignore[misc]
         """As high as wide, up to what is sensible in a narrow dock."""
         return min(width, 240)
 
-    def show_pixels(self, pixels: NDArray[np.uint8]) -> None:
-        """Show (H, W) grey or (H, W, 3) colour pixels."""
+    def show_pixels(self, pixels: NDArray[np.uint8], *, high: float = 0.0) -> None:
+        """Show (H, W) grey or (H, W, 3) colour pixels: so high, the width being 1; by itself the pixels are square."""
         pixels = np.ascontiguousarray(pixels)
         kind = QImage.Format.Format_Grayscale8 if pixels.ndim == 2 else QImage.Format.Format_RGB888
         height, width = pixels.shape[:2]
         self._image = QImage(pixels.data, width, height, pixels.strides[0], kind).copy()
+        self._high = high or height / width
         self.update()
 
     def clear(self) -> None:
@@ -67,10 +70,33 @@ class Picture(QWidget):  # type: ignore[misc]
         if self._image is None:
             painter.fillRect(self.rect(), QColor(128, 128, 128, 40))  # on dark and on light
             return
-        size = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        whole = QSize(_FINE, max(1, round(_FINE * self._high)))
+        size = whole.scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
         corner = ((self.width() - size.width()) // 2, (self.height() - size.height()) // 2)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, size.width() < self._image.width())
         painter.drawImage(QRect(*corner, size.width(), size.height()), self._image)
+
+
+class Strip(Picture):
+    """One image over the whole width, no higher than it must be."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumSize(120, 1)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_pixels(self, pixels: NDArray[np.uint8], *, high: float = 0.0) -> None:
+        """As of a picture."""
+        super().show_pixels(pixels, high=high)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Keep the form."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self.heightForWidth(round(self.width() * self._high)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +127,25 @@ class Look:
 
 
 class PreviewPane(QWidget):  # type: ignore[misc]
-    """Raw on the left, restored on the right, with the same contrast."""
+    """Raw on the left, restored on the right, with the same contrast; of a stack the plane that cuts it below.
+
+    Attributes
+    ----------
+    turned
+        Signal: another plane is to cut the one in view.
+    """
+
+    turned = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.before, self.after = Picture(self), Picture(self)
-        self.caption = QLabel("Restored, while it learns")
+        self.before_across, self.after_across = Strip(self), Strip(self)
+        self.caption = QLabel(_LEARNING)
+        self.turn = QPushButton("XZ")
+        self.turn.setShortcut(_TURN)
+        self.turn.setToolTip("The stack cut through the middle of the view: press for another plane (Alt+Z).")
+        self.turn.clicked.connect(lambda _checked: self.turned.emit())
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -116,79 +155,39 @@ class PreviewPane(QWidget):  # type: ignore[misc]
             layout.addWidget(title, 0, column)
             layout.addWidget(picture, 1, column)
             layout.setColumnStretch(column, 1)
+        layout.addWidget(self.turn, 2, 0, 1, 2, Qt.AlignmentFlag.AlignCenter)
+        layout.addWidget(self.before_across, 3, 0)
+        layout.addWidget(self.after_across, 3, 1)
         self.setToolTip(
             "The part of the plane you look at, as it is and as the network restores it now.\n"
-            "It follows the sliders and the camera of the viewer."
+            "It follows the sliders and the camera of the viewer, and the plane that you roll to."
         )
+        self._cut(False)
 
-    def show_pair(self, pair: Pair, *, axes: str, look: Look, channel: int = 0) -> None:
-        """Show a preview beside its raw pixels, both as large, however fine the preview is."""
-        step = pair.preview.step
-        self.caption.setText(f"Restored, step {step}")
-        before = to_plane(pair.before, axes, channel=channel)
-        after = to_plane(pair.preview.pixels, axes, channel=channel)
-        for picture, plane in ((self.before, before), (self.after, evenly_fine(after, before.shape))):
-            picture.show_pixels(look.paint(plane))
+    def show_pair(self, pair: Pair, *, axes: str, look: Look, channel: int = 0, size: Mapping[str, float]) -> None:
+        """Show a preview beside its raw pixels, both as large, however fine the preview is; ``size`` is of a pixel."""
+        across, plane = pair.preview.across, plane_of(pair.preview.region, axes)
+        before = to_plane(pair.before, axes, channel=channel, plane=plane)
+        after = to_plane(pair.preview.pixels, axes, channel=channel, plane=plane)
+        high = height_of(plane, before.shape, size)
+        pictures = (self.before_across, self.after_across) if across else (self.before, self.after)
+        for picture, pixels in zip(pictures, (before, evenly_fine(after, before.shape)), strict=True):
+            picture.show_pixels(look.paint(pixels), high=high)
+        if across:
+            self.turn.setText(plane)
+            self.turn.setShortcut(_TURN)  # which another text takes away
+            self._cut(True)
+        else:
+            said = "" if plane == "XY" else f"{plane}, "
+            self.caption.setText(f"Restored, {said}step {pair.preview.step}")
 
     def clear(self) -> None:
         """Forget the last run."""
-        self.caption.setText("Restored, while it learns")
-        self.before.clear()
-        self.after.clear()
+        self.caption.setText(_LEARNING)
+        for picture in (self.before, self.after, self.before_across, self.after_across):
+            picture.clear()
+        self._cut(False)
 
-
-def region_in_view(image: Image, position: Sequence[float], *, rgb: bool = False, side: int = PREVIEW_SIDE) -> Region:
-    """The part of the plane at ``position``: at most ``side`` pixels along Y and X, one along the others, all of C.
-
-    ``position`` is in the layer's data coordinates: one entry an axis, without the channel axis where ``rgb``.
-    """
-    axes = [a for a in image.axes if not (rgb and a == "C")]
-    at = dict(zip(axes, position, strict=True))
-    spans = [_span(a, image.geometry.length(a), at.get(a, 0.0), side) for a in image.axes]
-    return Region(tuple(a for a, _ in spans), tuple(b for _, b in spans))
-
-
-def _span(axis: str, length: int, centre: float, side: int) -> tuple[int, int]:
-    """Start and stop of the region along one axis."""
-    if axis == "C":
-        return 0, length
-    size = min(side, length) if axis in "YX" else 1
-    start = round(centre) - size // 2 if np.isfinite(centre) else 0
-    start = min(max(start, 0), length - size)
-    return start, start + size
-
-
-def change(before: Preview, now: Preview) -> float | None:
-    """How much a preview differs from the one before, in percent of its contrast; None where they are of other parts.
-
-    The root mean square of the difference over the deviation of the newer one.
-    """
-    if before.region != now.region or before.pixels.shape != now.pixels.shape:
-        return None
-    a, b = np.nan_to_num(before.pixels.astype(np.float64)), np.nan_to_num(now.pixels.astype(np.float64))
-    contrast = float(b.std())
-    return 100 * float(np.sqrt(np.mean((b - a) ** 2))) / contrast if contrast > 0 else None
-
-
-def to_plane(pixels: NDArray[Any], axes: str, *, channel: int = 0) -> NDArray[Any]:
-    """(Y, X) of the channel, or (Y, X, 3) where the last axis is colour, out of a region's pixels."""
-    colour = axes[-1] == "C" and pixels.shape[-1] in (3, 4)
-    kept = "YXC" if colour else "YX"
-    index = tuple(
-        slice(None) if a in kept else (min(channel, n - 1) if a == "C" else 0)
-        for a, n in zip(axes, pixels.shape, strict=True)
-    )
-    plane = pixels[index]
-    left = "".join(a for a in axes if a in kept)
-    return plane.transpose([left.index(a) for a in kept])[..., :3] if colour else _rows_first(plane, left)
-
-
-def evenly_fine(plane: NDArray[Any], raw: Sequence[int]) -> NDArray[Any]:
-    """A plane (Y, X, ...) with its pixels repeated until there are as many to a raw pixel along Y as along X."""
-    rows, columns = (n // m for n, m in zip(plane.shape[:2], raw[:2], strict=True))
-    both = lcm(rows, columns)
-    return plane.repeat(both // rows, 0).repeat(both // columns, 1)
-
-
-def _rows_first(plane: NDArray[Any], axes: str) -> NDArray[Any]:
-    return plane if axes == "YX" else plane.T
+    def _cut(self, shown: bool) -> None:
+        for widget in (self.turn, self.before_across, self.after_across):
+            widget.setVisible(shown)

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from magicgui.widgets import create_widget
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QPushButton,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -29,6 +26,7 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.paths import PathLine
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.parts.scrolling import let_scroll
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
@@ -50,7 +48,7 @@ from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 from napari_restore.verbs.request import Option
 
-_SIDE = 92
+_SIDE = 68
 """Pixels of the screen along a side of the picture."""
 
 _PAUSE_MS = 120
@@ -81,7 +79,13 @@ class PsfChoice(Editor):
         self.setFocusProxy(self.kind)
         self.forms = {name: FormulaForm(formula) for name, formula in FORMULAS.items()}
         self.text = QLineEdit()
-        self.path = PathForm()
+        self.path = PathLine(
+            "A PSF, or a picture of one bright point on darker ground.",
+            title="An image file of the PSF",
+            mode="r",
+            placeholder="a picture of one point",
+        )
+        self.path.line.setAccessibleName("Image file of the PSF")
         self.beads = BeadForm(viewer, links)
         self._pages: dict[str, QWidget] = {**self.forms, "text": self.text, "file": self.path, "beads": self.beads}
         self.picture, self.side_view = Picture(self), Picture(self)
@@ -112,6 +116,17 @@ class PsfChoice(Editor):
         """As the verbs take it; a picture of beads is read by ``work.resolved``."""
         request = self.request
         return request if request is None or isinstance(request.source, Beads) else request.source
+
+    @property
+    def kept(self) -> str | None:
+        """Its kind, without the numbers, which are of one microscope."""
+        kind = str(self.kind.currentData())
+        return kind if kind in self.forms or kind == "none" else None
+
+    def take(self, value: str) -> None:
+        """Choose a kind, where it is offered."""
+        if (index := self.kind.findData(value)) >= 0:
+            self.kind.setCurrentIndex(index)
 
     @property
     def wrong(self) -> str:
@@ -168,7 +183,9 @@ class PsfChoice(Editor):
             if not self.text.text().strip():
                 raise RestoreError("write a PSF, for example gaussian:2.")
             return str(self.text.text()).strip()
-        return self.path.chosen if kind == "file" else self.beads.chosen
+        if kind == "file" and self.path.path is None:
+            raise RestoreError("choose an image file with the PSF.")
+        return self.path.path if kind == "file" else self.beads.chosen
 
     def _take_kind(self) -> None:
         kind = self.kind.currentData()
@@ -268,49 +285,51 @@ class PsfChoice(Editor):
 
 
 class FormulaForm(QWidget):  # type: ignore[misc]
-    """The numbers of one kind of PSF."""
+    """The numbers of one kind of PSF, as magicgui edits them.
+
+    Attributes
+    ----------
+    boxes
+        What Qt has of each, by its name.
+    """
 
     changed = Signal()
 
     def __init__(self, formula: Formula, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._formula = formula
-        self.boxes = {name: _box(field) for name, field in formula.fields.items()}
+        self._fields = {name: _made(field) for name, field in formula.fields.items()}
+        self.boxes = {name: each.native for name, each in self._fields.items()}
         self._labels = {name: label_of(field.label, self.boxes[name]) for name, field in formula.fields.items()}
-        self._suggested = {name: _value(box) for name, box in self.boxes.items()}
+        self._suggested = {name: each.value for name, each in self._fields.items()}
         self._stack = False
-        grid = QGridLayout(self)
+        grid = QGridLayout(self)  # a container of magicgui's would indent each box as its name is long
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        for row, (name, box) in enumerate(self.boxes.items()):
+        for row, (name, each) in enumerate(self._fields.items()):
             grid.addWidget(self._labels[name], row, 0)
-            grid.addWidget(box, row, 1)
-            signal = box.valueChanged if isinstance(box, QDoubleSpinBox) else box.currentIndexChanged
-            signal.connect(lambda _: self._take())
+            grid.addWidget(self.boxes[name], row, 1)
+            each.changed.connect(lambda _: self._take())
         grid.setColumnStretch(1, 1)
         self.show_stack(False)
 
     @property
     def text(self) -> str:
         """The PSF as a text."""
-        return self._formula.write({name: _value(box) for name, box in self.boxes.items() if self._concerns(name)})
+        concerning = {name: each.value for name, each in self._fields.items() if self._concerns(name)}
+        return self._formula.write(concerning)
 
     def suggest(self, name: str, value: Any) -> None:
         """Set a number or one of several values, unless the user has."""
-        box = self.boxes[name]
-        if _value(box) != self._suggested[name]:
-            return
-        if isinstance(box, QDoubleSpinBox):
-            box.setValue(value)
-        else:
-            box.setCurrentIndex(max(0, box.findData(value)))
-        self._suggested[name] = _value(box)
+        if self._fields[name].value == self._suggested[name]:
+            self._fields[name].value = value
+            self._suggested[name] = self._fields[name].value
 
     def show_stack(self, stack: bool) -> None:
         """Show what is for stacks alone, or hide it."""
         self._stack = stack
-        for name in self.boxes:
-            self.boxes[name].setVisible(self._concerns(name))
+        for name, box in self.boxes.items():
+            box.setVisible(self._concerns(name))
             self._labels[name].setVisible(self._concerns(name))
 
     def _take(self) -> None:
@@ -320,43 +339,8 @@ class FormulaForm(QWidget):  # type: ignore[misc]
     def _concerns(self, name: str) -> bool:
         """Whether a field says something about such an image and such a microscope."""
         field = self._formula.fields[name]
-        mode = _value(self.boxes["mode"]) if "mode" in self.boxes else ""
+        mode = self._fields["mode"].value if "mode" in self.boxes else ""
         return (self._stack or not field.stack) and (not field.modes or mode in field.modes)
-
-
-class PathForm(QWidget):  # type: ignore[misc]
-    """The path of an image file."""
-
-    changed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.line = QLineEdit()
-        self.line.setPlaceholderText("a picture of one point")
-        self.line.setAccessibleName("Image file of the PSF")
-        button = QPushButton("…")
-        button.setFixedWidth(28)
-        button.setAccessibleName("Choose an image file of the PSF")
-        button.setToolTip("Choose a file: a PSF, or a picture of one bright point on darker ground.")
-        button.clicked.connect(self._ask)
-        self.line.textChanged.connect(lambda _: self.changed.emit())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self.line, 1)
-        row.addWidget(button)
-
-    @property
-    def chosen(self) -> Path:
-        """The path, or a ``RestoreError`` where there is none."""
-        if not self.line.text().strip():
-            raise RestoreError("choose an image file with the PSF.")
-        return Path(self.line.text().strip()).expanduser()
-
-    def _ask(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "The PSF, or a picture of one point")
-        if path:
-            self.line.setText(path)
 
 
 class BeadForm(QWidget):  # type: ignore[misc]
@@ -369,9 +353,8 @@ class BeadForm(QWidget):  # type: ignore[misc]
         self.layers = LayerChoice(viewer, links, follow=False)
         self.layers.setToolTip("A layer with a picture of one bead, or of many apart from each other.")
         self.layers.setAccessibleName("Layer with beads")
-        self.radius = _box(
-            Number("", 8, 0, 255, digits=0, special="one bead", tip="How far the light of a bead reaches.")
-        )
+        reach = Number("Radius", 8, 0, 255, digits=0, special="one bead", tip="How far the light of a bead reaches.")
+        self.radius = _made(reach).native
         self.layers.chosen.connect(lambda _: self.changed.emit())
         self.radius.valueChanged.connect(lambda _: self.changed.emit())
         grid = QGridLayout(self)
@@ -398,27 +381,26 @@ def painted(plane: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.asarray(grey.round(), dtype=np.uint8)
 
 
-def _box(field: Number | Options) -> Any:
+def _made(field: Number | Options) -> Any:
+    """What magicgui edits a field with; a unit, and words for a number, are Qt's."""
+    given: dict[str, Any]
     if isinstance(field, Options):
-        box = QComboBox()
-        for label, value in field.choices.items():
-            box.addItem(label, value)
+        given = {"widget_type": "ComboBox", "options": {"choices": list(field.choices.items()), "tooltip": field.tip}}
+    else:
+        step = 10.0 ** -min(field.digits, 1)
+        limits = {"min": field.least, "max": field.most, "step": step, "tooltip": field.tip}
+        given = {"widget_type": "FloatSpinBox", "value": field.value, "options": limits}
+    made = create_widget(**given)
+    box: Any = made.native
+    if isinstance(field, Options):
         let_shrink(box, letters=6)
     else:
-        box = QDoubleSpinBox()
         box.setDecimals(field.digits)
-        box.setRange(field.least, field.most)
-        box.setSingleStep(10.0 ** -min(field.digits, 1))
         box.setSuffix(field.unit)
         box.setSpecialValueText(field.special)
-        box.setValue(field.value)
         let_scroll(box)
-    box.setToolTip(field.tip)
-    return box
-
-
-def _value(box: Any) -> Any:
-    return box.value() if isinstance(box, QDoubleSpinBox) else box.currentData()
+    box.setMinimumWidth(60)
+    return made
 
 
 def _reading(request: PsfRequest) -> Start:

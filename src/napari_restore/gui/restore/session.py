@@ -30,7 +30,7 @@ from napari_restore.gui.parts.describe import Status, describe_time, status_of, 
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.history import Past, Tally
-from napari_restore.gui.restore.preview import region_in_view
+from napari_restore.gui.restore.in_view import plane_shown, planes_of, region_in_view
 from napari_restore.gui.restore.work import Engine, Pair, distilling, doing, training, training_on, with_model
 from napari_restore.methods import METHODS
 from napari_restore.sources.image import Image
@@ -150,6 +150,7 @@ class Session(QObject):  # type: ignore[misc]
         self._shown: list[ResultLayer] = []
         self._selected: Any = None
         self._whole = ""
+        self._turn = 0
         self.past: list[Past] = []
         self.result: Any = None
         self.unwritten: Run | None = None
@@ -277,11 +278,21 @@ class Session(QObject):  # type: ignore[misc]
         return True
 
     def look(self, event: Any = None) -> None:
-        """Ask for previews of what the viewer shows now."""
+        """Ask for previews of what the viewer shows now, and of a stack for the plane that cuts it there."""
         run = self._run
         if run is not None and run.raw.ndim + bool(run.raw.rgb) == run.image.ndim:
+            dims, image = self._viewer.dims, run.image
             position = run.raw.world_to_data(world_in_view(self._viewer))
-            run.preview.region = region_in_view(run.image, position, rgb=bool(run.raw.rgb))
+            seen = plane_shown(image, run.raw, dims.displayed, ndim=dims.ndim)
+            others = [plane for plane in ("XZ", "YZ", "XY") if plane != seen and plane in planes_of(image)]
+            regions = partial(region_in_view, image, position, rgb=bool(run.raw.rgb))
+            run.preview.region = regions(plane=seen)
+            run.preview.across = regions(plane=others[self._turn % len(others)]) if others else None
+
+    def turn(self) -> None:
+        """Let another plane cut the one in view."""
+        self._turn += 1
+        self.look()
 
     def _prepared(self, raw: Any, request: Request, verb: str, *, whole: bool = True, more: float = 0.0) -> Run:
         preview = PreviewRequest(every=self.preview_every)
@@ -310,8 +321,8 @@ class Session(QObject):  # type: ignore[misc]
         states = [state for event in events if not isinstance(event, Pair) and (state := status_of(event))]
         if measured := [event for event in events if isinstance(event, Measured)]:
             self.measured.emit(measured)
-        if pairs := [event for event in events if isinstance(event, Pair)]:
-            self.compared.emit(pairs[-1])
+        for pair in {pair.preview.across: pair for pair in events if isinstance(pair, Pair)}.values():
+            self.compared.emit(pair)
         for event in events:
             self._tell(event)
         if states:

@@ -28,12 +28,14 @@ from napari_restore.gui.restore.exported import ExportFile
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.guards import Guards
+from napari_restore.gui.restore.hint import SAMPLE, Hint
 from napari_restore.gui.restore.outcome import Outcome
 from napari_restore.gui.restore.queue import Queue, QueuePane, Row
 from napari_restore.gui.restore.report import ReportFile
 from napari_restore.gui.restore.reproduce import copying
 from napari_restore.gui.restore.saved import ResultFile
 from napari_restore.gui.restore.session import Session, camera_of
+from napari_restore.gui.restore.truth import Truth
 from napari_restore.gui.restore.work import Engine, finding_device, package_engine
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.words import Words
@@ -81,6 +83,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
             self.guards.runner,
             self.exported.writer,
         )
+        self.truth = Truth(self._viewer, self.session, self)
+        self.hint = Hint(self._open_sample, self)
         self._focus = Focus(self, self.buttons.stop_button)
         self._activity = Activity(self.stop, self)
         self._device = Runner(self)
@@ -200,7 +204,17 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         QApplication.clipboard().setText(ended.result)
         self.outcome.say("Copied: paste it into a script or a terminal.")
 
+    def _open_sample(self) -> None:
+        """The one for beginners, with its truth."""
+        self._viewer.open_sample("napari-restore", SAMPLE)
+
     # What the widget says.
+
+    def _show_gain(self, gain: float) -> None:
+        """The truth is known: say the real gain beside the estimate."""
+        text = f"{self._last.text}, {gain:+.1f} dB in truth"
+        self._show_status(Status(1.0, text))
+        self.outcome.say(f"Compared with its truth the result is {gain:+.1f} dB better than the measured image.")
 
     def _say_in_sight(self, text: str, level: Level = "info") -> None:
         """Say what is to be done next, also beside the buttons: the messages may be scrolled away."""
@@ -233,6 +247,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_model(self.session.model_name)
         self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
         self.buttons.show_doubt(state == "idle" and loses_detail(getattr(self.session.result, "report", {})))
+        self.hint.tell(has_layer=has_layer, has_result=self.session.result is not None)
         with self._focus.moved(state):
             self.form.allow(state == "idle")
             self.buttons.show_state(
@@ -287,6 +302,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         column = QVBoxLayout(content)
         column.setContentsMargins(8, 6, 8, 4)
         column.setSpacing(6)
+        column.addWidget(self.hint)
         column.addWidget(self.form)
         for widget in self.outcome.widgets:
             column.addWidget(widget)
@@ -345,10 +361,12 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.form.subject.chosen.connect(self._show_whose)
         self.session.changed.connect(self._show_state)
         self.session.status.connect(self._show_status)
+        self.truth.told.connect(self._show_gain)
         self._copier.ended.connect(self._take_copied)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
-        for emitter in (self._viewer.dims.events.current_step, camera_of(self._viewer).events.center):
+        dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
+        for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
         self.destroyed.connect(partial(_leave, self._links, self.form.subject.followed, self.session.runner.flag))
         # Later: what is disabled when a run begins loses the focus, and the area scrolls to what gets it.
@@ -375,7 +393,15 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         """Stop the work, and listen to the viewer no more."""
         self._activity.abandon()
         _leave(self._links, self.form.subject.followed, self.session.runner.flag)
-        for part in (self.session, self.form, self.outcome.baselines, self._device, self._copier, *self._writers):
+        for part in (
+            self.session,
+            self.form,
+            self.outcome.baselines,
+            self.truth,
+            self._device,
+            self._copier,
+            *self._writers,
+        ):
             part.abandon()
 
 
