@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QScrollBar,
     QTableView,
@@ -91,6 +92,39 @@ def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
                 assert not (used := set(letters_of(page)) & tabs), used
             used = letters_of(page)
             assert len(used) > 6 and len(used) == len(set(used)) and not set(used) & (MENUS - {"D"}), used
+
+
+BY_TAB = {"Cancel", "…", "Advanced", "Details", "Runs", "Defaults"}
+"""Escape is Cancel's key; the others stand beside or below what has a letter."""
+
+
+def test_each_button_has_a_key_of_its_own(qtbot: Any, seen: Any) -> None:
+    for index in range(seen.count()):
+        seen.setCurrentIndex(index)
+        page = seen.currentWidget()
+        buttons = [each for each in page.findChildren(QPushButton) if each.isVisibleTo(page)]
+        keys = {each.text().replace("&", ""): each.shortcut().toString() for each in buttons}
+        assert {words for words, key in keys.items() if not key} <= BY_TAB
+        given = [key for key in keys.values() if key]
+        assert len(given) == len(set(given)), given
+    seen.setCurrentIndex(0)
+    page = seen.restore
+    bar = page._scroll.verticalScrollBar()
+    bar.setMaximum(100)
+    for number, verb in enumerate(page.form.verb.buttons, start=1):
+        bar.setValue(50)
+        qtbot.keyClick(seen.window(), str(number), Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda verb=verb: page.form.verb.verb == verb, timeout=2000)
+        assert bar.value() == 0 or number == 1, "what the verb asks for is in sight"
+        assert f"Alt+{number}" in page.form.verb.buttons[verb].toolTip()
+    qtbot.keyClick(seen.window(), "1", Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.form.verb.verb == "denoise", timeout=2000)
+    qtbot.keyClick(seen.window(), Qt.Key.Key_Return, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.session.result is not None, timeout=10_000)
+    qtbot.keyClick(seen.window(), "0", Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.session.runner.running, timeout=2000)
+    page.stop()
+    qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
 
 
 def letters_of(page: QWidget) -> list[str]:

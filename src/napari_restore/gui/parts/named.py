@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
 
 
@@ -22,3 +23,18 @@ def label_of(words: str, widget: QWidget, *, spoken: str = "") -> QLabel:
     if not (control.accessibleName() or own):
         control.setAccessibleName(spoken or words.replace("&", ""))
     return label
+
+
+def with_key(button: QAbstractButton, key: str, *, tip: str = "") -> None:
+    """A key for a button whose words have no letter left; said in its tooltip. To be given again with other words.
+
+    Parameters
+    ----------
+    key
+        In Qt's words, as ``Alt+1``.
+    tip
+        What the tooltip says; what it said, where not given.
+    """
+    button.setShortcut(QKeySequence(key))  # Qt forgets it when the words change
+    said = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+    button.setToolTip(f"{(tip or button.toolTip()).removesuffix(f' ({said})')} ({said})")
