@@ -68,6 +68,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.form.begin()
         self._paint()
         self._show_state()
+        self._say(self.form.missing)
 
     # What the user does.
 
@@ -134,7 +135,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         folder, given = self.form.folder.path, self.form.options
         if folder is None:
             self.rows.show_files([])
-            self._say("")
+            self._say(self.form.missing)
         elif not self._lister.start(listing(folder, given["pattern"], given["output"])):
             self._later.start()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QShortcut, QWidget
 
 
 def label_of(words: str, widget: QWidget, *, spoken: str = "") -> QLabel:
@@ -38,3 +38,8 @@ def with_key(button: QAbstractButton, key: str, *, tip: str = "") -> None:
     button.setShortcut(QKeySequence(key))  # Qt forgets it when the words change
     said = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
     button.setToolTip(f"{(tip or button.toolTip()).removesuffix(f' ({said})')} ({said})")
+
+
+def to_focus(widget: QWidget, key: str) -> None:
+    """A key that goes to a control whose label has no letter left: napari has Alt+S, Alt+C, and those of its menus."""
+    QShortcut(QKeySequence(key), widget).activated.connect(widget.setFocus)
