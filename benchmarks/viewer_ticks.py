@@ -233,7 +233,7 @@ def run_batch(given: Any, phases: Phases, tabs: Any, folder: Path) -> None:
     assert tabs.batch.rows.count("done") == given.files, tabs.batch.words.text()
     with phases.measuring("batch, a result opened"):
         count = len(tabs.batch._viewer.layers)
-        tabs.batch.open_result(tabs.batch.rows.index(0, 0))
+        tabs.batch.open_row(tabs.batch.rows.index(0, 0))
         wait(lambda: len(tabs.batch._viewer.layers) > count, 60)
         live(0.5)
     viewer = tabs.batch._viewer

@@ -128,8 +128,8 @@ def choose(action: Any) -> None:
 def open_tabs(plugin: Any) -> MainWidget:
     """Take the entry that opens the widget, and wait until it knows its device."""
     choose(plugin)
-    [tabs] = [w for w in QApplication.allWidgets() if isinstance(w, MainWidget)]
-    wait(lambda: tabs.restore.form.badge.text() != "…", 60)
+    [tabs] = [w for w in QApplication.allWidgets() if isinstance(w, MainWidget) and w.isVisible()]
+    wait(lambda: tabs.restore.form.badge.text() != "…", 600)
     return tabs
 
 

@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from napari_restore.gui.restore.from_file import facts_of
+from napari_restore.gui.restore.session import camera_of
 from napari_restore.gui.restore.widget import RestoreWidget
 
 ZYX = {"axes": "ZYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1, "PhysicalSizeZ": 300, "PhysicalSizeZUnit": "nm"}
@@ -40,7 +41,13 @@ def test_what_napari_reads_gets_its_axes_from_the_file(
     assert subject.opened().axes == "TYX", "what the user types is taken"
     subject.axes.setText("")
     subject.axes.editingFinished.emit()
+    viewer.dims.set_current_step(0, 3)
+    camera = camera_of(viewer.__wrapped__)
+    camera.center, camera.zoom = (0, 7, 9), 5.0
     subject.give.click()
+    assert viewer.dims.current_step[0] == 3, "the same plane, and the same part of it as large as before"
+    np.testing.assert_allclose(camera.center[-2:], (0.7, 0.9))
+    assert camera.zoom == pytest.approx(50)
     np.testing.assert_allclose(layer.scale, (0.3, 0.1, 0.1))
     assert (
         layer.axis_labels == ("z", "y", "x") and "0.3" in subject.size.text() and not subject.give.isVisibleTo(widget)

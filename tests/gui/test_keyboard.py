@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QScrollBar,
     QTableView,
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_restore.gui.restore.editors import EDITORS
 from napari_restore.gui.tabs import MainWidget
 
 CONTROLS = (
@@ -74,8 +76,8 @@ def test_a_control_without_a_name_is_found(qtbot: Any) -> None:
     assert nameless(page) == []
 
 
-MENUS = set("FVLPDWH")
-"""Of napari's menus: Alt with one of these opens a menu, and D one for those who work on napari."""
+MENUS = set("FVLPDWHSC")
+"""Of napari: Alt with one of these opens a menu, and D one for those who work on napari; S and C take screenshots."""
 
 
 def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
@@ -87,10 +89,51 @@ def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
             if verb is not None:
                 page.form.verb.choose(verb)
                 rows = {name: label for name, label in page.form.rows.labels.items() if label.isVisibleTo(page)}
-                assert all("&" in label.text() for label in rows.values())
-                assert not (used := set(letters_of(page)) & tabs), used
+                assert all("&" in label.text() or EDITORS[name].key for name, label in rows.items())
             used = letters_of(page)
+            assert not set(used) & tabs, used
             assert len(used) > 6 and len(used) == len(set(used)) and not set(used) & (MENUS - {"D"}), used
+
+
+BY_TAB = {"Cancel", "…", "Advanced", "Details", "Runs", "Defaults"}
+"""Escape is Cancel's key; the others stand beside or below what has a letter."""
+
+
+def test_each_button_has_a_key_of_its_own(qtbot: Any, seen: Any) -> None:
+    for index in range(seen.count()):
+        seen.setCurrentIndex(index)
+        page = seen.currentWidget()
+        buttons = [each for each in page.findChildren(QPushButton) if each.isVisibleTo(page)]
+        keys = {each.text().replace("&", ""): each.shortcut().toString() for each in buttons}
+        assert {words for words, key in keys.items() if not key} <= BY_TAB
+        given = [key for key in keys.values() if key]
+        assert len(given) == len(set(given)), given
+    seen.setCurrentIndex(0)
+    page = seen.restore
+    bar = page._scroll.verticalScrollBar()
+    bar.setMaximum(100)
+    for number, verb in enumerate(page.form.verb.buttons, start=1):
+        bar.setValue(50)
+        qtbot.keyClick(seen.window(), str(number), Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda verb=verb: page.form.verb.verb == verb, timeout=2000)
+        assert bar.value() == 0 or number == 1, "what the verb asks for is in sight"
+        assert f"Alt+{number}" in page.form.verb.buttons[verb].toolTip()
+    qtbot.keyClick(seen.window(), "3", Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.form.verb.verb == "deblur", timeout=2000)
+    qtbot.keyClick(seen.window(), "5", Qt.KeyboardModifier.AltModifier)
+    psf = page.form.editors["psf"]
+    qtbot.waitUntil(lambda: (psf.focusProxy() or psf).hasFocus(), timeout=2000)
+    qtbot.keyClick(seen.window(), "1", Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.form.verb.verb == "denoise", timeout=2000)
+    qtbot.keyClick(seen.window(), Qt.Key.Key_Return, Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.session.result is not None, timeout=10_000)
+    qtbot.keyClick(seen.window(), "0", Qt.KeyboardModifier.AltModifier)
+    qtbot.waitUntil(lambda: page.session.runner.running, timeout=2000)
+    page.stop()
+    qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
+    for key, mode in (("m", "off"), ("u", "curtain"), ("k", "blink"), ("o", "off")):
+        qtbot.keyClick(seen.window(), key, Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda mode=mode: seen.currentIndex() == 2 and seen.compare.mode == mode, timeout=2000)
 
 
 def letters_of(page: QWidget) -> list[str]:
@@ -151,6 +194,9 @@ def test_a_small_screen_has_every_button(qtbot: Any, seen: Any) -> None:
     window = seen.window()
     window.resize(1024, 600)
     qtbot.waitUntil(lambda: window.height() <= 600 and window.width() <= 1024, timeout=5000)
+    words = seen.restore.buttons.words
+    seen.restore.buttons.show_words("Draw a rectangle in the layer region to restore, then start. " * 2)
+    qtbot.waitUntil(lambda: words.height() >= words.heightForWidth(words.width()) > 20, timeout=5000)
     for index in range(seen.count()):
         seen.setCurrentIndex(index)
         qtbot.wait(50)

@@ -67,6 +67,7 @@ def test_where_detail_may_be_lost_is_shown_on_the_measured_stack(
     np.testing.assert_allclose(found.extent.world, raw.extent.world)
     assert found.colormap.colors[0][3] == 0, "the image is seen through it"
     main.compare.controls.difference_button.click()
+    assert page.form.subject.layer.name == "raw", "what compares two layers is not the next one to be restored"
     whole = viewer.layers["raw - raw_denoised"]
     np.testing.assert_allclose(np.asarray(whole.data), stack - 100, atol=1e-4)
     np.testing.assert_allclose(whole.data[:, 40], stack[:, 40] - 100, atol=1e-4)

@@ -132,7 +132,7 @@ def test_a_failure_is_said_and_nothing_is_stuck(qtbot, viewer, widget, engine, e
     engine.raises = error
     widget.buttons.run_button.click()
     wait(qtbot, widget)
-    assert str(error) in widget.outcome.messages.toPlainText() and widget.buttons.words.text() == "Failed"
+    assert str(error) in widget.outcome.messages.toPlainText() and widget.buttons.words.text().startswith("Failed: ")
     assert idle(widget) and engine.closed == 1
     engine.raises = None
     widget.buttons.run_button.click()

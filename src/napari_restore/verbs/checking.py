@@ -9,6 +9,7 @@ from typing import Any
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.options import Fill
 from napari_restore.judging.guarded import Guarded, guarded
+from napari_restore.restoration.plan import check_fit
 from napari_restore.sources import open_image
 from napari_restore.sources.settled import settled
 from napari_restore.store.files import new_file
@@ -60,13 +61,15 @@ def check(
     Raises
     ------
     RestoreError
-        If the model is no denoiser, the image is too small, or the output exists.
+        If the model is no denoiser, or of other channels or axes; the image is too small, or the output exists.
     """
     if not size >= 64:
         raise RestoreError(f"check: a part of {size} pixels. Give 64 or more.")
     place = None if output is None else new_file(output, ending=".json", is_what="what was found is JSON")
     opened = settled(open_image(image, axes=axes, channel=channel, series=series), fill=fill)
-    found = guarded(opened, model_of(model), size=size, seed=seed, device=device)
+    trained = model_of(model)
+    check_fit(opened, trained.method)
+    found = guarded(opened, trained, size=size, seed=seed, device=device)
     if place is not None:
         place.write_text(json.dumps(found.report(), indent=1), encoding="utf-8")
     return found

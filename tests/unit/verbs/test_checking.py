@@ -89,6 +89,8 @@ def test_a_model_that_does_more_than_denoise_and_an_image_too_small_are_refused(
     with pytest.raises(RestoreError, match="does not only take noise away"):
         method = build_method("richardson_lucy", {"psf": "gaussian:1"}, spatial="YX", channels=1)
         check(replace(model, name="richardson_lucy", method=method), noisy, device="cpu")
+    with pytest.raises(RestoreError, match="has 3 channels and the model was trained on 1"):
+        check(model, np.stack([noisy] * 3), axes="CYX", device="cpu")
 
 
 def test_colour_planes_and_depth_are_looked_at(noisy):

@@ -186,7 +186,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
         grid.setSpacing(6)
         grid.setColumnStretch(1, 1)
         named = {
-            "&Images": self.folder, "Fil&es": self.pattern, "Mo&del": self.model, "Result&s": self.results,
+            "&Images": self.folder, "Fil&es": self.pattern, "Mo&del": self.model, "Resul&ts": self.results,
             "S&uffix": self.suffix,
         }  # fmt: skip
         for number, (name, widget) in enumerate(named.items()):

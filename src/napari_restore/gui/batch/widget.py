@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -16,11 +15,11 @@ from napari_restore.gui.batch.form import BatchForm
 from napari_restore.gui.batch.table import FileRows, FileTable
 from napari_restore.gui.batch.work import listing, opening, restoring_folder
 from napari_restore.gui.parts.bar import Bar
-from napari_restore.gui.parts.colours import Colours, main_button, progress_bar
+from napari_restore.gui.parts.colours import Colours, focus_ring, main_button, progress_bar
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.parts.runner import Ended, Line, Runner
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, package_engine
 
@@ -69,6 +68,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.form.begin()
         self._paint()
         self._show_state()
+        self._say(self.form.missing)
 
     # What the user does.
 
@@ -135,7 +135,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         folder, given = self.form.folder.path, self.form.options
         if folder is None:
             self.rows.show_files([])
-            self._say("")
+            self._say(self.form.missing)
         elif not self._lister.start(listing(folder, given["pattern"], given["output"])):
             self._later.start()
 
@@ -226,11 +226,12 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self._lister.ended.connect(self._show_list)
         self._opener.ended.connect(self._show_result)
         self._links.connect(self._viewer.events.theme, self._paint)
-        self.destroyed.connect(partial(_leave, self._links, self.runner.flag))
+        self.destroyed.connect(partial(_leave, self._links, self.runner.line))
 
     def _paint(self, event: Any = None) -> None:
         """Take the colours of the viewer's theme."""
         colours = Colours.of(self._viewer)
+        self.setStyleSheet(focus_ring(text=colours.text))
         self.table.set_colours(accent=colours.accent, error=colours.error)
         self.run_button.setStyleSheet(main_button(accent=colours.accent, text=colours.text))
         self.bar.setStyleSheet(progress_bar(accent=colours.accent, trough=colours.trough))
@@ -241,7 +242,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
 
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
-        _leave(self._links, self.runner.flag)
+        _leave(self._links, self.runner.line)
         self._later.stop()
         for runner in (self.runner, self._lister, self._opener):
             runner.abandon()
@@ -251,7 +252,7 @@ def _images(count: int) -> str:
     return f"{count} image{'' if count == 1 else 's'}" if count else "No images here."
 
 
-def _leave(links: Links, flag: threading.Event) -> None:
+def _leave(links: Links, line: Line) -> None:
     """Knows no Qt objects: it also runs when they are gone."""
     links.cut()
-    flag.set()
+    line.cut()

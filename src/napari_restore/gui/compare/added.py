@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.compare.difference import Removed, difference, removed
 from napari_restore.gui.compare.whole import alike, whole_difference, whole_structure
+from napari_restore.gui.parts.layers import mark_comparison
 
 
 class Added(QObject):  # type: ignore[misc]
@@ -106,6 +107,7 @@ class Added(QObject):  # type: ignore[misc]
     def _placed(self, layer: Any, *, instead_of: Any) -> Any:
         if instead_of is not None and instead_of in self._viewer.layers:
             self._viewer.layers.remove(instead_of)
+        mark_comparison(layer)
         return self._viewer.add_layer(layer)
 
 

@@ -24,7 +24,7 @@ from napari_restore.gui.compare.pair import KEY
 from napari_restore.gui.compare.regions import RegionChoice
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.named import label_of, with_key
 from napari_restore.gui.parts.question import Question
 from napari_restore.gui.restore.choices import LayerChoice, let_shrink
 
@@ -32,8 +32,8 @@ Mode = Literal["off", "curtain", "blink"]
 
 _MODES: dict[Mode, tuple[str, str]] = {
     "off": ("&Off", "Everything looks as it did before the comparison."),
-    "curtain": ("&Curtain", "A divider across the canvas: A on one side, B on the other.\nDrag it in the canvas."),
-    "blink": ("Bl&ink", "A and B by turns, in the same place: the eye finds what moves or changes."),
+    "curtain": ("C&urtain", "A divider across the canvas: A on one side, B on the other.\nDrag it in the canvas."),
+    "blink": ("Blin&k", "A and B by turns, in the same place: the eye finds what moves or changes."),
 }
 
 _WAYS: dict[Way, str] = {"left | right": "A left, B right", "top | bottom": "A above, B below"}
@@ -52,17 +52,17 @@ class Controls(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self.first = LayerChoice(viewer, links, follow=False)
         self.second = LayerChoice(viewer, links, follow=False)
-        self.swap_button = QPushButton("&Swap")
+        self.swap_button = QPushButton("Swap")
         self.buttons: dict[Mode, QPushButton] = {mode: QPushButton(label) for mode, (label, _) in _MODES.items()}
         self.divider = QSlider(Qt.Orientation.Horizontal)
         self.way = QComboBox()
         self.rate = QSlider(Qt.Orientation.Horizontal)
         self.same_box = QCheckBox("Same con&trast")
-        self.alone_box = QCheckBox("Hide the other ima&ges")
+        self.alone_box = QCheckBox("Hide the other images")
         self.difference_button = QPushButton("Add the differe&nce A - B")
-        self.structure_button = QPushButton("Find struct&ure in it")
+        self.structure_button = QPushButton("F&ind structure in it")
         self.regions = RegionChoice(viewer)
-        self.regions_button = QPushButton("&Measure them")
+        self.regions_button = QPushButton("Measure them")
         self.seen = QElidingLabel()
         self.message = QLabel()
         self._divider_name = label_of("&Divider", self.divider)
@@ -71,6 +71,8 @@ class Controls(QWidget):  # type: ignore[misc]
         self._dress_choices()
         self._dress_sliders()
         self._dress_words()
+        for key, button in enumerate((self.swap_button, self.alone_box, self.regions_button), start=1):
+            with_key(button, f"Alt+{key}")
         self._lay_out()
 
     @property
@@ -169,7 +171,7 @@ class Controls(QWidget):  # type: ignore[misc]
             line.addWidget(Question(page, widget.text()))
             column.addLayout(line)
         line = QHBoxLayout()
-        for part, share in ((label_of("&Regions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
+        for part, share in ((label_of("Re&gions", self.regions), 0), (self.regions, 1), (self.regions_button, 0)):
             line.addWidget(part, share)
         line.addWidget(Question("regions", "the regions"))
         column.addLayout(line)

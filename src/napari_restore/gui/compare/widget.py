@@ -17,7 +17,7 @@ from napari_restore.gui.compare.controls import STEPS, Controls, Mode
 from napari_restore.gui.compare.curtain import grid_of
 from napari_restore.gui.compare.pair import Comparison, likely_pair
 from napari_restore.gui.compare.regions import Regions
-from napari_restore.gui.parts.colours import Colours
+from napari_restore.gui.parts.colours import Colours, focus_ring
 from napari_restore.gui.parts.links import Links
 
 
@@ -266,6 +266,7 @@ class CompareWidget(QWidget):  # type: ignore[misc]
     def _paint(self, event: Any = None) -> None:
         """Show which mode is on, in the colours of the viewer's theme."""
         colours = Colours.of(self._viewer)
+        self.setStyleSheet(focus_ring(text=colours.text))
         self.controls.set_colours(accent=colours.accent, text=colours.text)
 
     def sizeHint(self) -> QSize:  # noqa: N802

@@ -47,6 +47,15 @@ def written(colour: Any) -> str:
     return "#" + "".join(f"{part:02x}" for part in colour.as_rgb_tuple(alpha=False))
 
 
+_FOCUSABLE = ("QPushButton", "QComboBox", "QLineEdit", "QAbstractSpinBox", "QCheckBox", "QSlider", "QTableView")
+
+
+def focus_ring(*, text: str) -> str:
+    """The sheet of a page: where the keyboard is. napari's own has no sign of it."""
+    ring = f"{', '.join(f'{kind}:focus' for kind in _FOCUSABLE)} {{ border: 1px solid {text}; }}"
+    return f"{ring} QPushButton {{ padding: 2px; }} QPushButton:focus {{ padding: 1px; }}"  # words keep their room
+
+
 def main_button(*, accent: str, text: str) -> str:
     """The sheet of the button that is seen first, where it can be pressed."""
     return f"QPushButton:enabled {{ {_standing_out(accent, text)} }}"

@@ -176,6 +176,17 @@ def verdict_of(report: Mapping[str, Any]) -> str:
     return f"Done: estimated error {learned['sure']:.3g}, of the best simpler way {rival['sure']:.3g}"
 
 
+_LONGEST_REASON = 160
+"""Letters of a reason beside the buttons: three lines."""
+
+
+def failure_of(message: str) -> str:
+    """Why a run failed, as far as there is room beside the buttons: the first sentence; all of it is in the details."""
+    first = re.split(r"(?<=[.!]) ", message.strip().splitlines()[0] if message.strip() else "", maxsplit=1)[0]
+    first = first if len(first) <= _LONGEST_REASON else f"{first[: _LONGEST_REASON - 1].rsplit(' ', 1)[0]} …"
+    return f"Failed: {first.rstrip('.')}" if first else "Failed"
+
+
 def gain_of(report: Mapping[str, Any]) -> str:
     """What is estimated of a result in two words, for a table; nothing where nothing is."""
     if (checked := report.get("checked")) is not None:

@@ -8,7 +8,9 @@ from weakref import ref
 
 from qtpy.QtCore import QEvent, QObject, QSize, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
+
+from napari_restore.gui.parts.closing import Closing
 
 _LOOKS_EVERY_MS = 200
 """How soon a widget that stayed for its work alone goes after it."""
@@ -48,6 +50,8 @@ class Docked:
         while (parent := above.parentWidget()) is not None:
             above = parent
         self._window = ref(above) if above is not self else lambda: None  # not kept alive: all of napari hangs on it
+        if isinstance(above, QMainWindow):
+            Closing.of(above).watch(self)
 
     def closeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Closed as a window of its own."""

@@ -40,6 +40,20 @@ def made_by(layer: Any) -> str:
     return str(ours.get(_MADE_BY, "")) if isinstance(ours, dict) else ""
 
 
+_COMPARES = "compares"
+
+
+def mark_comparison(layer: Any) -> None:
+    """It shows how two others differ: selected, it is not the next one to be restored."""
+    layer.metadata["napari_restore"] = {**layer.metadata.get("napari_restore", {}), _COMPARES: True}
+
+
+def is_comparison(layer: Any) -> bool:
+    """Whether a layer is a difference or a map of two others."""
+    ours = getattr(layer, "metadata", {}).get("napari_restore")
+    return isinstance(ours, dict) and bool(ours.get(_COMPARES))
+
+
 class ResultLayer:
     """Shows one result, from the first tile to the finished file.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QAbstractButton, QLabel, QWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QAbstractButton, QLabel, QShortcut, QWidget
 
 
 def label_of(words: str, widget: QWidget, *, spoken: str = "") -> QLabel:
@@ -22,3 +23,23 @@ def label_of(words: str, widget: QWidget, *, spoken: str = "") -> QLabel:
     if not (control.accessibleName() or own):
         control.setAccessibleName(spoken or words.replace("&", ""))
     return label
+
+
+def with_key(button: QAbstractButton, key: str, *, tip: str = "") -> None:
+    """A key for a button whose words have no letter left; said in its tooltip. To be given again with other words.
+
+    Parameters
+    ----------
+    key
+        In Qt's words, as ``Alt+1``.
+    tip
+        What the tooltip says; what it said, where not given.
+    """
+    button.setShortcut(QKeySequence(key))  # Qt forgets it when the words change
+    said = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
+    button.setToolTip(f"{(tip or button.toolTip()).removesuffix(f' ({said})')} ({said})")
+
+
+def to_focus(widget: QWidget, key: str) -> None:
+    """A key that goes to a control whose label has no letter left: napari has Alt+S, Alt+C, and those of its menus."""
+    QShortcut(QKeySequence(key), widget).activated.connect(widget.setFocus)

@@ -34,6 +34,10 @@ class Remembered:
         path = self.text(name)
         return Path(path) if path and Path(path).is_dir() else None
 
+    def beside(self, name: str) -> Path:
+        """A folder beside the file in which all this is kept; it may not be there yet."""
+        return Path(self._settings.fileName()).parent / name
+
     def keep(self, **values: Any) -> None:
         """Each by its name; None is kept as nothing."""
         for name, value in values.items():

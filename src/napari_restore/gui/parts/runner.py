@@ -7,7 +7,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -31,6 +31,9 @@ _NO_SPACE = "Free some space on the disk, or choose another folder, then start a
 _GRACE = 10.0
 """Seconds that work gets to wind down when the interpreter exits."""
 
+Keep = Callable[["Ended"], None]
+"""What becomes of the end of work that nobody waits for any more; in its thread, or in that which cut it off."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -38,6 +41,40 @@ class Ended:
 
     result: Any
     failure: Failed | None
+
+
+@dataclass(eq=False)
+class Line:
+    """Between a thread and a window; knows no Qt, so that either may outlive the other.
+
+    Attributes
+    ----------
+    stop
+        Set to ask for a stop.
+    left
+        Set where nobody listens any more.
+    mail
+        What the thread has sent.
+    keep
+        Takes the last letter where nobody listens.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    left: threading.Event = field(default_factory=threading.Event)
+    mail: SimpleQueue[Any] = field(default_factory=SimpleQueue)
+    keep: Keep | None = None
+
+    def cut(self) -> None:
+        """Ask for a stop, and listen no more."""
+        self.stop.set()
+        self.left.set()
+        self.pick_up()
+
+    def pick_up(self) -> None:
+        """Keep what has come to its end, and not yet been heard."""
+        for letter in _empty(self.mail):
+            if isinstance(letter, Ended) and self.keep is not None:
+                self.keep(letter)
 
 
 class Runner(QObject):  # type: ignore[misc]
@@ -49,8 +86,8 @@ class Runner(QObject):  # type: ignore[misc]
 
     Attributes
     ----------
-    flag
-        Set to ask for a stop; looked at by the work, and safe to set from anywhere at any time.
+    line
+        To its thread.
     received
         Signal: the list of events since the last tick.
     ended
@@ -64,11 +101,15 @@ class Runner(QObject):  # type: ignore[misc]
         super().__init__(parent)
         self._thread: threading.Thread | None = None
         self._abandoned = False
-        self.flag = threading.Event()
-        self._mail: SimpleQueue[Any] = SimpleQueue()
+        self.line = Line()
         self._timer = QTimer(self)
         self._timer.setInterval(every_ms)
         self._timer.timeout.connect(self._tick)
+
+    @property
+    def flag(self) -> threading.Event:
+        """Set to ask for a stop; looked at by the work, and safe to set from anywhere at any time."""
+        return self.line.stop
 
     @property
     def running(self) -> bool:
@@ -80,12 +121,16 @@ class Runner(QObject):  # type: ignore[misc]
         """Whether a stop was asked for and the work has not ended yet."""
         return self.running and self.flag.is_set()
 
-    def start(self, start: Start) -> bool:
-        """Begin; False, and nothing happens, while other work is running or after ``abandon``."""
+    def start(self, start: Start, *, keep: Keep | None = None) -> bool:
+        """Begin; False, and nothing happens, while other work is running or after ``abandon``.
+
+        ``keep`` takes what comes of it if nobody listens by then.
+        """
         if self.running or self._abandoned:
             return False
         self.flag.clear()
-        self._thread = _spawn(start, self.flag, self._mail)
+        self.line.keep = keep
+        self._thread = _spawn(start, self.line)
         self._timer.start()
         return True
 
@@ -95,13 +140,13 @@ class Runner(QObject):  # type: ignore[misc]
 
     def abandon(self) -> None:
         """Ask the work to stop, and listen no more: the viewer is going away. It cannot start again."""
-        self.flag.set()
         self._timer.stop()
         self._thread, self._abandoned = None, True
+        self.line.cut()
 
     def _tick(self) -> None:
         """Hand on what has arrived since the last tick."""
-        events = _empty(self._mail)
+        events = _empty(self.line.mail)
         ended = events.pop() if events and isinstance(events[-1], Ended) else None
         if events:
             self.received.emit(events)
@@ -112,33 +157,38 @@ class Runner(QObject):  # type: ignore[misc]
             self.ended.emit(ended)
 
 
-def _spawn(start: Start, stop: threading.Event, mail: SimpleQueue[Any]) -> threading.Thread:
+def _spawn(start: Start, line: Line) -> threading.Thread:
     """A thread that knows nothing of Qt objects, so that it may outlive them."""
-    thread = threading.Thread(target=_work, args=(start, stop, mail), name="napari-restore", daemon=True)
+    thread = threading.Thread(target=_work, args=(start, line), name="napari-restore", daemon=True)
     if not _ALIVE:
         atexit.unregister(_wind_down)
         atexit.register(_wind_down)
-    _ALIVE[thread] = stop
+    _ALIVE[thread] = line
     thread.start()
     return thread
 
 
-def _work(start: Start, stop: threading.Event, mail: SimpleQueue[Any]) -> None:
+def _work(start: Start, line: Line) -> None:
     """The body of the thread; its last letter is how it ended."""
     try:
-        ended = _run(start, stop, mail)
+        ended = _run(start, line)
+        if line.left.is_set() and line.keep is not None:
+            line.keep(ended)
+            return
     finally:
         _ALIVE.pop(threading.current_thread(), None)
-    mail.put(ended)
+    line.mail.put(ended)
+    if line.left.is_set():  # since then
+        line.pick_up()
 
 
-def _run(start: Start, stop: threading.Event, mail: SimpleQueue[Any]) -> Ended:
+def _run(start: Start, line: Line) -> Ended:
     """Advance the generator to its end; whatever it raises is turned into words."""
     try:
-        events = start(stop)
+        events = start(line.stop)
         while True:
             try:
-                mail.put(next(events))
+                line.mail.put(next(events))
             except StopIteration as end:
                 return Ended(end.value, None)
     except RestoreError as error:
@@ -169,12 +219,12 @@ def _empty(mail: SimpleQueue[Any]) -> list[Any]:
             return letters
 
 
-_ALIVE: dict[threading.Thread, threading.Event] = {}
+_ALIVE: dict[threading.Thread, Line] = {}
 
 
 def _wind_down() -> None:
-    """At exit: let running work close its files."""
-    for stop in list(_ALIVE.values()):
-        stop.set()
+    """At exit: let running work close its files, and keep what it has learned."""
+    for line in list(_ALIVE.values()):
+        line.cut()
     for thread in list(_ALIVE):
         thread.join(timeout=_GRACE)

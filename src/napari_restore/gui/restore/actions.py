@@ -15,11 +15,14 @@ from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
 from napari_restore.gui.parts.describe import Status, shortened
 from napari_restore.gui.parts.focus import State
+from napari_restore.gui.parts.named import with_key
 from napari_restore.gui.restore.models import Known
 from napari_restore.verbs import VERBS
 
 MORE = 10
 """Seconds that a model is trained longer at a click."""
+
+_RUN = "Alt+Return"
 
 _ICON_SIDE = 48
 """Pixels of a model's picture in the menu: enough to see the noise of one half and the other without."""
@@ -86,6 +89,8 @@ class Actions(QWidget):  # type: ignore[misc]
         )
         self._fill_menu()
         self._fill_copy_menu()
+        for key, button in (("Alt+0", self.more_button), ("Alt+7", self.copy_button), ("Alt+8", self.show_button)):
+            with_key(button, key)
         self._lay_out()
         self.show_state("idle", has_layer=False, has_model=False, has_result=False, can_go_on=False)
         self.show_unwritten(False)
@@ -96,7 +101,7 @@ class Actions(QWidget):  # type: ignore[misc]
         """Say what the main button does, and to how many layers."""
         self.run_button.setText(f"{VERBS[verb].label} {layers} layers" if layers > 1 else VERBS[verb].label)
         self._tip = VERBS[verb].tip
-        self.run_button.setToolTip(self._wrong or self._tip)
+        with_key(self.run_button, _RUN, tip=self._wrong or self._tip)
 
     def show_state(
         self,
@@ -114,7 +119,7 @@ class Actions(QWidget):  # type: ignore[misc]
         for button in (self.run_button, self.train_button):
             button.setEnabled(idle and has_layer and not wrong)
         self._wrong = wrong
-        self.run_button.setToolTip(wrong or self._tip)
+        with_key(self.run_button, _RUN, tip=wrong or self._tip)
         self.copy_button.setEnabled(has_layer and not wrong)
         self.more_button.setEnabled(idle and can_go_on)
         self.save_button.setEnabled(idle and has_model)
@@ -128,6 +133,8 @@ class Actions(QWidget):  # type: ignore[misc]
         """Offer to make a result elsewhere, in place of saving one that there is not."""
         self.save_result_button.setVisible(not unwritten)
         self.elsewhere_button.setVisible(unwritten)
+        for button in (self.save_result_button, self.elsewhere_button):  # one of them is in sight
+            with_key(button, "Alt+9")
 
     def show_doubt(self, doubt: bool) -> None:
         """Offer to show where detail may be lost."""

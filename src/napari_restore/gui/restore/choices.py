@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
@@ -19,6 +20,9 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QWidget,
 )
 
@@ -26,8 +30,9 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.options import Effort
 from napari_restore.gui.parts.colours import chosen_button
 from napari_restore.gui.parts.describe import describe_time
+from napari_restore.gui.parts.layers import is_comparison
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.named import label_of, with_key
 from napari_restore.gui.restore.editor import Editor
 from napari_restore.gui.restore.verbs import SHOWN, seconds_of
 from napari_restore.methods import MOST_FINER, listed, rows
@@ -37,6 +42,9 @@ from napari_restore.verbs import VERBS, Verb
 
 _WITH = {"second": ": with a second image", "target": ": with a clean image"}
 """What the list of methods says of the other image, by what a method needs."""
+
+_MARGIN = 6
+"""Pixels beside the words in a box."""
 
 _FEWEST_PLANES = 4
 """A stack of fewer planes says too little about what lies between them."""
@@ -61,10 +69,10 @@ class VerbChoice(QWidget):  # type: ignore[misc]
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(2)
         group = QButtonGroup(self)
-        for name in SHOWN:
+        for number, name in enumerate(SHOWN, start=1):
             button = QPushButton(VERBS[name].label)
             button.setCheckable(True)
-            button.setToolTip(VERBS[name].tip)
+            with_key(button, f"Alt+{number}", tip=VERBS[name].tip)
             button.clicked.connect(partial(self._take, name))
             group.addButton(button)
             row.addWidget(button, len(VERBS[name].label) + 4)  # the longest is not to be cut where it is bold
@@ -122,6 +130,16 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
         if layer in self._layers:
             self.setCurrentIndex(self._layers.index(layer))
 
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Names that differ at their ends alone are cut in the middle; Qt would cut those ends off."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, self).width() - _MARGIN
+        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
     def choose_besides(self, layer: Any) -> None:
         """Choose the newest layer that is another one."""
         self.choose(next((one for one in self._layers if one is not layer), None))
@@ -138,8 +156,9 @@ class LayerChoice(QComboBox):  # type: ignore[misc]
         self._announce()
 
     def _follow(self, event: Any = None) -> None:
-        if self.isEnabled():
-            self.choose(self._viewer.layers.selection.active)
+        active = self._viewer.layers.selection.active
+        if self.isEnabled() and not is_comparison(active):
+            self.choose(active)
 
     def _announce(self, index: int = 0) -> None:
         if self.layer is not self._last:

@@ -35,15 +35,16 @@ class Around:
 
 @dataclass(frozen=True)
 class Row:
-    """How an option is asked for: the words before its editor, and what makes that."""
+    """How an option is asked for: the words before its editor, what makes that, and a key where no letter is left."""
 
     label: str
     make: Callable[[Around], Editor]
+    key: str = ""
 
 
 EDITORS: Mapping[str, Row] = {
-    "factor": Row("Fa&ctor", lambda around: FactorChoice()),
-    "psf": Row("P&SF", lambda around: PsfChoice(around.viewer, around.links)),
+    "factor": Row("Factor", lambda around: FactorChoice(), key="Alt+6"),
+    "psf": Row("PSF", lambda around: PsfChoice(around.viewer, around.links), key="Alt+5"),
     "noise": Row("&Noise", lambda around: NoiseChoice(around.engine)),
     "mask": Row("Mas&k", lambda around: MaskChoice(around.viewer, around.links)),
     "missing": Row("Missin&g", lambda around: Plain("ComboBox", choices=list(LOOKS.items()))),

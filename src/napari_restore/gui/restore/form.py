@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidg
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.describe import tip_of
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.named import label_of
+from napari_restore.gui.parts.named import label_of, to_focus
 from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.advanced import Advanced
@@ -238,6 +238,8 @@ class Form(QWidget):  # type: ignore[misc]
         rows.grid.addWidget(self.subject.give, 4, 3, 1, 2)
         for row, (name, each) in enumerate(EDITORS.items(), start=5):
             rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
+            if each.key:
+                to_focus(self.editors[name], each.key)
         rows.add(line, "effort", "&Effort", self.effort)
         rows.grid.addWidget(self.cost, line + 1, 1, 1, 3)
         rows.grid.addWidget(self.advanced, line + 2, 0, 1, 5)

@@ -26,11 +26,12 @@ from napari_restore.core.events import (
     TrainingStarted,
 )
 from napari_restore.core.job import PreviewRequest
-from napari_restore.gui.parts.describe import Status, describe_time, status_of, verdict_of
+from napari_restore.gui.parts.describe import Status, describe_time, failure_of, status_of, verdict_of
 from napari_restore.gui.parts.layers import PART, ResultLayer, load_readers
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.history import Past, Tally
 from napari_restore.gui.restore.in_view import plane_shown, planes_of, region_in_view
+from napari_restore.gui.restore.kept import keeping
 from napari_restore.gui.restore.work import Engine, Pair, distilling, doing, training, training_on, with_model
 from napari_restore.methods import METHODS
 from napari_restore.sources.image import Image
@@ -312,7 +313,8 @@ class Session(QObject):  # type: ignore[misc]
         self.look()
         self.begun.emit()
         self.status.emit(Status(None, "Getting ready"))
-        self.runner.start(with_readers(work(self._engine, run.request, run.preview)))
+        keep = keeping(str(run.raw.name), run.trained, self.folder)
+        self.runner.start(with_readers(work(self._engine, run.request, run.preview)), keep=keep)
         self.changed.emit()
         return True
 
@@ -392,7 +394,7 @@ class Session(QObject):  # type: ignore[misc]
         self._redraw.stop()
         if ended.failure is not None:
             self.said.emit(ended.failure.message, "error")
-            self.status.emit(Status(0.0, "Failed"))
+            self.status.emit(Status(0.0, failure_of(ended.failure.message)))
             self._save_what_there_is()
         else:
             self._keep(ended.result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -14,6 +16,7 @@ from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.choices import LayerChoice
 from napari_restore.gui.restore.from_file import FileFacts, give, lacks, reading
+from napari_restore.gui.restore.session import camera_of, world_in_view
 from napari_restore.sources import open_image
 from napari_restore.sources.image import Image
 
@@ -43,6 +46,7 @@ class Subject(QObject):  # type: ignore[misc]
 
     def __init__(self, viewer: Any, links: Links, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self.layers = LayerChoice(viewer, links)
         self.axes = QLineEdit()
         self.size = QLabel()
@@ -132,7 +136,8 @@ class Subject(QObject):  # type: ignore[misc]
         layer, facts = self.layer, self._facts
         self._facts = FileFacts()
         if layer is not None:
-            give(layer, facts)
+            with steady(self._viewer, layer):
+                give(layer, facts)
 
     def _take_axes(self) -> None:
         """The user has typed axes; an empty box goes back to what was found."""
@@ -161,6 +166,22 @@ class Subject(QObject):  # type: ignore[misc]
         self.give.setVisible(image is not None and bool(self._facts.words))
         self.image = image
         self.described.emit()
+
+
+@contextmanager
+def steady(viewer: Any, layer: Any) -> Iterator[None]:
+    """Let the same part of a layer be in view, although pixels get another size: napari would show what lies there."""
+    camera = camera_of(viewer)
+    here, zoom, size = layer.world_to_data(world_in_view(viewer)), float(camera.zoom), float(layer.scale[-1])
+    yield
+    point = layer.data_to_world(here)
+    first = viewer.dims.ndim - len(point)
+    for axis, x in enumerate(point, start=first):
+        viewer.dims.set_point(axis, x)
+    center = list(camera.center)
+    for place, axis in enumerate(viewer.dims.displayed, start=len(center) - len(viewer.dims.displayed)):
+        center[place] = point[axis - first] if axis >= first else center[place]
+    camera.center, camera.zoom = tuple(center), zoom * size / float(layer.scale[-1])
 
 
 def wanted_axes(text: str, layer: Any) -> str | None:

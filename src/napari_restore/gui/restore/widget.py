@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import astuple
 from functools import partial
@@ -15,20 +14,21 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.activity import Activity
-from napari_restore.gui.parts.colours import Colours
+from napari_restore.gui.parts.colours import Colours, focus_ring
 from napari_restore.gui.parts.describe import Status, for_widget, loses_detail
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus, State
 from napari_restore.gui.parts.layers import made_by
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import Level
-from napari_restore.gui.parts.runner import Ended, Runner
+from napari_restore.gui.parts.runner import Ended, Line, Runner
 from napari_restore.gui.restore.actions import MORE, Actions
 from napari_restore.gui.restore.exported import ExportFile
 from napari_restore.gui.restore.files import ModelFiles
 from napari_restore.gui.restore.form import Form
 from napari_restore.gui.restore.guards import Guards
 from napari_restore.gui.restore.hint import SAMPLE, Hint
+from napari_restore.gui.restore.kept import left_behind
 from napari_restore.gui.restore.outcome import Outcome
 from napari_restore.gui.restore.queue import Queue, QueuePane, Row
 from napari_restore.gui.restore.report import ReportFile
@@ -95,6 +95,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._connect()
         self._paint()
         self._show_state()
+        if (path := left_behind()) is not None:
+            self.outcome.say(f"The model of the run that was cut off is kept: Restore with… ▸ Recent models, or {path}")
 
     # What the user does.
 
@@ -241,7 +243,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         runners = (self.session.runner, self.outcome.baselines.runner)
         running = any(runner.running for runner in runners)
         state: State = "stopping" if any(runner.stopping for runner in runners) else "running" if running else "idle"
-        self._activity.show(self.going_on())
+        self._activity.show(self._work())
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
@@ -324,12 +326,13 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _connect(self) -> None:
         """The signals between the parts, in one place."""
         self.form.verb.chosen.connect(self._show_verb)
+        self.form.verb.chosen.connect(lambda _: self._scroll.verticalScrollBar().setValue(0))
         self.form.changed.connect(self._show_state)
         self.form.changed.connect(self._show_verb)
         self.queue.said.connect(self.outcome.say)
         self._links.connect(self._viewer.layers.selection.events.changed, self._show_verb)
         self.form.said.connect(self._say_in_sight)
-        self.form.subject.said.connect(self.outcome.say)
+        self.form.subject.said.connect(self._say_in_sight)
         self.buttons.run.connect(self.run)
         self.buttons.show_lost.connect(self.show_lost)
         self.buttons.more.connect(self.train_on)
@@ -368,7 +371,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
-        self.destroyed.connect(partial(_leave, self._links, self.form.subject.followed, self.session.runner.flag))
+        self.destroyed.connect(partial(_leave, self._links, self.form.subject.followed, self.session.runner.line))
         # Later: what is disabled when a run begins loses the focus, and the area scrolls to what gets it.
         self._scrolled = _later(self, self._scroll_down)
         self.outcome.grown.connect(self._scrolled.start)
@@ -378,12 +381,18 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _paint(self, event: Any = None) -> None:
         """Take the colours of the viewer's theme."""
         accent, text, trough, error = astuple(Colours.of(self._viewer))
+        self.setStyleSheet(focus_ring(text=text))
         self.form.set_colours(accent=accent, text=text, trough=trough, error=error)
         self.outcome.set_colours(get_theme(self._viewer.theme), text=text, error=error)
         self.buttons.set_colours(accent=accent, text=text, trough=trough)
 
     def going_on(self) -> str:
-        """The work on an image: a run, or the making of baselines."""
+        """The work on an image, or the writing of a file."""
+        writing = any(part.writer.running for part in (self.report, self.saved, self.exported))
+        return self._work() or ("The writing of a file" if writing else "")
+
+    def _work(self) -> str:
+        """A run, or the making of baselines."""
         run = self.session.run
         if run is not None and self.session.runner.running:
             return f"{VERBS[run.verb].label}: {run.raw.name}"
@@ -392,7 +401,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Stop the work, and listen to the viewer no more."""
         self._activity.abandon()
-        _leave(self._links, self.form.subject.followed, self.session.runner.flag)
+        _leave(self._links, self.form.subject.followed, self.session.runner.line)
         for part in (
             self.session,
             self.form,
@@ -413,8 +422,8 @@ def _later(parent: QWidget, call: Callable[[], None]) -> QTimer:
     return timer
 
 
-def _leave(links: Links, followed: Links, flag: threading.Event) -> None:
+def _leave(links: Links, followed: Links, line: Line) -> None:
     """Knows no Qt objects: it also runs when they are gone."""
     links.cut()
     followed.cut()
-    flag.set()
+    line.cut()
