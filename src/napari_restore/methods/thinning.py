@@ -16,9 +16,10 @@ Of stacks, whose voxels see little light, the second is left to chance, and the 
 settings for alike: of those under which the rest is as likely, within two units of log-likelihood (Edwards 1972,
 "Likelihood", section 5.3), the heaviest weight is taken, as what the instrument does not see is noise rather than
 detail, and of that the last update, with the Hessian the likeliest. Weights are asked from the middle ones on, and left
-once they are clearly worse; the one that is taken goes on to more updates for as long as they are a gain. What is smooth is asked, too: total variation and the norm of the Hessian each have their
-settings chosen so, and the one under which the rest is likelier is taken. A part of a stack is as large as time allows,
-and photons are tossed once: another toss of the same photons tells less than other photons do.
+once they are clearly worse; the one that is taken goes on to more updates for as long as they are a gain. What is
+smooth is asked, too: total variation and the norm of the Hessian each have their settings chosen so, and the one under
+which the rest is likelier is taken. A part of a stack is as large as time allows, and photons are tossed once: another
+toss of the same photons tells less than other photons do.
 
 All photons bear some more updates than most of them.
 
@@ -31,7 +32,7 @@ total variation by the truth, at 2000 up to 1.3 dB. That for planes was chosen o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice

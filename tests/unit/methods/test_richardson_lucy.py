@@ -9,12 +9,14 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_restore import deblur, deblur_events, load_model, restore, submit, train
+from napari_restore import deblur, deblur_events, load_model, open_image, restore, submit, train
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
 from napari_restore.core.events import Checkpointed, Measured, Preview, TrainingStarted
 from napari_restore.core.job import PreviewRequest
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.methods import richardson_lucy, thinning
+from napari_restore.methods.apply import restore_region
 from napari_restore.methods.method import Interrupted
 from napari_restore.methods.richardson_lucy import RichardsonLucy
 from napari_restore.operators import psf as psfs
@@ -89,6 +91,20 @@ def test_an_image_seen_whole_is_read_without_surroundings():
     assert even.border == (0, 0) and min(even.radius) > 12
     assert lopsided.border == lopsided.radius
     assert all(b == 3 * m < r for b, m, r in zip(long.border, long.endless.margin, long.radius, strict=True))
+
+
+@pytest.mark.parametrize("name", ["richardson_lucy", "learned_richardson_lucy"])
+@pytest.mark.parametrize("psf", ["gaussian:0.6,1,1", "gaussian:0.3,1,1"])
+def test_a_plane_in_view_is_that_of_the_whole_and_reads_no_more_than_it(name, psf, monkeypatch):
+    y, _ = measured((9, 40, 44), "gaussian:0.6,1,1")
+    image, method = open_image(y, axes="ZYX"), build_method(name, {"psf": psf}, spatial="ZYX", channels=1).eval()
+    given = {"normalisation": Normalisation((0.0,), (1.0,)), "device": torch.device("cpu")}
+    whole = restore_region(method, image, Region.of_shape(y.shape), **given)
+    seen, plain = [], type(method).restore
+    monkeypatch.setattr(type(method), "restore", lambda self, x: (seen.append(tuple(x.shape)), plain(self, x))[1])
+    plane = Region((4, 0, 8), (5, 40, 30))
+    np.testing.assert_allclose(restore_region(method, image, plane, **given), whole[plane.slices], rtol=1e-5, atol=1e-3)
+    assert all(n <= m for n, m in zip(seen[0][2:], y.shape, strict=True))
 
 
 def test_tiles_of_a_long_lopsided_psf_are_the_whole_away_from_the_border():
@@ -171,7 +187,7 @@ def test_of_settings_that_are_alike_the_smoothest_is_taken(losses):
 
 
 def test_the_weight_that_is_taken_goes_on_for_as_long_as_it_gains():
-    asked = {weight: 0 for weight in (1, 2, 3)}
+    asked = dict.fromkeys((1, 2, 3), 0)
 
     def series(weight, *, turn, gain):
         for done in range(1, 101):
