@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--no-own", action="store_true", help="leave out its own choice")
     parser.add_argument("--no-grid", action="store_true", help="leave out what is tuned by the truth")
     parser.add_argument("--priors", nargs="+", default=list(GRID), choices=list(GRID), help="that are in the grid")
+    parser.add_argument("--methods", nargs="*", default=[], help="others of this package, by name, with --method-steps")
+    parser.add_argument("--method-steps", type=int, default=40, help="of those that learn")
     parser.add_argument("--steps", type=int, default=0, help="of the network, 0 for none")
     parser.add_argument("--learned-at", type=int, nargs="*", default=[200], help="photons where a network is trained")
     given = parser.parse_args()
@@ -66,6 +68,8 @@ def one_row(clean: np.ndarray, light: int, seed: int, given: Any) -> dict[str, A
         row["best_by_truth"] = best_by_truth(y, truth, {prior: GRID[prior] for prior in given.priors})
     if given.steps and light in given.learned_at:
         row["learned"] = learned(y, truth, steps=given.steps, seed=seed)
+    for name in given.methods:
+        row[name] = by_name(name, y, truth, steps=given.method_steps, seed=seed)
     if light in given.others_at:
         row["skimage"] = of_skimage(y, truth)
         row["RedLionfish"] = of_redlionfish(y, truth)
@@ -121,6 +125,26 @@ def learned(y: np.ndarray, truth: np.ndarray, *, steps: int, seed: int) -> dict[
         "processor_seconds": round(training + restoring, 1),
         "seconds": round(time.perf_counter() - began, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
+    }
+
+
+def by_name(name: str, y: np.ndarray, truth: np.ndarray, *, steps: int, seed: int) -> dict[str, Any]:
+    """Another method of this package, ``NAME`` or ``NAME,SETTING=VALUE``; learning ones trained on the stack."""
+    from napari_restore import restore, train
+    from napari_restore.methods import listed
+
+    method, *pairs = name.split(",")
+    processor = time.process_time()
+    asked: dict[str, Any] = dict(reporting.settings_of(pairs))
+    if listed(method).learns:
+        asked["steps"] = steps
+    model = train(y, method, psf=PSF, seed=seed, axes="ZYX", device="cpu", **asked)
+    result = np.asarray(restore(y, model, axes="ZYX", device="cpu"))
+    return {
+        "db": score(result, truth),
+        "processor_seconds": round(time.process_time() - processor, 1),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
+        **({"steps": steps} if "steps" in asked else {}),
     }
 
 
