@@ -37,8 +37,11 @@ def main() -> None:
     parser.add_argument("--light", type=int, nargs="+", default=[20, 200, 2000], help="photons in bright pixels")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--others-at", type=int, nargs="*", default=[200], help="photons where others are run, too")
+    parser.add_argument("--no-own", action="store_true", help="leave out its own choice")
     parser.add_argument("--no-grid", action="store_true", help="leave out what is tuned by the truth")
     parser.add_argument("--priors", nargs="+", default=list(GRID), choices=list(GRID), help="that are in the grid")
+    parser.add_argument("--methods", nargs="*", default=[], help="others of this package, by name, with --method-steps")
+    parser.add_argument("--method-steps", type=int, default=40, help="of those that learn")
     parser.add_argument("--steps", type=int, default=0, help="of the network, 0 for none")
     parser.add_argument("--learned-at", type=int, nargs="*", default=[200], help="photons where a network is trained")
     given = parser.parse_args()
@@ -58,11 +61,15 @@ def main() -> None:
 
 def one_row(clean: np.ndarray, light: int, seed: int, given: Any) -> dict[str, Any]:
     y, truth = measured(clean, light=light, seed=seed)
-    row: dict[str, Any] = {"measured_db": score(y, truth), "own": own(y, truth)}
+    row: dict[str, Any] = {"measured_db": score(y, truth)}
+    if not given.no_own:
+        row["own"] = own(y, truth)
     if not given.no_grid:
         row["best_by_truth"] = best_by_truth(y, truth, {prior: GRID[prior] for prior in given.priors})
     if given.steps and light in given.learned_at:
         row["learned"] = learned(y, truth, steps=given.steps, seed=seed)
+    for name in given.methods:
+        row[name] = by_name(name, y, truth, steps=given.method_steps, seed=seed)
     if light in given.others_at:
         row["skimage"] = of_skimage(y, truth)
         row["RedLionfish"] = of_redlionfish(y, truth)
@@ -98,20 +105,46 @@ def learned(y: np.ndarray, truth: np.ndarray, *, steps: int, seed: int) -> dict[
 
     processor = time.process_time()
     options = {"axes": "ZYX", "device": "cpu"}
+    began = time.perf_counter()
     model = train(y, "learned_richardson_lucy", psf=PSF, steps=steps, seed=seed, **options)
-    result = np.asarray(restore(y, model, **options))
-    processor = time.process_time() - processor
-    trust = model.method.config.trust
-    shares = {}
-    for name, share in (("base_db", 0.0), ("all_db", 1.0)):
-        model.method.config = replace(model.method.config, trust=(share,))
-        shares[name] = score(np.asarray(restore(y, model, **options)), truth)
+    training, config = time.process_time() - processor, model.method.config
+    shares = []
+    for share in (0.0, 1.0):
+        model.method.config = replace(config, trust=(share,))
+        shares.append(np.asarray(restore(y, model, **options)))
+    restoring = (time.process_time() - processor - training) / 2
+    base, corrected = shares
+    return {
+        "db": score(base + config.trust[0] * (corrected - base), truth),
+        "base_db": score(base, truth),
+        "all_db": score(corrected, truth),
+        "trust": config.trust[0],
+        "iterations": config.updates[0],
+        "weight": config.price[0],
+        "prior": config.priced[0],
+        "processor_seconds": round(training + restoring, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
+    }
+
+
+def by_name(name: str, y: np.ndarray, truth: np.ndarray, *, steps: int, seed: int) -> dict[str, Any]:
+    """Another method of this package, ``NAME`` or ``NAME,SETTING=VALUE``; learning ones trained on the stack."""
+    from napari_restore import restore, train
+    from napari_restore.methods import listed
+
+    method, *pairs = name.split(",")
+    processor = time.process_time()
+    asked: dict[str, Any] = dict(reporting.settings_of(pairs))
+    if listed(method).learns:
+        asked["steps"] = steps
+    model = train(y, method, psf=PSF, seed=seed, axes="ZYX", device="cpu", **asked)
+    result = np.asarray(restore(y, model, axes="ZYX", device="cpu"))
     return {
         "db": score(result, truth),
-        **shares,
-        "trust": trust[0],
-        "processor_seconds": round(processor, 1),
+        "processor_seconds": round(time.process_time() - processor, 1),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
+        **({"steps": steps} if "steps" in asked else {}),
     }
 
 

@@ -356,6 +356,7 @@ def test_a_full_disk_while_the_model_is_saved(qtbot, viewer, widget, stack, tmp_
     [
         (MemoryError(), "less effort"),
         (RuntimeError("CUDA error: out of memory\nmore"), "less effort"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."), "less effort"),
         (OSError(errno.ENOSPC, "No space left on device"), "Free some space"),
         (KeyError("x"), "KeyError: 'x'"),
         (SystemExit(), "SystemExit"),

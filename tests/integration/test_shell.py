@@ -19,6 +19,7 @@ import zarr
 
 from napari_restore.cli import main
 from napari_restore.core.events import from_json
+from napari_restore.training import loop
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
 
@@ -155,6 +156,19 @@ def test_a_closed_stderr_is_no_error_of_its_own(tmp_path: Path) -> None:
     command = f"{sys.executable} -m napari_restore denoise missing.tif -o o.zarr 2>&-"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")])
+def test_memory_that_runs_out_in_training_is_one_line(
+    raw: Path, command: Command, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "PatchPool", full)
+    done = command("denoise", raw, "-o", "out.ome.zarr", "--method", "noise2void2", "--steps", 2, "--quiet")
+    assert done.returncode == 2 and done.stderr.startswith(f"napari-restore: memory ran out ({error or 'MemoryError'}")
+    assert "--memory-share" in done.stderr and "--region" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_methods_and_help_are_there_without_loading_torch_or_scipy() -> None:

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from napari_restore.cli.guards import in_lines
 from napari_restore.cli.running import show, stoppable
 from napari_restore.cli.verbs import Json, Quiet, add_commands
-from napari_restore.core.errors import InterruptedWorkError, RestoreError
+from napari_restore.core.errors import InterruptedWorkError, RestoreError, first_line, out_of_memory
 from napari_restore.core.explained import explained, plain
 from napari_restore.core.options import Computing, Opening
 from napari_restore.core.version import __version__
@@ -59,6 +59,13 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        _fail(
+            f"memory ran out ({first_line(error)}): close other programs, allow less of it with `memory_share`, or "
+            "take a part with `region`."
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 

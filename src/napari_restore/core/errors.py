@@ -37,6 +37,17 @@ class InterruptedWorkError(RestoreError):
     """Work was stopped before there was a result to give back."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, of the machine or of a graphics card: torch has words of its own."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate" in said
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _one_line(text: str) -> str:
     """With what no line of text holds as Python writes it: an end of a line, a control character, half a letter."""
     if text.isprintable():

@@ -177,6 +177,19 @@ def plan_tiles(
     return TilePlan(tuple(shape), tuple(tile), halo, tuple(rate), tuple(start), slack)
 
 
+def whole_is_less(length: int, size: int, *, radius: int, border: int) -> bool:
+    """Whether an image that is read from end to end along an axis, with its border, is no more than a part of it.
+
+    Parameters
+    ----------
+    length, size
+        Pixels of the image and of the part.
+    radius, border
+        What is read to either side of the part, and past either end of the image.
+    """
+    return border < radius and length + 2 * border <= size + 2 * radius
+
+
 def reflected(start: int, stop: int, length: int, *, apart: int = 1) -> NDArray[np.intp]:
     """Indices ``start..stop`` of an axis mirrored at its first and last pixel, as often as needed.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import FAR, Normalisation
-from napari_restore.core.plan import plan_tiles
+from napari_restore.core.plan import plan_tiles, whole_is_less
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
@@ -119,9 +119,9 @@ def restore_region(
     grid = per_axis(image.axes, method.spatial, method.grid, default=1)
     radius = per_axis(image.axes, method.spatial, method.radius, default=0)
     rate = per_axis(image.axes, method.spatial, method.rate, default=1)
-    start = tuple(a // g * g for a, g in zip(region.start, grid, strict=True))
-    span = tuple(b - a for a, b in zip(start, region.stop, strict=True))
-    plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate)
+    border = per_axis(image.axes, method.spatial, method.border, default=0)
+    start, span = zip(*map(_span, region.start, region.stop, image.shape, grid, radius, border), strict=True)
+    plan = plan_tiles(span, largest=span, radius=radius, grid=grid, rate=rate, border=border, whole=image.shape)
     read = plan.read(0).shift(start)
     seen = seen_reflected(image, read, apart=per_axis(image.axes, method.spatial, method.apart, default=1))
     samples = normalisation.centred(to_samples(seen.values, image.axes, method.spatial))
@@ -134,6 +134,14 @@ def restore_region(
         stored = np.nan if method.gives_deviations else finer(seen.pixels, rate)
         whole = np.where(finer(kept, rate), stored, whole).astype(whole.dtype, copy=False)
     return whole[region.relative_to(read.start).scale(rate).slices]
+
+
+def _span(first: int, stop: int, length: int, grid: int, radius: int, border: int) -> tuple[int, int]:
+    """Where a region begins on the grid along an axis, and how long it is; all of the axis where that is no more."""
+    start = first // grid * grid
+    if whole_is_less(length, stop - start, radius=radius, border=border):
+        return 0, length
+    return start, stop - start
 
 
 def finer(pixels: NDArray[Any], rate: Sequence[int]) -> NDArray[Any]:

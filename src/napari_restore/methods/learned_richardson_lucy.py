@@ -14,12 +14,14 @@ from torch import Tensor
 from napari_restore import networks
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Note
+from napari_restore.core.plan import round_up
 from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch
 from napari_restore.methods.richardson_lucy import RichardsonLucy, RichardsonLucyConfig, Scale
 from napari_restore.operators import psf as psfs
-from napari_restore.operators.blur import Blur
+from napari_restore.operators.blur import Blur, mirrored
 from napari_restore.operators.inverse import wiener
+from napari_restore.operators.operator import interior
 
 _SOURCE = {2: (192, 192), 3: (24, 96, 96)}
 """Pixels of the part of the image that is measured again at once: wide beside the PSF, or most of it is border."""
@@ -110,8 +112,24 @@ class LearnedRichardsonLucy(RichardsonLucy):
 
     @property
     def border(self) -> tuple[int, ...]:
-        """Of the base, and of the network after it."""
-        return tuple(b + n for b, n in zip(super().border, self.network.radius, strict=True))
+        """Of the base, and of the network after it where that is not mirrored here."""
+        each = zip(super().border, self.network.radius, self._margin, strict=True)
+        return tuple(b + max(n - m, 0) for b, n, m in each)
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Of the base, or what the network is shown past the border."""
+        return tuple(map(max, super().padding, self._margin))
+
+    @property
+    def _margin(self) -> tuple[int, ...]:
+        """By how much the network is shown the mirrored result: the base of a mirrored image is its base mirrored.
+
+        A 3-D image read so much farther to every side would be four times as many voxels to deconvolve.
+        """
+        if not self.endless.even:
+            return (0,) * len(self.spatial)
+        return tuple(round_up(n, g) for n, g in zip(self.network.radius, self.grid, strict=True))
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -145,7 +163,9 @@ class LearnedRichardsonLucy(RichardsonLucy):
         if not any(trust):
             return base
         shares = torch.tensor(trust, device=base.device).view(1, -1, *[1] * len(self.spatial))
-        return base + shares * self._added(pixels, base)
+        margin = self._margin
+        added = self._added(mirrored(pixels, margin), mirrored(base, margin))
+        return base + shares * added[(..., *interior(added.shape[2:], margin))]
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error of corrected rehearsals."""

@@ -142,6 +142,8 @@ class Method(nn.Module):
         Width of its student over its own, where the user gives none: a quarter has a sixteenth of the weights.
     same_blur
         Whether a second image is to be blurred as the first is: only then are the two compared before training.
+    chooses
+        Whether it has settings that it chooses for the images itself, see ``chosen``, which takes seconds.
     fills
         Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
     suffix
@@ -166,6 +168,7 @@ class Method(nn.Module):
     noisy_targets: ClassVar[bool] = False
     keeps_mean: bool = False
     same_blur: ClassVar[bool] = True
+    chooses: ClassVar[bool] = False
     fills: ClassVar[bool] = False
     narrower: ClassVar[float] = 0.25
     tells_deviations: ClassVar[bool] = False

@@ -77,8 +77,8 @@ class RichardsonLucyConfig(ClassicalConfig):
     Attributes
     ----------
     iterations
-        Updates, or ``"auto"`` for as many as held-out photons ask for, 44 at most. They are accelerated: 10 do what 30
-        and more of other programs do.
+        Updates, or ``"auto"`` for as many as held-out photons ask for, at most 110 of stacks and 30 of planes. They are
+        accelerated: 10 do what 30 and more of other programs do.
     weight
         Price of what ``prior`` says, against noise: 0 for none, 0.002 is light, 0.02 leaves flat patches. ``"auto"``:
         the one that held-out photons ask for.
@@ -117,6 +117,7 @@ class RichardsonLucy(Classical):
 
     listed = METHODS["richardson_lucy"]
     Config: ClassVar[type] = RichardsonLucyConfig
+    chooses = True
     config: RichardsonLucyConfig
 
     def __init__(self, config: RichardsonLucyConfig, *, spatial: str, channels: int) -> None:

@@ -16,9 +16,10 @@ Of stacks, whose voxels see little light, the second is left to chance, and the 
 settings for alike: of those under which the rest is as likely, within two units of log-likelihood (Edwards 1972,
 "Likelihood", section 5.3), the heaviest weight is taken, as what the instrument does not see is noise rather than
 detail, and of that the last update, with the Hessian the likeliest. Weights are asked from the middle ones on, and left
-once they are clearly worse. What is smooth is asked, too: total variation and the norm of the Hessian each have their
-settings chosen so, and the one under which the rest is likelier is taken. A part of a stack is as large as time allows,
-and photons are tossed once: another toss of the same photons tells less than other photons do.
+once they are clearly worse; the one that is taken goes on to more updates for as long as they are a gain. What is
+smooth is asked, too: total variation and the norm of the Hessian each have their settings chosen so, and the one under
+which the rest is likelier is taken. A part of a stack is as large as time allows, and photons are tossed once: another
+toss of the same photons tells less than other photons do.
 
 All photons bear some more updates than most of them.
 
@@ -31,7 +32,7 @@ total variation by the truth, at 2000 up to 1.3 dB. That for planes was chosen o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -51,8 +52,8 @@ PRIORS: dict[int, tuple[Prior, ...]] = {2: ("total_variation",), 3: ("total_vari
 """That are tried, by the number of axes."""
 
 WEIGHTS: dict[Prior, tuple[float, ...]] = {
-    "total_variation": (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06),
-    "hessian": (0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03),
+    "total_variation": (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06),
+    "hessian": (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.03),
 }
 """Of each, that are tried."""
 
@@ -61,6 +62,14 @@ MOST_UPDATES = {2: 24, 3: 40}
 
 More make up what the instrument did not see, as held-out ones do not.
 """
+
+FURTHER = 100
+"""Updates that the setting which is taken for a stack goes on to, for as long as it gains: small bright things in much
+light go on to get better, and no other setting is asked so long.
+"""
+
+_LOOKS = 5
+"""Updates looked at, within which it has to gain."""
 
 _FIRST, _EVERY = 4, 2
 _MOST = 0.8
@@ -152,7 +161,8 @@ def best(
 
     if sharpen is None:
         alike = _ALIKE * draws
-        found = [_smoothest(partial(asked, p), weights[p], alike=alike, late=_LATE[p]) for p in weights]
+        first = MOST_UPDATES[photons.ndim - 2]
+        found = [_smoothest(partial(asked, p), weights[p], alike=alike, late=_LATE[p], first=first) for p in weights]
         return min(found, key=itemgetter(0))[1]
     every = [each for prior in weights for weight in weights[prior] for each in asked(prior, weight)]
     least = int(np.argmin(_excess(np.asarray([losses for _, losses in every])).sum(1)))
@@ -160,35 +170,70 @@ def best(
 
 
 def _smoothest(
-    asked: Callable[[float], Iterable[_Asked]], weights: Sequence[float], *, alike: float, late: bool
+    asked: Callable[[float], Iterator[_Asked]],
+    weights: Sequence[float],
+    *,
+    alike: float,
+    late: bool,
+    first: int,
 ) -> tuple[float, Tried]:
-    """The least loss; and the heaviest weight that has nearly it, after the update that ``_turn`` tells.
+    """The least loss; and the heaviest weight that has nearly it, after the update that its ``_Course`` tells.
 
-    From the middle one weights are asked to either side for as long as they are not worse than that.
+    From the middle one weights are asked to either side for as long as they are not worse than that, ``first``
+    updates each; the one that is taken goes on from there where that is a gain.
     """
     rising = sorted(weights)
     middle = (len(rising) - 1) // 2
-    least: dict[float, float] = {}
-    last: dict[float, Tried] = {}
+    courses: dict[float, _Course] = {}
     for side in (rising[middle:], rising[:middle][::-1]):
         for weight in side:
-            least[weight], last[weight] = _turn(asked(weight), alike=alike, late=late)
-            if least[weight] > min(least.values()) + alike:
+            courses[weight] = _Course(asked(weight), alike=alike, late=late)
+            courses[weight].go_to(first)
+            if courses[weight].least > min(each.least for each in courses.values()) + alike:
                 break
-    best = min(least.values())
-    return best, last[max(weight for weight, loss in least.items() if loss <= best + alike)]
+    best = min(each.least for each in courses.values())
+    taken = courses[max(weight for weight, each in courses.items() if each.least <= best + alike)]
+    taken.go_on()
+    return min(best, taken.least), taken.chosen
 
 
-def _turn(series: Iterable[_Asked], *, alike: float, late: bool) -> tuple[float, Tried]:
-    """The least loss, and its update, or the last that is nearly as good; not looked for past one that is not."""
-    seen: list[tuple[float, Tried]] = []
-    least = math.inf
-    for tried, (loss,) in series:
-        least = min(least, loss)
-        if loss > least + alike:
-            break
-        seen.append((loss, tried))
-    return least, [tried for loss, tried in seen if loss <= least + alike * late][-1]
+class _Course:
+    """How likely the rest is after one update and the next, of one weight; not looked for past one that is worse."""
+
+    def __init__(self, series: Iterator[_Asked], *, alike: float, late: bool) -> None:
+        self._series, self._alike, self._late = series, alike, late
+        self._seen: list[tuple[float, Tried]] = []
+        self.least = math.inf
+
+    @property
+    def chosen(self) -> Tried:
+        """After the least loss, or after the last that is nearly as good."""
+        return [tried for loss, tried in self._seen if loss <= self.least + self._alike * self._late][-1]
+
+    def go_to(self, most: int) -> None:
+        """So many updates, if none before is worse."""
+        while self._next() and self._seen[-1][1].updates < most:
+            pass
+
+    def go_on(self) -> None:
+        """As many as are a gain."""
+        while self._gains() and self._next():
+            pass
+
+    def _gains(self) -> bool:
+        before = [loss for loss, _ in self._seen[:-_LOOKS]]
+        return bool(before) and self.least < min(before) - self._alike
+
+    def _next(self) -> bool:
+        """Look at one more; False once there are none, or one is worse."""
+        for tried, (loss,) in self._series:
+            self.least = min(self.least, loss)
+            if loss > self.least + self._alike:
+                self._series = iter(())
+                return False
+            self._seen.append((loss, tried))
+            return True
+        return False
 
 
 def _losses(
@@ -212,7 +257,8 @@ def _excess(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def usual_updates(ndim: int) -> tuple[int, ...]:
     """Those after which it is looked, by the number of axes."""
-    return tuple(range(_FIRST, MOST_UPDATES[ndim] + 1, _EVERY))
+    most = FURTHER if ndim == 3 else MOST_UPDATES[ndim]
+    return tuple(range(_FIRST, most + 1, _EVERY))
 
 
 def of_all(tried: Tried, *, ndim: int) -> Tried:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_restore.core.errors import RestoreError
+from napari_restore.core.errors import RestoreError, first_line, out_of_memory
 from napari_restore.core.plan import round_up
 from napari_restore.methods.device import find_precision
 from napari_restore.methods.free import held
@@ -124,7 +124,7 @@ class Fitting:
             except (MemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
             # Here, not above: until the error is gone, its frames hold what filled the memory.
             self._take_less(reason)
 
@@ -198,11 +198,3 @@ class Fitting:
                 ]
             )
         return [tuple(zip(*cut, strict=True)) for cut in product(*along)]
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is full, of the machine or of a graphics card."""
-    said = str(error).lower()
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError) or "out of memory" in said or "can't allocate" in said
-    )

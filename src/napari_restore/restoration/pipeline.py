@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_restore.core.errors import RestoreError
-from napari_restore.restoration.fitting import out_of_memory
+from napari_restore.core.errors import RestoreError, first_line, out_of_memory
 from napari_restore.restoration.memory import AHEAD, helpers
 from napari_restore.restoration.running import Written
 from napari_restore.restoration.work import Read, Tile, TileJob, filled_up, finishers, read_tile
@@ -101,7 +100,7 @@ def _of(future: Future[_T], doing: str) -> _T:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
     raise RestoreError(
         f"memory ran out {doing} tiles ({reason}): close other programs, or take less of it with memory_share. What is "
         "done is kept: the same call goes on from there."

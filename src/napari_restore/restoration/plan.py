@@ -14,7 +14,7 @@ from napari_restore.core.errors import ModelError, RestoreError
 from napari_restore.core.geometry import Geometry, canonical_order
 from napari_restore.core.normalisation import Normalisation, working_type
 from napari_restore.core.options import Restoring
-from napari_restore.core.plan import TilePlan, plan_tiles
+from napari_restore.core.plan import TilePlan, plan_tiles, whole_is_less
 from napari_restore.core.region import Region
 from napari_restore.methods.apply import per_axis
 from napari_restore.methods.method import Method
@@ -216,7 +216,7 @@ def _uncut(sizes: Sequence[int], image: Image, part: Region, method: Method) -> 
     found = []
     for axis, size, radius, border in zip(method.spatial, sizes, method.radius, method.border, strict=True):
         n, asked = image.geometry.length(axis), part.shape[image.axes.index(axis)]
-        found.append(n if asked == n and n + 2 * border <= size + 2 * radius and border < radius else size)
+        found.append(n if asked == n and whole_is_less(n, size, radius=radius, border=border) else size)
     return tuple(found)
 
 

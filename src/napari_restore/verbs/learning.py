@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,10 +14,12 @@ import numpy as np
 
 from napari_restore import methods
 from napari_restore.core.errors import ImageError, OtherRunError, RestoreError
-from napari_restore.core.events import Note, Stopped
+from napari_restore.core.events import Note, Preview, Stopped
 from napari_restore.core.job import Events, drain
 from napari_restore.core.watch import Watch
+from napari_restore.methods.apply import restore_region
 from napari_restore.methods.choosing import choose
+from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_as
@@ -201,13 +204,32 @@ def _settled(prepared: Prepared, request: Request, watch: Watch) -> Events[Model
 
 def _chosen(lesson: Lesson, request: Request, watch: Watch) -> Events[Method | None]:
     """The method with the settings that it chooses for the images itself; None if somebody asks to stop meanwhile."""
+    if not lesson.method.chooses:
+        return lesson.method
+    yield from _in_view(lesson.method, lesson, request, watch)  # a picture within seconds, while it chooses
     rng = np.random.default_rng(request.computing.seed)
     try:
         method, notes = lesson.method.chosen(lesson.images, rng=rng, stopping=lambda: watch.stopping)
     except Interrupted:
         return None
     yield from notes
+    yield from _in_view(method, lesson, request, watch)
     return method
+
+
+def _in_view(method: Method, lesson: Lesson, request: Request, watch: Watch) -> Iterator[Preview]:
+    """What a method that has not learned makes of the part that somebody looks at; nothing where nobody does."""
+    if watch.preview is None or (region := watch.preview.region) is None or watch.stopping:
+        return
+    assert lesson.normalisation is not None
+    device = find_device(request.computing.device)
+    shown = copy.deepcopy(method).to(device).eval()
+    shown.stopping = lambda: watch.stopping
+    try:
+        pixels = restore_region(shown, lesson.images[0], region, normalisation=lesson.normalisation, device=device)
+    except Interrupted:
+        return
+    yield Preview(0, region, pixels)
 
 
 def lesson_for(request: Request, image: Image) -> Events[tuple[str, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Classical deconvolution as a method: tiles, units, what it chooses without the truth, and that it never trains."""
 
 import threading
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -8,11 +9,16 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_restore import deblur, deblur_events, load_model, restore, submit, train
+from napari_restore import deblur, deblur_events, load_model, open_image, restore, submit, train
 from napari_restore.core.errors import InterruptedWorkError, RestoreError
-from napari_restore.core.events import Checkpointed, Measured, TrainingStarted
+from napari_restore.core.events import Checkpointed, Measured, Preview, TrainingStarted
+from napari_restore.core.job import PreviewRequest
+from napari_restore.core.normalisation import Normalisation
+from napari_restore.core.region import Region
 from napari_restore.methods import richardson_lucy, thinning
+from napari_restore.methods.apply import restore_region
 from napari_restore.methods.method import Interrupted
+from napari_restore.methods.richardson_lucy import RichardsonLucy
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.deconvolve import richardson_lucy as updates_of
@@ -87,6 +93,20 @@ def test_an_image_seen_whole_is_read_without_surroundings():
     assert all(b == 3 * m < r for b, m, r in zip(long.border, long.endless.margin, long.radius, strict=True))
 
 
+@pytest.mark.parametrize("name", ["richardson_lucy", "learned_richardson_lucy"])
+@pytest.mark.parametrize("psf", ["gaussian:0.6,1,1", "gaussian:0.3,1,1"])
+def test_a_plane_in_view_is_that_of_the_whole_and_reads_no_more_than_it(name, psf, monkeypatch):
+    y, _ = measured((9, 40, 44), "gaussian:0.6,1,1")
+    image, method = open_image(y, axes="ZYX"), build_method(name, {"psf": psf}, spatial="ZYX", channels=1).eval()
+    given = {"normalisation": Normalisation((0.0,), (1.0,)), "device": torch.device("cpu")}
+    whole = restore_region(method, image, Region.of_shape(y.shape), **given)
+    seen, plain = [], type(method).restore
+    monkeypatch.setattr(type(method), "restore", lambda self, x: (seen.append(tuple(x.shape)), plain(self, x))[1])
+    plane = Region((4, 0, 8), (5, 40, 30))
+    np.testing.assert_allclose(restore_region(method, image, plane, **given), whole[plane.slices], rtol=1e-5, atol=1e-3)
+    assert all(n <= m for n, m in zip(seen[0][2:], y.shape, strict=True))
+
+
 def test_tiles_of_a_long_lopsided_psf_are_the_whole_away_from_the_border():
     y, _ = measured((131, 117), halo())
     model = train(y, "richardson_lucy", psf=halo(), iterations=8, weight=0.004, axes="YX")
@@ -158,12 +178,28 @@ def test_of_settings_that_are_alike_the_smoothest_is_taken(losses):
             asked.append(weight)
             yield thinning.Tried(done, weight), (loss + 100 * abs(weight - 3) * (abs(weight - 3) > 1),)
 
-    least, found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0, late=True)
+    least, found = thinning._smoothest(series, (5, 4, 3, 2, 1, 0, 6), alike=2.0, late=True, first=40)
     assert found.weight == 4 and 0 not in asked and 6 not in asked
     seen = losses[: next((n for n in range(len(losses)) if losses[n] > min(losses[: n + 1]) + 2), len(losses))]
     assert least == min(seen) and found.updates == max(n for n, loss in enumerate(seen, 1) if loss <= least + 2)
-    _, soonest = thinning._smoothest(series, (5, 4, 3, 2), alike=2.0, late=False)
+    _, soonest = thinning._smoothest(series, (5, 4, 3, 2), alike=2.0, late=False, first=40)
     assert losses[soonest.updates - 1] == min(seen)
+
+
+def test_the_weight_that_is_taken_goes_on_for_as_long_as_it_gains():
+    asked = dict.fromkeys((1, 2, 3), 0)
+
+    def series(weight, *, turn, gain):
+        for done in range(1, 101):
+            asked[weight] = done
+            yield thinning.Tried(done, weight), (abs(done - turn) * gain + 100 * abs(weight - 2),)
+
+    def found(**course):
+        return thinning._smoothest(partial(series, **course), tuple(asked), alike=2.0, late=False, first=20)
+
+    assert found(turn=60, gain=3) == (0, thinning.Tried(60, 2)) and asked == {1: 20, 2: 61, 3: 20}
+    assert found(turn=99, gain=0.1)[1].updates == 20 and asked[2] == 20, "that is no gain"
+    assert found(turn=10, gain=3)[1].updates == 10 and asked[2] == 11
 
 
 @pytest.mark.parametrize("lit", [0.0, 0.9])
@@ -277,6 +313,25 @@ def restore_events_until(y, model, stop, **options):
         if type(event).__name__ == "TileDone":
             stop.set()
         yield event
+
+
+def test_what_is_in_view_is_shown_before_settings_are_chosen_and_after(monkeypatch):
+    y, _ = measured((12, 40, 44), "gaussian:0.6,1,1")
+    region = Region((5, 3, 0), (6, 40, 30))
+    told = []
+    plain = RichardsonLucy._best
+    monkeypatch.setattr(RichardsonLucy, "_best", lambda *a: (told.append("chosen"), plain(*a))[1])
+    asked = {"psf": "gaussian:0.6,1,1", "effort": "instant", "axes": "ZYX", "preview": PreviewRequest(region)}
+    for event in deblur_events(y, **asked):
+        told += [event] if isinstance(event, Preview) else []
+        if len(told) == 3:
+            break
+    before, chosen, after = told
+    assert chosen == "chosen" and before.step == after.step == 0
+    for shown in (before, after):
+        assert shown.region == region and shown.pixels.shape == region.shape
+        assert shown.pixels.std() > y[region.slices].std() and shown.pixels.mean() == pytest.approx(y.mean(), rel=0.2)
+    assert not np.array_equal(before.pixels, after.pixels)
 
 
 def test_without_training_there_is_only_what_needs_none():

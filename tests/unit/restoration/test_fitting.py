@@ -186,10 +186,15 @@ THEORY = "theory:NA=1.2,wavelength=520,pixel=160,z=500,n=1.33"
 
 
 @pytest.mark.parametrize(
-    ("psf", "prior", "added"), [("gaussian:1,2,2", "hessian", False), (THEORY, "total_variation", True)]
+    ("name", "psf", "prior", "added"),
+    [
+        ("richardson_lucy", "gaussian:1,2,2", "hessian", False),
+        ("richardson_lucy", THEORY, "total_variation", True),
+        ("learned_richardson_lucy", "gaussian:1,2,2", "hessian", True),
+    ],
 )
-def test_the_appetite_of_a_deconvolution_is_what_it_takes(psf: str, prior: str, added: bool) -> None:
-    made = model(name="richardson_lucy", dimensions="3", psf=psf, updates=(3,), price=(0.002,), priced=(prior,))
+def test_the_appetite_of_a_deconvolution_is_what_it_takes(name: str, psf: str, prior: str, added: bool) -> None:
+    made = model(name=name, dimensions="3", psf=psf, updates=(3,), price=(0.002,), priced=(prior,))
     job = job_of((40, 120, 120), (40, 120, 120), made)
     assert any(job.method.padding) == added
     samples = read_tile(job, 0).samples

@@ -13,7 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_restore.core.errors import RestoreError
+from napari_restore.core.errors import RestoreError, first_line, out_of_memory
 from napari_restore.core.events import Failed
 from napari_restore.gui.parts.describe import for_widget
 
@@ -200,9 +200,9 @@ def _run(start: Start, line: Line) -> Ended:
 
 def in_words(error: BaseException) -> str:
     """An error that nobody has put into words: its name and its first line, and what to do where that is known."""
-    lines = str(error).strip().splitlines()
-    said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in said.lower() or "OutOfMemory" in said:
+    name, line = type(error).__name__, first_line(error)
+    said = f"{name}: {line}" if line != name else name
+    if out_of_memory(error):
         return f"{said.rstrip('.')}. {_FULL}"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{said.rstrip('.')}. {_NO_SPACE}"
