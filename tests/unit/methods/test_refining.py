@@ -80,8 +80,8 @@ def test_where_they_say_nothing_they_cost_nothing():
     ("asked", "known", "side", "wanted"),
     [
         ("auto", True, 512, "yes"),
-        ("auto", True, 8192, "no"),
-        ("yes", True, 8192, "yes"),
+        ("auto", True, 16384, "no"),
+        ("yes", True, 16384, "yes"),
         ("yes", False, 512, "no"),
         ("auto", False, 512, "no"),
         ("no", True, 512, "no"),
@@ -91,5 +91,5 @@ def test_they_are_looked_for_where_noise_is_known_and_the_image_is_not_large(ask
     image = SimpleNamespace(shape=(1, side, side))
     found, said = similar_if(asked, noise_is_known=known, images=[image])
     assert found == wanted
-    unasked = (asked, side, known) == ("auto", 8192, True)
-    assert ["67 million pixels" in note.text for note in said] == [True] * unasked
+    unasked = (asked, side, known) == ("auto", 16384, True)
+    assert ["268 million pixels" in note.text for note in said] == [True] * unasked
