@@ -6,6 +6,7 @@ import atexit
 import errno
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -28,8 +29,9 @@ _FULL = (
 )
 _NO_SPACE = "Free some space on the disk, or choose another folder, then start again."
 
-_GRACE = 10.0
-"""Seconds that work gets to wind down when the interpreter exits."""
+_GRACE = 60.0
+"""Seconds that all work together gets to wind down when the interpreter exits: no window is open any more, and a step
+of training on a busy machine takes its time. Cut off amid one, torch aborts, and what was learned is lost."""
 
 Keep = Callable[["Ended"], None]
 """What becomes of the end of work that nobody waits for any more; in its thread, or in that which cut it off."""
@@ -226,5 +228,6 @@ def _wind_down() -> None:
     """At exit: let running work close its files, and keep what it has learned."""
     for line in list(_ALIVE.values()):
         line.cut()
+    end = time.monotonic() + _GRACE
     for thread in list(_ALIVE):
-        thread.join(timeout=_GRACE)
+        thread.join(timeout=max(0.0, end - time.monotonic()))
