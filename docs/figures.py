@@ -210,6 +210,35 @@ def deconvolution() -> Rows:
     return rows
 
 
+def ways() -> Rows:
+    """What each way makes of one stack: PSNR, seconds of one core, memory at its peak."""
+    (ours,), (others,) = map(found, ("deconvolution_ways", "deconvolution_cells"))
+    learned = next(each for each in found("deconvolution_learned") if each["scene"] == "cells")
+    names = {
+        "Wiener filter, `--method wiener`": ours["wiener"],
+        "Richardson-Lucy, flat patches, `--set prior=total_variation`": ours["richardson_lucy,prior=total_variation"],
+        "Richardson-Lucy, its own choice, `--effort instant`": ours["richardson_lucy"],
+        "a network on top, `--method learned_richardson_lucy`": learned["learned"],
+    }
+    rows: dict[str, list[str | None]] = {
+        label: [None, decibels(way["db"]), f"{way['processor_seconds']:.0f} s"] for label, way in names.items()
+    }
+    rows["as measured"] = [None, decibels(ours["measured_db"]), None]
+    rows["scikit-image's Richardson-Lucy, stopped by the truth"] = [None, decibels(others["skimage"]["db"]), None]
+    return rows
+
+
+def learned_deconvolution() -> Rows:
+    return {
+        SCENES[each["scene"]]: [
+            decibels(each["measured_db"]),
+            *(decibels(each["learned"][name]) for name in ("base_db", "db")),
+            f"{100 * each['learned']['trust']:.0f} %",
+        ]
+        for each in found("deconvolution_learned")
+    }
+
+
 def imaging(files: Mapping[str, str], *, more: int = 0) -> Rows:
     """What a blur or coarse pixels leave, the method, and the same network from clean images."""
     rows: dict[str, list[str | None]] = {}
@@ -392,6 +421,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "deblurring": lambda: imaging(BLURS, more=1),
     "super_resolution": lambda: imaging(FACTORS),
     "deconvolution": deconvolution,
+    "deconvolution_ways": ways,
+    "deconvolution_learned": learned_deconvolution,
     "scale": scale,
     "scale_held": scale_held,
     "quality_beside": quality,
