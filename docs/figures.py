@@ -479,6 +479,12 @@ def ten_million() -> list[str]:
     ]
 
 
+def alone() -> list[str]:
+    """Hours that the pyramid would take one process, and how many workers are as quick with all tiles; to fives."""
+    one = found("scale")["teravoxel"][0]
+    return [tenth(one["alone_seconds"] / 3600), f"{5 * round(one['tiles_seconds'] / one['alone_seconds'] / 5)}"]
+
+
 def short_starts() -> list[str]:
     """What 100 steps on W2S fall short of 60 s by, and the farthest that 1000 steps lie below and above."""
     short = [row[3] - row[1] for label, row in starts().items() if label.startswith("W2S")]
@@ -547,6 +553,7 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
         "array to OME-Zarr, runs at {} Mpx/s on the same core (bfloat16; {} in float32)": fast,
     },
     "cluster.md": {
+        "the calling process would take {} h for it, from about {} workers on": alone,
         "the journal has {} GB, and a run that goes on reads it in {} s of a processor and holds {} GB": ten_million,
     },
     "deblurring.md": {

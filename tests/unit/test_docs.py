@@ -181,7 +181,7 @@ def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     wanted = [*project["dependencies"], *project["optional-dependencies"]["gui"]]
     called = {"torch": "pytorch", "dask": "dask-core", "napari": "napari"}
     for each in wanted:
-        name, floor = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)", each).groups()
+        name, floor = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?>=([\w.]+)(?:;.*)?", each).groups()
         assert f"- {called.get(name, name)} >={floor}\n" in recipe, each
 
 
