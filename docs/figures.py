@@ -504,13 +504,6 @@ def estimates() -> list[str]:
     return [hundredths(each["estimated_minus_true_median"]) for each in parts]
 
 
-def short_of_truth() -> list[str]:
-    of = {(each["scene"], each["photons"]): each for each in found("deconvolution")}
-    return [
-        tenth(of[scene, 2000]["best_by_truth"]["db"] - of[scene, 2000]["own"]["db"]) for scene in ("beads", "filaments")
-    ]
-
-
 def distilled(file: str) -> list[str]:
     [row] = found(file)
     before, after = row.get("megapixels_a_second", (None, None))
@@ -558,16 +551,11 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
     },
     "deblurring.md": {
         "the blurred images have {} dB": lambda: [hundredths(found("sei_deblur_2")["interpolated_or_input"])],
-        "the choice falls short by {} dB on the beads and {} dB on the filaments": short_of_truth,
         "ways end at {} (equivariant to shifts), {} (SURE alone; {} after three times the steps) and {} dB": lambda: (
             ends("equivariant_shift", "sure", "long", "equivariant_rotation")
         ),
         "Richardson-Lucy, tuned on the truth, at {} dB": lambda: [
             hundredths(found("sei_deblur_2_baselines")["baselines"]["richardson_lucy"])
-        ],
-        "as the truth asks for ends at {} dB": lambda: [hundredths(found("deconvolution_cells")[0]["skimage"]["db"])],
-        "the classical result had {} dB, with all of the correction {} dB": lambda: [
-            hundredths(found("deconvolution_learned")[0]["learned"][way]) for way in ("base_db", "all_db")
         ],
     },
     "denoising.md": {
