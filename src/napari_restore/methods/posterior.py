@@ -58,8 +58,8 @@ class PosteriorConfig:
         Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
         not correlated; without it what is predicted from around is the result, as for Noise2Void.
     similar
-        Whether patches of the restored image that look alike restore each other once more, which takes some 2 s of one
-        core a million pixels. ``"auto"``: where the noise could be measured, in images of up to 67 million pixels.
+        Whether patches of the restored image that look alike restore each other once more, which takes some 4 s of one
+        core a million pixels. ``"auto"``: where the noise could be measured, in images of up to 33 million pixels.
     width
         Features of the network's first level.
     depth

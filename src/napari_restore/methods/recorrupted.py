@@ -57,8 +57,8 @@ class RecorruptedConfig(DenoiserConfig):
         Planes to either side, along Z or time, that are looked at beside each plane, for noise that they do not share.
         ``"auto"`` trains with one and with none at first, and goes on with what predicts pixels held out better.
     similar
-        Whether patches of the restored image that look alike restore each other once more, which takes some 2 s of one
-        core a million pixels. ``"auto"``: in images of up to 67 million pixels.
+        Whether patches of the restored image that look alike restore each other once more, which takes some 4 s of one
+        core a million pixels. ``"auto"``: in images of up to 33 million pixels.
     alike
         Settled after training, one entry a channel: mean square, over the noise's variance, that patches which count
         differ by, and the share of what they say in what is restored, 0 to 1.

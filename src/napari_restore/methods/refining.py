@@ -22,8 +22,8 @@ from napari_restore.sources import Image
 Choice = Literal["auto", "yes", "no"]
 Alike = tuple[tuple[float, float], ...]
 
-_QUICKLY = 2**26  # pixels in which similar patches are looked for unasked
-_SECONDS_A_PIXEL = 2e-6  # of one core
+_QUICKLY = 2**25  # pixels in which similar patches are looked for unasked
+_SECONDS_A_PIXEL = 4e-6  # of one core, what tiles are shown beyond their borders counted
 _PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
