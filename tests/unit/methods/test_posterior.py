@@ -16,6 +16,8 @@ from napari_restore.methods.posterior import (
     _beside,
     _by_variance,
     _least_line,
+    _mirrored,
+    _redrawn,
     mean_around,
 )
 from napari_restore.sources import open_image
@@ -243,15 +245,49 @@ def test_a_line_that_turns_the_image_over_leaves_deviations_above_zero():
 def test_errors_are_told_in_bins_that_rise():
     rng = np.random.default_rng(0)
     variance = rng.lognormal(-3, 1, 20_000)
-    some, none, one = np.full_like(variance, 0.02), np.zeros_like(variance), np.ones_like(variance)
-    pairs = np.array(_by_variance(variance, none, some, none, one))
+    some, none = np.full_like(variance, 0.02), np.zeros_like(variance)
+    pairs = np.array(_by_variance(variance, some, none))
     assert (np.diff(pairs[:, 0]) > 0).all() and len(pairs) > 5
-    assert pairs[:, 1] == pytest.approx(0.02 * 1.4), "no less than the noise around gives, and two fifths"
-    assert np.array(_by_variance(variance, none, some, some, one))[:, 1] == pytest.approx(0.04), "what neighbours share"
-    assert np.array(_by_variance(variance, none, some, none, 0.5 * one))[:, 1] == pytest.approx(0.014), "less noise"
-    learned = np.array(_by_variance(10 * variance, 10 * variance, some, none, one))
-    assert learned[-1, 1] == pytest.approx(learned[-1, 0], rel=0.1), "far beyond an error in the noise"
-    assert _by_variance(*(each[:10] for each in (variance, none, some, none, one))) == ()
+    assert pairs[:, 1] == pytest.approx(0.02 * 0.8)
+    assert np.array(_by_variance(variance, some, some))[:, 1] == pytest.approx(0.02 * 1.5), "what neighbours share"
+    assert np.array(_by_variance(variance, some, 9 * some))[:, 1] == pytest.approx(0.02 * 1.85), "and no more than that"
+    assert np.array(_by_variance(variance, some, -some))[:, 1] == pytest.approx(0.02 * 0.8), "never less"
+    assert _by_variance(*(each[:10] for each in (variance, some, none))) == ()
+
+
+def test_noise_is_drawn_anew_from_pixels_about_as_bright():
+    rng = np.random.default_rng(8)
+    signal = torch.from_numpy(rng.permutation(np.repeat([1.0, 9.0], 4000)).reshape(2, 1, 40, 100)).float()
+    left = signal * torch.from_numpy(rng.exponential(size=signal.shape)).float()
+    measured = torch.from_numpy(rng.uniform(size=signal.shape) < 0.7)
+    drawn = _redrawn(left, signal, measured)
+    assert (drawn[~measured] == 0).all()
+    for level in (1, 9):
+        there = measured & (signal == level)
+        assert torch.equal(drawn[there].sort().values, left[there].sort().values), "as large, as rare, as skew"
+        assert np.corrcoef(drawn[there].numpy(), left[there].numpy())[0, 1] == pytest.approx(0, abs=0.1)
+    assert torch.equal(_redrawn(left, signal, measured), drawn), "the same each time"
+    assert (_redrawn(left, signal, torch.zeros_like(measured)) == 0).all()
+
+
+def test_planes_are_mirrored_so_that_each_has_its_neighbours():
+    planes = torch.arange(3.0).view(1, 1, 3, 1, 1)
+    assert _mirrored(planes, 1).flatten().tolist() == [1, 0, 1, 2, 1]
+
+
+@pytest.mark.parametrize("planes", [(), (5,)])
+def test_the_error_is_that_of_predicting_once_more_what_was_predicted(planes, monkeypatch):
+    """A network that gives nothing predicts the mean about a pixel: of white noise all is left, and drawn anew."""
+    monkeypatch.setattr("napari_restore.methods.posterior._OF_ERROR", 1.0)
+    monkeypatch.setattr("napari_restore.methods.posterior._OF_ALIKE", 0.0)
+    method = built(neighbours="1" if planes else "0", sigma=(1.0,))
+    for parameter in method.parameters():
+        torch.nn.init.zeros_(parameter)
+    y = torch.randn(2, 1, *planes, 128, 128, generator=generator(9))
+    with torch.inference_mode():
+        pairs = method._errors(0, Batch(y, torch.ones_like(y)), *method._predicted(0, y))
+    of_one = (4 * 2**2 + 4) / 12**2
+    assert [error for _, error in pairs] == pytest.approx([2 * of_one], rel=0.05), "of two means of other noise"
 
 
 def test_products_with_pixels_beside_are_those_of_a_plane():
