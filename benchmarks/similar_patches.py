@@ -1,6 +1,6 @@
-"""Patches that look alike: PSNR of what the posterior mean restores, without them and with them, by one training each.
+"""Patches that look alike: PSNR of what the posterior mean restores, without and with them, by one training each.
 
-Frames of microscopes with their averages (PSNR over the clean range after a fitted gain and offset), and the made stacks
+Frames of microscopes with their averages (PSNR over the clean range after a fitted gain and offset), and made stacks
 of ``neighbours.py`` (over the clean range as it is). `share` is that of what they say in the result, as it was found.
 """
 

@@ -130,7 +130,7 @@ def quality() -> Rows:
     near = [min(curve, key=lambda point: abs(point["seconds"] - wanted))["psnr"] for wanted in (10, 30, 110)]
     return {
         "napari-restore, posterior mean (what it chooses here)": ours("denoise_quality_time_start", "posterior"),
-        "the same from this image alone (`--start none`)": ours("denoise_quality_time_posterior", "posterior"),
+        "the same from this image alone (`--start none`, `similar=no`)": ours("denoise_quality_time_posterior", "posterior"),
         "napari-restore, N2V2": ours("denoise_quality_time", "noise2void2"),
         "CAREamics N2V": [f"{decibels(near[0])} (10 s)", *map(decibels, near[1:])],
     }
@@ -163,10 +163,10 @@ def correlated() -> Rows:
     }
     rows = {}
     for label, (file, part) in names.items():
-        each = found(file)[part]
+        each, auto = found(file)[part], found("correlated_auto")[part]["auto"]
         ways = [each[way] for way in ("noisy", "median", "nlm", "total_variation")]
-        learned = [each.get("noise2void2", {}).get("psnr"), each["auto"]["psnr"]]
-        rows[label] = [*best_bold([*ways, *learned], first=1), f"`{each['auto']['took']}`"]
+        learned = [each.get("noise2void2", {}).get("psnr"), auto["psnr"]]
+        rows[label] = [*best_bold([*ways, *learned], first=1), f"`{auto['took']}`"]
     return rows
 
 
@@ -284,13 +284,33 @@ def frame_label(name: str) -> str:
 
 def starts() -> dict[str, list[float]]:
     """Of each frame: 100 steps without and with weights to begin with, 1000 with, and 60 s without."""
-    whole = {name: each["auto"] for part in found("real_noise") for name, each in part["psnr_fitted"].items()}
+    whole = {
+        name: each["auto"] for part in found("real_noise_start_none") for name, each in part["psnr_fitted"].items()
+    }
     return {
         frame_label(name): [
             *(each[way]["psnr"] for way in ("100 none 0", "100 auto 0", "1000 auto 0")),
             whole[name.partition("/")[2]],
         ]
         for name, each in found("start_frames").items()
+    }
+
+
+def similar_patches() -> Rows:
+    made = {
+        "microscopy": "the package's microscopy sample",
+        "tissue": "its tissue sample",
+        "movie": "its movie",
+        "bleaching": "the movie, its light bleaching to a fifth",
+        "jumping": "objects that jump before nothing",
+        "pictures": "eight pictures of different things",
+    }
+    return {
+        made.get(name) or frame_label(name): [
+            *(hundredths(each[way]["psnr"]) for way in ("no", "yes")),
+            ", ".join(map(hundredths, each["share"])),
+        ]
+        for name, each in found("similar_patches").items()
     }
 
 
@@ -426,6 +446,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "scale": scale,
     "scale_held": scale_held,
     "quality_beside": quality,
+    "similar_patches": similar_patches,
     "start_frames": start_frames,
     "distillation": distillation,
     "distillation_super": distillation_super,

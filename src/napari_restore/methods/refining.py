@@ -24,6 +24,7 @@ Alike = tuple[tuple[float, float], ...]
 
 _QUICKLY = 2**26  # pixels in which similar patches are looked for unasked
 _SECONDS_A_PIXEL = 2e-6  # of one core
+_PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
 
@@ -99,7 +100,8 @@ class Refining(Denoiser):
     def finish(self, batch: Batch) -> None:
         """Find what share of what similar patches say lowers the error."""
         if self.config.similar == "yes":
-            found = [self._alike(c, batch.pixels[:, c : c + 1]) for c in range(self.channels)]
+            some = batch.pixels[:: math.ceil(len(batch.pixels) / _PATCHES)]
+            found = [self._alike(c, some[:, c : c + 1]) for c in range(self.channels)]
             self.config = replace(self.config, alike=tuple(found))
 
     def remarks(self) -> Iterator[Note]:

@@ -235,10 +235,11 @@ class Session:
         if self.terms.precision == "float32":
             return "float32"
         pixels = self._held_out.pixels
+        network = self.state.average.as_graph()  # what comes after is computed in float32 either way
         with torch.inference_mode():
-            exact = self.state.average.restore(pixels)
+            exact = network.restore(pixels)
             with autocast(self.terms.device, "bfloat16"):
-                rough = self.state.average.restore(pixels)
+                rough = network.restore(pixels)
         cost = (rough - exact).std() / (exact - self.state.average.plain(pixels)).std().clamp(min=1e-12)
         return "bfloat16" if float(cost) < _BFLOAT16_COST else "float32"
 
