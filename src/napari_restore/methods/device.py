@@ -13,6 +13,7 @@ import torch
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods.apply import Precision
+from napari_restore.methods.llvm import keep_llvms_apart
 
 Answer = TypeVar("Answer")
 
@@ -30,6 +31,7 @@ def find_device(name: str = "auto") -> torch.device:
     RestoreError
         If there is no such device here.
     """
+    keep_llvms_apart()  # all work asks for its device first, and much of it loads torch's compiler later
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu")
     try:

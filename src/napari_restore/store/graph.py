@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_restore.core.errors import ModelError
 from napari_restore.methods.apply import in_units, shown
+from napari_restore.methods.llvm import keep_llvms_apart
 from napari_restore.methods.method import Method
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.matrices import filter_matrix
@@ -56,6 +57,7 @@ def write_graph(method: Method, path: Path, *, sides: Sequence[int], least: Sequ
     ModelError
         If it does something that ONNX has no word for, or the libraries that write it are not installed.
     """
+    keep_llvms_apart()  # an export asks for no device
     method = copy.deepcopy(method).eval().float().cpu()  # tracing leaves its own kind of tensors in what it touches
     for operator in method.modules():
         if isinstance(operator, Blur):
