@@ -130,7 +130,9 @@ def quality() -> Rows:
     near = [min(curve, key=lambda point: abs(point["seconds"] - wanted))["psnr"] for wanted in (10, 30, 110)]
     return {
         "napari-restore, posterior mean (what it chooses here)": ours("denoise_quality_time_start", "posterior"),
-        "the same from this image alone (`--start none`, `similar=no`)": ours("denoise_quality_time_posterior", "posterior"),
+        "the same from this image alone (`--start none`, `similar=no`)": ours(
+            "denoise_quality_time_posterior", "posterior"
+        ),
         "napari-restore, N2V2": ours("denoise_quality_time", "noise2void2"),
         "CAREamics N2V": [f"{decibels(near[0])} (10 s)", *map(decibels, near[1:])],
     }
