@@ -176,10 +176,10 @@ def preview(run: Run) -> Facts:
     from napari_restore import train
     from napari_restore.core.job import PreviewRequest
     from napari_restore.core.region import Region
-    from napari_restore.training.session import Session
+    from napari_restore.training.previews import Previews
 
     plane = np.random.default_rng(0).normal(100, 10, (run.side // 4, run.side // 4)).astype(np.float32)
-    asked, through, took = PreviewRequest(Region.of_shape(plane.shape), every=0.01), Session.preview, []
+    asked, through, took = PreviewRequest(Region.of_shape(plane.shape), every=0.01), Previews._restored, []
 
     def timed(*given: Any) -> Any:
         start = time.perf_counter()
@@ -187,11 +187,11 @@ def preview(run: Run) -> Facts:
         took.append(time.perf_counter() - start)
         return shown
 
-    Session.preview = timed  # type: ignore[method-assign]
+    Previews._restored = timed  # type: ignore[method-assign]
     try:
         train(plane, "noise2void2", axes="YX", seconds=run.seconds, device=run.device, preview=asked)
     finally:
-        Session.preview = through  # type: ignore[method-assign]
+        Previews._restored = through  # type: ignore[method-assign]
     return {
         "side": plane.shape[0],
         "previews": len(took),

@@ -115,11 +115,12 @@ class Refining(Denoiser):
         """Each channel through its own network, and then by its similar patches, where these are asked for."""
         restored = pixels.float().clone()
         for c in range(self.channels):
-            y, result = pixels[:, c : c + 1], own(restored[:, c : c + 1], self.neighbours)
-            result.copy_(self.once(c, y))
+            y = pixels[:, c : c + 1]
+            found = self.once(c, y)
             spread, share = self.config.alike[c] if self.config.alike else (1.0, 1.0)
             if self.refines and share:
-                result.lerp_(self._again(c, y, result, spread), share)
+                found = found.lerp(self._again(c, y, found, spread), share)
+            own(restored[:, c : c + 1], self.neighbours).copy_(found)
         return restored
 
     def _again(self, channel: int, y: Tensor, restored: Tensor, spread: float) -> Tensor:

@@ -27,6 +27,7 @@ RADIUS = 2 * REACH + SIDE - 1
 _AT_ONCE = 1024  # patches whose groups are held in memory: some 40 MB
 _EXACT = 1e-5  # of the mean variance: what is added to each, so that no rounding makes a covariance negative
 _LEAST_POWER = 1e-3  # of white noise's, of what noise that neighbours share lacks
+_OUTSIDE = 1e9  # instead of pixels there are not; infinity has no gradient
 _BESIDE = 1e6  # squared distance, in units of the noise, of what lies outside
 
 Noise = Callable[[Tensor], Tensor]
@@ -112,7 +113,7 @@ def _groups(s: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     rows, columns = s.shape
     along = (columns - SIDE) // STEP + 1
     together = max(1, _AT_ONCE // along) * STEP
-    around = F.pad(s, (REACH,) * 4, value=torch.inf)
+    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)
     for first in range(0, rows - SIDE + 1, together):
         last = min(first + together - STEP, rows - SIDE)
         last -= (last - first) % STEP

@@ -29,7 +29,7 @@ def recorrupted(**config):
 def tiled(seed):
     """A pattern that comes again and again, and the same with white noise."""
     rng = np.random.default_rng(seed)
-    clean = np.tile(rng.normal(size=(2, 1, 8, 8)), (1, 1, 10, 10))
+    clean = np.tile(rng.normal(size=(2, 1, 6, 6)), (1, 1, 14, 14))
     return (torch.from_numpy(each).float() for each in (clean, clean + 0.5 * rng.normal(size=clean.shape)))
 
 
@@ -55,7 +55,7 @@ def test_the_share_is_near_that_by_the_truth(seed):
 
 def test_noise_that_neighbours_share_is_told_as_it_is():
     rng = np.random.default_rng(4)
-    clean = torch.from_numpy(np.tile(3 * rng.normal(size=(1, 1, 8, 8)), (1, 1, 10, 10))).float()
+    clean = torch.from_numpy(np.tile(3 * rng.normal(size=(1, 1, 6, 6)), (1, 1, 14, 14))).float()
     method = recorrupted(similar="yes").eval()
     noisy = clean + method.fresh_noise(0, torch.full_like(clean, 0.25), torch.Generator().manual_seed(5))
     with torch.inference_mode():

@@ -98,7 +98,7 @@ def test_an_even_image_stays_even(level):
 
 def test_what_comes_again_is_restored_by_what_it_resembles():
     rng = np.random.default_rng(11)
-    clean = np.tile(rng.normal(size=(8, 8)), (6, 6)).astype(np.float32)
+    clean = np.tile(rng.normal(size=(6, 6)), (8, 8)).astype(np.float32)
     noisy = clean + 0.5 * rng.normal(size=clean.shape).astype(np.float32)
     once = torch.from_numpy(clean + 0.3 * rng.normal(size=clean.shape).astype(np.float32))  # errors that do not repeat
     found = by_similar_patches(torch.from_numpy(noisy), once, constant(0.25), alike_in=2 * once, spread=1.0).numpy()
