@@ -25,7 +25,6 @@ from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
 from napari_restore.methods.refining import Alike, Choice, Refining, similar_if, stabilised
 from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
-from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
@@ -354,11 +353,9 @@ class Posterior(Refining):
 
         Dark pixels keep some: one without noise would be believed whatever its surroundings say.
         """
-        config, std = self.config, self.config.std[channel] or 1.0
-        read = (config.sigma[channel] / std) ** 2
-        noise = PixelNoise(read, config.gain[channel] / std, (config.offset[channel] - config.mean[channel]) / std)
+        noise = self.measured_noise(channel)
         if noise.gain == 0:
-            return torch.full_like(signal, max(read, _LEAST_VARIANCE**2))
+            return torch.full_like(signal, max(noise.constant, _LEAST_VARIANCE**2))
         return noise.smooth_at(signal)
 
 

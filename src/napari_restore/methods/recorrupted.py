@@ -186,13 +186,10 @@ class Recorrupted(Refining):
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """As it was measured."""
-        config = self.config
-        if not config.sigma:
+        if not self.config.sigma:
             return torch.ones_like(signal)
-        std = config.std[channel] or 1.0
-        read = (config.sigma[channel] / std) ** 2
-        noise = PixelNoise(read, config.gain[channel] / std, (config.offset[channel] - config.mean[channel]) / std)
-        return torch.full_like(signal, read) if noise.gain == 0 else noise.smooth_at(signal)
+        noise = self.measured_noise(channel)
+        return torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
 
     def correlation(self, channel: int) -> Tensor | None:
         """As it was measured."""

@@ -17,6 +17,7 @@ from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
 from napari_restore.methods.similar_patches import RADIUS, STEP, Noise, by_similar_patches
+from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import Image
 
 Choice = Literal["auto", "yes", "no"]
@@ -80,6 +81,12 @@ class Refining(Denoiser):
     def once(self, channel: int, y: Tensor) -> Tensor:
         """What the network makes of one channel ``(B, 1, *S)``; with neighbours, of planes that have them all."""
         return self.predicted_of(channel, y).float()
+
+    def measured_noise(self, channel: int) -> PixelNoise:
+        """Of the pixels, as their settings have it, in units of the image's deviation."""
+        config, std = self.config, self.config.std[channel] or 1.0
+        read, offset = (config.sigma[channel] / std) ** 2, config.offset[channel] - config.mean[channel]
+        return PixelNoise(read, config.gain[channel] / std, offset / std)
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """Variance of the noise where the image without it is so bright, in units of the image's variance."""
