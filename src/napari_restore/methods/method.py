@@ -152,6 +152,9 @@ class Method(nn.Module):
         Whether it can say how sure each restored pixel is.
     gives_deviations
         Whether ``restore`` gives that, in units of the image's deviation, in the place of the pixels.
+    unread
+        Pixels along each spatial axis, at either end of what ``restore`` is shown, whose result nobody asks for, as of
+        a tile's halo; none where it is empty.
     stopping
         Whether somebody asks to stop; looked at by a ``restore`` that takes long, which then raises ``Interrupted``.
     """
@@ -174,6 +177,7 @@ class Method(nn.Module):
     tells_deviations: ClassVar[bool] = False
 
     gives_deviations: bool = False
+    unread: tuple[int, ...] = ()
     config: Any
     spatial: str
     channels: int

@@ -140,6 +140,7 @@ class Refining(Denoiser):
             alike_in=stabilised(restored, noise),
             spread=spread,
             correlation=self.correlation(channel),
+            unread=self.unread[-2:] or (0, 0),
         )
 
     def _alike(self, channel: int, y: Tensor) -> tuple[float, float]:

@@ -8,6 +8,7 @@ that comes again farther away than it looks, nor one that only this image has; t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -42,6 +43,7 @@ def by_similar_patches(
     alike_in: Tensor,
     spread: float,
     correlation: Tensor | None = None,
+    unread: tuple[int, ...] = (0, 0),
 ) -> Tensor:
     """Planes restored once more, each patch by those that look alike.
 
@@ -61,16 +63,19 @@ def by_similar_patches(
         none is as near, a patch stays as it is restored.
     correlation
         Of the noise of a patch's pixels with each other's, as ``correlation_in_a_patch`` gives it; None for white.
+    unread
+        Pixels at either end along Y and X that nobody asks for: what is alike to patches of these alone is not looked
+        for, which saves a third of the time of a tile of 256 pixels.
 
     Returns
     -------
     Tensor
-        As ``restored``, on the same device, in float32.
+        As ``restored``, on the same device, in float32; of any value where it is not asked for.
     """
     shape = restored.shape
     planes = (each.float().reshape(-1, *shape[-2:]) for each in (measured, restored, alike_in))
     with torch.autocast(restored.device.type, enabled=False):
-        plane = partial(_one_plane, noise=noise, spread=spread, correlation=correlation)
+        plane = partial(_one_plane, noise=noise, spread=spread, correlation=correlation, unread=unread)
         return torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
 
 
@@ -85,7 +90,14 @@ def correlation_in_a_patch(correlation: NDArray[np.float64]) -> Tensor:
 
 
 def _one_plane(
-    measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float, correlation: Tensor | None
+    measured: Tensor,
+    restored: Tensor,
+    alike_in: Tensor,
+    *,
+    noise: Noise,
+    spread: float,
+    correlation: Tensor | None,
+    unread: tuple[int, ...],
 ) -> Tensor:
     """One plane ``(Y, X)``. Patches begin at whole steps from its first pixel, and cover what is mirrored around it."""
     rows, columns = measured.shape
@@ -95,35 +107,42 @@ def _one_plane(
     total, count = torch.zeros_like(x), torch.zeros_like(x)
     within = torch.arange(SIDE, device=x.device)
     patch = (within[:, None] * x.shape[1] + within).flatten()
-    for corners, far in _groups(s):
+    asked_for = [_asked_for(n, beyond) for n, beyond in zip(s.shape, unread, strict=True)]
+    for corners, far in _groups(s, *asked_for):
         at = (corners[..., None] + patch).flatten()
         weight = (-far / spread).exp()[..., None].expand(*corners.shape, len(patch))
         noisy, known = (each.flatten()[at].view(weight.shape) for each in (y, x))
         filtered = _filtered(noisy, known, weight, noise, correlation)
         total.view(-1).index_add_(0, at, (weight * filtered).flatten())
         count.view(-1).index_add_(0, at, weight.flatten())
-    return (total / count)[STEP : STEP + rows, STEP : STEP + columns]
+    found = total / count if not any(unread) else torch.where(count > 0, total / count, x)
+    return found[STEP : STEP + rows, STEP : STEP + columns]
 
 
-def _groups(s: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _asked_for(length: int, unread: int) -> range:
+    """Where patches begin along an axis of mirrored planes that take part in what is asked for, with what is alike."""
+    far = REACH + SIDE - 1 - STEP
+    return range(max(0, STEP * math.ceil((unread - far) / STEP)), min(length - SIDE, length + far - unread) + 1, STEP)
+
+
+def _groups(s: Tensor, down: range, across: range) -> Iterator[tuple[Tensor, Tensor]]:
     """First pixels of the patches that are alike, ``(groups, ALIKE)``, counted along rows, of some groups at a time.
 
-    Beside them the mean squares of what they differ by from the first of each group.
+    Beside them the mean squares of what they differ by from the first of each group, which begins at a row of ``down``
+    and a column of ``across``.
     """
-    rows, columns = s.shape
-    along = (columns - SIDE) // STEP + 1
-    together = max(1, _AT_ONCE // along) * STEP
-    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)
-    for first in range(0, rows - SIDE + 1, together):
-        last = min(first + together - STEP, rows - SIDE)
-        last -= (last - first) % STEP
-        own = s[first : last + SIDE]
-        moved = around[first : last + SIDE + 2 * REACH].unfold(1, columns, 1)  # (rows, moves along X, columns)
+    columns, left, wide = s.shape[1], across[0], across[-1] - across[0] + SIDE
+    together = max(1, _AT_ONCE // len(across))
+    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)[:, left : left + wide + 2 * REACH]
+    for some in (down[n : n + together] for n in range(0, len(down), together)):
+        first, last = some[0], some[-1]
+        own = s[first : last + SIDE, left : left + wide]
+        moved = around[first : last + SIDE + 2 * REACH].unfold(1, wide, 1)  # (rows, moves along X, columns)
         far = torch.cat([_distances(own, moved[dy : dy + len(own)]) for dy in range(2 * REACH + 1)])
         distances, nearest = far.t().contiguous().topk(ALIKE, 1, largest=False)
         dy, dx = nearest // (2 * REACH + 1) - REACH, nearest % (2 * REACH + 1) - REACH
-        ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(along)
-        xs = (STEP * torch.arange(along, device=s.device)).repeat(len(nearest) // along)
+        ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(len(across))
+        xs = (left + STEP * torch.arange(len(across), device=s.device)).repeat(len(some))
         yield (ys[:, None] + dy) * columns + xs[:, None] + dx, distances
 
 

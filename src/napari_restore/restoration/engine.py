@@ -36,7 +36,7 @@ from napari_restore.restoration.plan import (
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Progress, Runner
-from napari_restore.restoration.work import TileJob, restore_together
+from napari_restore.restoration.work import TileJob, for_tiles, restore_together
 from napari_restore.sources import Image, open_image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
@@ -139,6 +139,8 @@ def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Comp
     """
     job, memory = _foreseen(image, model, restoring=restoring, computing=computing)
     sides = tuple(min(n, _SMALL // g * g) for n, g in zip(job.method.patch, job.method.grid, strict=True))
+    read = [n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a in job.method.spatial]
+    job.method.unread = tuple(u * side // n for u, side, n in zip(job.method.unread, sides, read, strict=True))
     samples = np.zeros((1, job.method.channels, *sides), np.float32)
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
@@ -181,7 +183,7 @@ def _job(
 ) -> TileJob:
     return TileJob(
         image=image,
-        method=model.method.for_restoring(),
+        method=for_tiles(model.method, tiles, image.axes),
         normalisation=model.normalisation,
         plan=tiles,
         batch=batch,

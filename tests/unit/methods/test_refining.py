@@ -93,3 +93,18 @@ def test_they_are_looked_for_where_noise_is_known_and_the_image_is_not_large(ask
     assert found == wanted
     unasked = (asked, side, known) == ("auto", 16384, True)
     assert ["268 million pixels" in note.text for note in said] == [True] * unasked
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_what_a_tile_owns_is_the_same_where_its_halo_is_not_asked_for(neighbours):
+    spatial = "ZYX" if neighbours else "YX"
+    torch.manual_seed(0)
+    config = PosteriorConfig(width=4, combine="yes", similar="yes", neighbours=str(neighbours), **WHITE)
+    method = Posterior(config, spatial=spatial, channels=1).eval()
+    pixels = torch.randn(1, 1, *((3,) if neighbours else ()), 128, 132)
+    halo = method.radius
+    owned = (..., *(slice(h, -h) for h in halo))
+    with torch.inference_mode():
+        whole = method.restore(pixels)
+        method.unread = halo
+        assert torch.allclose(method.restore(pixels)[owned], whole[owned], atol=1e-5)
