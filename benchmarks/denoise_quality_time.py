@@ -87,11 +87,16 @@ def one_run(
 
 
 def estimated(noisy: np.ndarray, model: Any) -> float:
-    """PSNR over 255 as SURE has it, without the truth: each image by itself, its noise measured; then their mean."""
+    """PSNR over 255 as SURE has it, without the truth: of each image in the stack's middle; then their mean.
+
+    The noise is measured in the stack, as it is for a user who restores one. In one image alone, where hardly anything
+    is flat, it is taken for up to 6 % more than it is, and the estimate is 0.3 dB too high.
+    """
     from napari_restore.judging.denoised import check
     from napari_restore.sources import open_image
 
-    checks = [check(open_image(image), model) for image in noisy]
+    stacks = [np.roll(noisy, (len(noisy) - 1) // 2 - i, 0) for i in range(len(noisy))]
+    checks = [check(open_image(stack, axes="TYX"), model) for stack in stacks]
     known = [c for c in checks if c is not None and c.mse is not None]
     return float(np.mean([10 * np.log10(255**2 / c.mse) for c in known])) if known else float("nan")
 

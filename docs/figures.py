@@ -285,14 +285,15 @@ def frame_label(name: str) -> str:
 
 
 def starts() -> dict[str, list[float]]:
-    """Of each frame: 100 steps without and with weights to begin with, 1000 with, and 60 s without."""
-    whole = {
-        name: each["auto"] for part in found("real_noise_start_none") for name, each in part["psnr_fitted"].items()
-    }
+    """Of each frame: 100 steps without and with weights to begin with, 1000 with, 60 s without, 3 s with all there is."""
+    whole, quick = (
+        {name: each["auto"] for part in found(file) for name, each in part["psnr_fitted"].items()}
+        for file in ("real_noise_start_none", "real_noise_3_seconds")
+    )
     return {
         frame_label(name): [
             *(each[way]["psnr"] for way in ("100 none 0", "100 auto 0", "1000 auto 0")),
-            whole[name.partition("/")[2]],
+            *(each[name.partition("/")[2]] for each in (whole, quick)),
         ]
         for name, each in found("start_frames").items()
     }
