@@ -285,7 +285,7 @@ def frame_label(name: str) -> str:
 
 
 def starts() -> dict[str, list[float]]:
-    """Of each frame: 100 steps without and with weights to begin with, 1000 with, 60 s without, 3 s with all there is."""
+    """Of each frame: 100 steps without and with start weights, 1000 with, 60 s without, 3 s with all there is."""
     whole, quick = (
         {name: each["auto"] for part in found(file) for name, each in part["psnr_fitted"].items()}
         for file in ("real_noise_start_none", "real_noise_3_seconds")

@@ -5,23 +5,39 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Literal, Self
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import torch
+from annotated_types import Interval
+from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.methods.denoiser import Denoiser
+from napari_restore.methods.measuring import constants, noise_covariances, noise_levels
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
-from napari_restore.methods.similar_patches import RADIUS, STEP, Noise, by_similar_patches
+from napari_restore.methods.similar_patches import (
+    RADIUS,
+    STEP,
+    Noise,
+    by_similar_patches,
+    correlation_in_a_patch,
+)
+from napari_restore.metrics.covariance import NoiseCovariance
+from napari_restore.metrics.noise_level import varied
 from napari_restore.metrics.pixel_noise import PixelNoise
+from napari_restore.operators.noise import CorrelatedGaussian, from_covariance
 from napari_restore.sources import Image
+from napari_restore.sources.planes import planes_of_channels
 
 Choice = Literal["auto", "yes", "no"]
 Alike = tuple[tuple[float, float], ...]
+Matrix = tuple[tuple[float, ...], ...]
 
 _QUICKLY = 2**25  # pixels in which similar patches are looked for unasked
 _SECONDS_A_PIXEL = 4e-6  # of one core, what tiles are shown beyond their borders counted
@@ -30,10 +46,87 @@ _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the nois
 _LEAST_SHARE = 0.1  # that is worth its time
 
 
+@dataclass(frozen=True)
+class RefiningConfig:
+    """Settings of what is restored once more, and of the noise that it is restored by.
+
+    Attributes
+    ----------
+    similar
+        Whether patches of the restored image that look alike restore each other once more, which takes some 3 s of one
+        core a million pixels. ``"auto"``: where the noise could be measured, in images of up to 33 million pixels.
+    alike
+        Settled after training, one entry a channel: mean square, over the noise's variance, that patches which count
+        differ by, and the share of what they say in what is restored, 0 to 1.
+    correlation, sigma, gain, offset, mean, std
+        Settled from the images before training, one entry a channel, in their units: the correlation of a pixel's noise
+        with its neighbours', about its middle, none where it is white; noise without signal, its variance for a signal
+        one higher, the signal from which it grows; and what the pixels are divided by.
+    """
+
+    similar: Choice = "auto"
+    alike: Alike = ()
+    correlation: tuple[Matrix, ...] = field(default=(), repr=False)
+    sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
+    gain: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
+
+
+def measured_settings(asked: Choice, images: Sequence[Image]) -> tuple[dict[str, Any], tuple[Note, ...]]:
+    """Settings of ``RefiningConfig`` for images whose noise is to be measured, and what is said of them."""
+    found = _known(images)
+    similar, said = similar_if(asked, noise_is_known=bool(found), images=images)
+    if similar == "no":
+        return {"similar": similar}, said
+    white = not any(isinstance(each, NoiseCovariance) for each in found)
+    matrices = () if white else tuple(as_rows(each.correlation) for each in found)
+    return {"similar": similar, "correlation": matrices, **noise_settings([n.pixels for n in found], images)}, said
+
+
+def noise_settings(pixels: Sequence[PixelNoise], images: Sequence[Image]) -> dict[str, Any]:
+    """The noise of each channel, and what its pixels are divided by, as settings."""
+    normalisation = constants(planes_of_channels(images), images[0].name)
+    return {
+        "alike": (),
+        "sigma": tuple(math.sqrt(p.constant) for p in pixels),
+        "gain": tuple(p.gain for p in pixels),
+        "offset": tuple(p.offset for p in pixels),
+        "mean": normalisation.mean,
+        "std": normalisation.std,
+    }
+
+
+def as_rows(correlation: NDArray[np.float64]) -> Matrix:
+    """As a setting."""
+    return tuple(tuple(round(float(v), 4) for v in row) for row in correlation)
+
+
+@lru_cache(maxsize=16)
+def _like_noise(correlation: Matrix) -> CorrelatedGaussian:
+    """Draws such noise, of variance 1: made once, and asked for in each step."""
+    return from_covariance(np.array(correlation))
+
+
+def _known(images: Sequence[Image]) -> Sequence[Any]:
+    """The noise of each channel, with its correlation unless it is white in all; none where it is not known."""
+    try:
+        levels = noise_levels(images)
+        white = all(level.white for level in varied(levels))
+        found: Sequence[Any] = levels if white else noise_covariances(images)
+    except ImageError:  # too small, or no part of it is finite
+        return ()
+    known = all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant)
+    return found if known and varied(levels) else ()
+
+
 def similar_if(asked: Choice, *, noise_is_known: bool, images: Sequence[Image]) -> tuple[Choice, tuple[Note, ...]]:
     """Whether similar patches are looked for, and what is said of it: they are filtered by a noise that is known."""
-    if not noise_is_known or asked == "no":
+    if asked == "no" or (asked == "auto" and not noise_is_known):
         return "no", ()
+    if not noise_is_known:
+        return "no", (Note("patches that look alike are not looked for: the noise could not be measured", "warning"),)
     count = sum(math.prod(image.shape) for image in images)
     if asked == "yes" or count <= _QUICKLY:
         return "yes", ()
@@ -52,7 +145,7 @@ def stabilised(pixels: Tensor, noise: Noise) -> Tensor:
 
 
 class Refining(Denoiser):
-    """Base of those: see ``similar_patches``. Their settings have ``similar``, and ``alike`` that is found for it."""
+    """Base of those: see ``similar_patches``. Their settings are those of ``RefiningConfig``, or have its names."""
 
     @property
     def refines(self) -> bool:
@@ -90,15 +183,24 @@ class Refining(Denoiser):
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """Variance of the noise where the image without it is so bright, in units of the image's variance."""
-        raise NotImplementedError
+        if not self.config.sigma:
+            return torch.ones_like(signal)
+        noise = self.measured_noise(channel)
+        return torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
 
     def fresh_noise(self, channel: int, variance: Tensor, rng: torch.Generator) -> Tensor:
-        """Noise such as the image's, drawn anew."""
-        return torch.randn(variance.shape, generator=rng).to(variance) * variance.sqrt()
+        """Noise such as the image's, as alike in neighbours, drawn anew."""
+        if not self._matrices:
+            return torch.randn(variance.shape, generator=rng).to(variance) * variance.sqrt()
+        return _like_noise(self._matrices[channel]).sample(torch.zeros_like(variance), rng) * variance.sqrt()
 
     def correlation(self, channel: int) -> Tensor | None:
         """Of the noise of pixels in a patch; None where it is white."""
-        return None
+        return correlation_in_a_patch(np.array(self._matrices[channel])) if self._matrices else None
+
+    @property
+    def _matrices(self) -> tuple[Matrix, ...]:
+        return getattr(self.config, "correlation", ())
 
     def spread(self, channel: int, y: Tensor) -> float:
         """Mean square, over the noise's variance, that patches which count differ by."""
@@ -155,6 +257,8 @@ class Refining(Denoiser):
         rng = torch.Generator().manual_seed(_SEED)
         spread, inner = self.spread(channel, y), own(y, self.neighbours).float()
         noise = self.noise_at(channel, self.once(channel, y))
+        if not bool((noise > 0).all()):
+            return spread, 0.0
         weight, told, gained = (inner != 0) / noise, 0.0, 0.0  # what was not measured is the mean
         for _ in range(_TRIED):
             drawn = self.fresh_noise(channel, noise, rng)
