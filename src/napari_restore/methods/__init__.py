@@ -84,7 +84,7 @@ METHODS: dict[str, Listed] = {
         label="Recorrupted",
         citation="Pang T, Zheng H, Quan Y, Ji H (2021). Recorrupted-to-Recorrupted: Unsupervised Deep Learning for "
         "Image Denoising. CVPR. doi:10.1109/CVPR46437.2021.00208",
-        seconds=_USUAL,
+        seconds={"quick": 10, "normal": 30, "thorough": 300},
         tip="For noise that neighbouring pixels share, alike in all directions, as after resampling.",
     ),
     "zero_shot": Listed(
