@@ -39,7 +39,7 @@ class InpaintingConfig(InterpolationConfig):
 
     Attributes
     ----------
-    dimensions, rule, similar, given, shapes, depths, alike
+    dimensions, rule, similar, given, shapes, depths, alike, correlations
         As of ``interpolation``. The network begins with what its rule gives.
     denoise
         Whether pixels that are there are denoised, too: each predicted from those around, and weighed with its own

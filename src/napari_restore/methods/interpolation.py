@@ -38,12 +38,18 @@ from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
 Alike = tuple[tuple[bool, float], ...]
+Similar = Literal["auto", "yes", "no"]
+Correlations = tuple[tuple[tuple[float, ...], ...], ...]
+
+Guess = Sequence[tuple[float, tuple[tuple[float, ...], ...]]]
+"""Of each channel the variance of its noise, and its correlation."""
 
 _LEAST = 8
 _JUDGED_ON, _PATCHES_JUDGED_ON = 256, 128  # pixels along Y and X of a window
-_NOISE = (0.0, 1 / 16, 1 / 4, 1 / 2)  # of the squared error of the rule, which has the noise in it
+_PATCHES_JUDGED_IN = 3  # windows
+_NOISE = (0.0, 1 / 8, 1 / 2)  # of the squared error of the rule, which has the noise in it
 _QUICKLY = 2**24  # pixels that are found by similar patches unasked
-_SECONDS_A_PIXEL = 14e-6  # of one core, where pixels are missing all over
+_SECONDS_A_PIXEL = 15e-6  # of one core, where pixels are missing all over
 _TILE = {2: (1024, 1024), 3: (16, 512, 512)}
 
 
@@ -59,7 +65,7 @@ class InterpolationConfig:
         ``"biharmonic"`` is a thin plate through what is around, ``"harmonic"`` a membrane, ``"between"`` the line from
         plane to plane. ``"auto"``: the one that comes nearest to pixels that are there, hidden by the same shapes.
     similar
-        Whether what is interpolated is found anew by patches that look alike, which takes up to 14 s of one core a
+        Whether what is interpolated is found anew by patches that look alike, which takes up to 15 s of one core a
         million pixels. ``"auto"``: where that comes nearer to pixels that are there, hidden by the same shapes, in
         images of up to 17 million pixels.
     given
@@ -71,15 +77,19 @@ class InterpolationConfig:
     alike
         Settled from the images, one entry a channel: whether similar patches are used, and the variance that they take
         the noise of known pixels to have, in units of the image's variance.
+    correlations
+        Settled from the images, one entry a channel: correlation of pixels, without their noise, by their distance
+        along Y and X, 0 to 4 pixels.
     """
 
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     rule: Literal["auto", "biharmonic", "harmonic", "between"] = "auto"
-    similar: Literal["auto", "yes", "no"] = "auto"
+    similar: Similar = "auto"
     given: tuple[str, ...] = ()
     shapes: tuple[str, ...] = ()
     depths: tuple[float, ...] = ()
     alike: Alike = ()
+    correlations: Correlations = ()
 
 
 class Interpolation(Method):
@@ -115,9 +125,13 @@ class Interpolation(Method):
                 f"{images[0].name}: nothing is missing. Give a `mask` that is not 0 where a pixel is missing, set such "
                 "pixels to NaN, or say with `missing` how they look, such as zeros or saturated."
             )
-        judge = partial(hidden_errors, windows, shapes := shapes_of(windows), depths := depths_of(windows))
+        shapes, depths = shapes_of(windows), depths_of(windows)
+        judge = partial(hidden_errors, windows, shapes, depths, side=_JUDGED_ON)
         rule, notes = _chosen_rule(config.rule, judge, spatial)
-        alike, more = _chosen_patches(config.similar, judge, rule, images)
+        some = windows[:: math.ceil(len(windows) / _PATCHES_JUDGED_IN)]
+        judge = partial(hidden_errors, some, shapes, depths, side=_PATCHES_JUDGED_ON)
+        similar, more = _patches_if(config.similar, images)
+        alike, correlations, said = _chosen_patches(similar, judge, rule, some) if similar != "no" else ((), (), ())
         settled = replace(
             config,
             dimensions=str(len(spatial)),
@@ -126,8 +140,9 @@ class Interpolation(Method):
             shapes=shapes.packed(),
             depths=depths,
             alike=alike,
+            correlations=correlations,
         )
-        return Fit(settled, spatial, normalisation, (*notes, *more, *_wide(windows)))
+        return Fit(settled, spatial, normalisation, (*notes, *more, *said, *_wide(windows)))
 
     @property
     def rule(self) -> gaps.Rule:
@@ -178,13 +193,13 @@ class Interpolation(Method):
         """What is filled, found anew by similar patches where they are used."""
         if not self.patches:
             return filled
-        channels = [
-            completing.completed(*(each[:, c] for each in (pixels, known, filled)), noise=noise)
-            if used
-            else filled[:, c]
-            for c, (used, noise) in enumerate(self.config.alike)
-        ]
-        return torch.stack(channels, 1)
+        found = filled.clone()
+        for c, (used, noise) in enumerate(self.config.alike):
+            if used:
+                correlation = completing.believed(self.config.correlations[c])
+                planes = (each[:, c] for each in (pixels, known, filled))
+                found[:, c] = completing.completed(*planes, noise=noise, correlation=correlation)
+        return found
 
     def plain(self, pixels: Tensor) -> Tensor:
         """Filled by the rule, and by similar patches."""
@@ -226,8 +241,8 @@ def _chosen_rule(asked: str, judge: Any, spatial: str) -> tuple[Any, tuple[Note,
             raise RestoreError("rule = 'between' goes from plane to plane: give dimensions 3, or another rule.")
         return asked, ()
     rules: tuple[gaps.Rule, ...] = ("biharmonic", "harmonic", *(("between",) if "Z" in spatial else ()))
-    errors = {rule: float(judge(partial(gaps.fill, rule=rule), side=_JUDGED_ON).mean()) for rule in rules}
-    known = {rule: error for rule, error in errors.items() if np.isfinite(error)}
+    errors = {rule: judge(partial(gaps.fill, rule=rule)) for rule in rules}
+    known = {rule: float(np.nanmean(error)) for rule, error in errors.items() if np.isfinite(error).any()}
     if not known:
         return "biharmonic", ()
     best = min(known, key=lambda rule: known[rule])
@@ -237,33 +252,53 @@ def _chosen_rule(asked: str, judge: Any, spatial: str) -> tuple[Any, tuple[Note,
     )
 
 
-def _chosen_patches(asked: str, judge: Any, rule: gaps.Rule, images: Sequence[Image]) -> tuple[Alike, tuple[Note, ...]]:
-    """Whether similar patches are used, for each channel, and with how much noise; and what is said of it."""
+def _patches_if(asked: Similar, images: Sequence[Image]) -> tuple[Similar, tuple[Note, ...]]:
+    """Whether similar patches are tried, and what is said of it."""
     count = sum(math.prod(image.shape) for image in images)
-    if asked == "no":
-        return (), ()
-    if asked == "auto" and count > _QUICKLY:
-        text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
-        return (), (Note(f"{text}, in up to {math.ceil(count * _SECONDS_A_PIXEL / 60)} minutes of one core"),)
-    without = judge(partial(gaps.fill, rule=rule), side=_PATCHES_JUDGED_ON)
-    fills = [partial(_completed, rule=rule, noise=share * np.nan_to_num(without)) for share in _NOISE]
-    errors = np.array([judge(fill, side=_PATCHES_JUDGED_ON) for fill in fills])
+    if asked != "auto" or count <= _QUICKLY:
+        return asked, ()
+    text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
+    return "no", (Note(f"{text}, in up to {math.ceil(count * _SECONDS_A_PIXEL / 60)} minutes of one core"),)
+
+
+def _chosen_patches(
+    asked: Similar, judge: Any, rule: gaps.Rule, windows: Sequence[Window]
+) -> tuple[Alike, Correlations, tuple[Note, ...]]:
+    """For each channel: whether similar patches are used, with how much noise, and how pixels are alike."""
+    without = judge(partial(gaps.fill, rule=rule))
+    covariances = [completing.covariances([_filled(w, c, rule) for w in windows]) for c in range(len(without))]
+    tried = [_guess(covariances, share * np.nan_to_num(without)) for share in _NOISE]
+    errors = np.array([judge(partial(_completed, rule=rule, guess=guess)) for guess in tried])
     best = np.where(np.isfinite(errors), errors, np.inf).argmin(0)
     found = np.take_along_axis(errors, best[None], 0)[0]
-    used = (found < without) | (asked == "yes")
-    noise = np.array(_NOISE)[best] * np.nan_to_num(without)
-    told = ", ".join(
-        f"{error**0.5:.3f} instead of {plain**0.5:.3f}" for error, plain in zip(found, without, strict=True)
-    )
+    used = ((found < without) | (asked == "yes")).tolist()
+    chosen = [tried[k][c] for c, k in enumerate(best)]
+    told = ", ".join(f"{after**0.5:.3f} not {before**0.5:.3f}" for after, before in zip(found, without, strict=True))
     said = (Note(f"found by patches that look alike, they are missed by {told}"),) if np.isfinite(found).any() else ()
-    return tuple(zip(used.tolist(), noise.tolist(), strict=True)), said
+    alike = tuple((u, noise) for u, (noise, _) in zip(used, chosen, strict=True))
+    return alike, tuple(correlation for _, correlation in chosen), said
 
 
-def _completed(pixels: Tensor, known: Tensor, *, rule: gaps.Rule, noise: NDArray[np.float64]) -> Tensor:
-    """Channels ``(C, 1, *S)`` filled by a rule and similar patches, each for its own noise."""
-    filled = gaps.fill(pixels, known, rule)
-    each = zip(pixels, known, filled, noise.tolist(), strict=True)
-    return torch.stack([completing.completed(*planes, noise=variance) for *planes, variance in each])
+def _filled(window: Window, channel: int, rule: gaps.Rule) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels of a window, which of them are known, and all of them as the rule has them."""
+    pixels = torch.from_numpy(window.pixels[channel])[None, None]
+    known = torch.isfinite(pixels)
+    return pixels, known, gaps.fill(pixels, known, rule)
+
+
+def _guess(covariances: Sequence[NDArray[np.float64]], noise: NDArray[np.float64]) -> Guess:
+    each = zip(covariances, noise.tolist(), strict=True)
+    return [(level, tuple(map(tuple, completing.correlations(found, level).tolist()))) for found, level in each]
+
+
+def _completed(pixels: Tensor, known: Tensor, *, rule: gaps.Rule, guess: Guess) -> Tensor:
+    """Channels ``(C, 1, *S)`` filled by a rule and similar patches, each by its own noise and correlation."""
+    each = zip(pixels, known, gaps.fill(pixels, known, rule), guess, strict=True)
+    channels = [
+        completing.completed(*planes, noise=noise, correlation=completing.believed(correlation))
+        for *planes, (noise, correlation) in each
+    ]
+    return torch.stack(channels)
 
 
 def _wide(windows: Sequence[Window]) -> tuple[Note, ...]:
