@@ -199,7 +199,7 @@ METHODS: dict[str, Listed] = {
         citation="Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: "
         "Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189",
         seconds=_USUAL,
-        tip="For missing pixels, lines and planes: smooth surfaces, and what the image itself teaches to add to them.",
+        tip="For missing pixels, lines and planes: interpolation, and what the image itself teaches to add to it.",
         does="undo",
     ),
     "interpolation": Listed(
@@ -207,9 +207,10 @@ METHODS: dict[str, Listed] = {
         label="Interpolation",
         citation="Damelin SB, Hoang NS (2018). On Surface Completion and Image Inpainting by Biharmonic Functions: "
         "Numerical Aspects. International Journal of Mathematics and Mathematical Sciences. "
-        "doi:10.1155/2018/3950312",
+        "doi:10.1155/2018/3950312. Similar patches: Yu G, Sapiro G, Mallat S (2012). Solving Inverse Problems with "
+        "Piecewise Linear Estimators. IEEE Transactions on Image Processing 21(5). doi:10.1109/TIP.2011.2176743",
         seconds=_CHOOSING,
-        tip="For missing pixels, at once and without training: smooth surfaces, or lines from plane to plane.",
+        tip="For missing pixels, without training: smooth surfaces or lines between planes, and patches that look alike.",
         does="undo",
         learns=False,
     ),

@@ -338,6 +338,17 @@ class Method(nn.Module):
         """A copy whose steps and restorations take as much memory, and less time where that can be."""
         return copy.deepcopy(self)
 
+    def timed(self) -> tuple[Self, float]:
+        """A copy whose time on a few pixels tells that of this one, and how many times as long this one takes.
+
+        Of what stops by the values of its pixels: as if it never did.
+        """
+        return self, 1.0
+
+    def usual(self, sides: Sequence[int]) -> NDArray[np.float32]:
+        """Pixels ``(1, C, *sides)`` that take as long as those of an image."""
+        return np.zeros((1, self.channels, *sides), np.float32)
+
     @property
     def batch(self) -> int | None:
         """A good number of patches a step, or None for one that suits the size of the patches."""

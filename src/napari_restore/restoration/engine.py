@@ -140,14 +140,15 @@ def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Comp
     job, memory = _foreseen(image, model, restoring=restoring, computing=computing)
     sides = tuple(min(n, _SMALL // g * g) for n, g in zip(job.method.patch, job.method.grid, strict=True))
     read = [n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a in job.method.spatial]
-    job.method.unread = tuple(u * side // n for u, side, n in zip(job.method.unread, sides, read, strict=True))
-    samples = np.zeros((1, job.method.channels, *sides), np.float32)
+    method, times = job.method.timed()
+    method.unread = tuple(u * side // n for u, side, n in zip(method.unread, sides, read, strict=True))
+    samples, small = method.usual(sides), replace(job, method=method)
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        restore_together(job, samples)
+        restore_together(small, samples)
         seconds = time.perf_counter() - began
     voxels = math.prod(n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a != "C")
-    return seconds * len(job.plan) * voxels / math.prod(sides), memory
+    return seconds * times * len(job.plan) * voxels / math.prod(sides), memory
 
 
 def check_memory(image: Image, method: Method, *, restoring: Restoring, computing: Computing) -> None:

@@ -175,8 +175,7 @@ def _sides(job: TileJob, pieces: Sequence[int]) -> list[int]:
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
     """Bytes that are allocated at the highest while one sample of this shape is restored."""
-    samples = np.zeros((1, job.method.channels, *shape), np.float32)
-
+    samples = job.method.usual(shape)
     if job.device.type != "cuda":
         return peak_of(lambda: restore_together(job, samples))
     torch.cuda.reset_peak_memory_stats(job.device)
