@@ -122,13 +122,16 @@ class Refining(Denoiser):
         """Each channel through its own network, and then by its similar patches, where these are asked for."""
         restored = pixels.float().clone()
         for c in range(self.channels):
-            y = pixels[:, c : c + 1]
-            found = self.once(c, y)
-            spread, share = self.config.alike[c] if self.config.alike else (1.0, 1.0)
-            if self.refines and share:
-                found = found.lerp(self._again(c, y, found, spread), share)
-            own(restored[:, c : c + 1], self.neighbours).copy_(found)
+            own(restored[:, c : c + 1], self.neighbours).copy_(self.refined(c, pixels[:, c : c + 1]))
         return restored
+
+    def refined(self, channel: int, y: Tensor) -> Tensor:
+        """One channel as ``once`` gives it, restored once more where similar patches take part."""
+        found = self.once(channel, y)
+        spread, share = self.config.alike[channel] if self.config.alike else (1.0, 1.0)
+        if self.refines and share:
+            found = found.lerp(self._again(channel, y, found, spread), share)
+        return found
 
     def _again(self, channel: int, y: Tensor, restored: Tensor, spread: float) -> Tensor:
         """Restored once more, by patches that look alike."""
