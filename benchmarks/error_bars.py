@@ -4,9 +4,9 @@ An interval of 90 % is the restored pixel plus and minus 1.645 deviations of `un
 truth that these hold, their mean width, and that over the width that normal errors of the true size would need.
 
 A pair is two folders with files of the same names and the number of frames in the average. What the average lacks of
-being the truth is added to the deviation: its noise, 1 in so many of the frame's, and 1/12 of a squared gray level where
-it was rounded to whole ones. It is brought to the frame by a least-squares gain and offset, as published pairs were often
-stretched one by one. No truth is looked at before the end.
+being the truth is added to the deviation: its noise, 1 in so many of the frame's, and 1/12 of a squared gray level
+where it was rounded to whole ones. It is brought to the frame by a least-squares gain and offset, as published pairs
+were often stretched one by one. No truth is looked at before the end.
 
     python benchmarks/error_bars.py --pair fmd/noisy fmd/average50 50 --pair w2s/average1 w2s/average400 400
 """

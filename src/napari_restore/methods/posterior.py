@@ -292,10 +292,9 @@ class Posterior(Refining):
         mean, variance = self._predicted(channel, _mirrored(y, k))
         noise = self.all_noise(channel, mean)
         left = (y - mean) / noise.sqrt()
-        left = left / left[measured].std().clamp(min=_LEAST_VARIANCE)
         restored, errors = self.refined(channel, _mirrored(y, k)), []
         for seed in (_SEED, _SEED + 1):
-            drawn = _redrawn(left, mean, measured, seed=seed) * self.all_noise(channel, restored).sqrt()
+            drawn = _redrawn(left, mean, measured, seed=seed, unit=True) * self.all_noise(channel, restored).sqrt()
             again = torch.where(measured, restored + drawn, y)
             before, restored = restored, self.refined(channel, _mirrored(again, k))
             errors.append((restored - before) / noise.sqrt())
@@ -440,17 +439,21 @@ def _mirrored(planes: Tensor, count: int) -> Tensor:
     return planes[:, :, torch.from_numpy(index).to(planes.device)]
 
 
-def _redrawn(left: Tensor, signal: Tensor, measured: Tensor, *, seed: int) -> Tensor:
-    """What is left in each pixel, taken from others of about the same signal, at random: as large, as rare, as skew."""
+def _redrawn(left: Tensor, signal: Tensor, measured: Tensor, *, seed: int, unit: bool = False) -> Tensor:
+    """What is left in each pixel, taken from others of about the same signal, at random: as large, as rare, as skew.
+
+    As a ``unit`` of noise its mean is made 0 at every signal, and its variance over all 1. More is left above those
+    predictions that are too dark by chance, which noise must not make up for.
+    """
     rng = np.random.default_rng(seed)
     known = measured.cpu().numpy()
     values, at = _numbers(left)[known], _numbers(signal)[known]
     place = np.searchsorted(np.unique(np.quantile(at, np.linspace(0, 1, _SIGNALS + 1)[1:-1])), at) if at.size else at
     for each in np.unique(place):
         chosen = np.flatnonzero(place == each)
-        values[chosen] = rng.permutation(values[chosen])
+        values[chosen] = rng.permutation(values[chosen]) - (values[chosen].mean() if unit else 0)
     drawn = np.zeros(known.shape)
-    drawn[known] = values
+    drawn[known] = values / max(values.std(), _LEAST_VARIANCE) if unit and values.size else values
     return torch.from_numpy(drawn).to(left)
 
 
