@@ -270,9 +270,11 @@ def test_noise_is_drawn_anew_from_pixels_about_as_bright():
         assert np.corrcoef(drawn[there].numpy(), left[there].numpy())[0, 1] == pytest.approx(0, abs=0.1)
     assert torch.equal(_redrawn(left, signal, measured, seed=1), drawn), "the same each time"
     assert not torch.equal(_redrawn(left, signal, measured, seed=2), drawn)
-    unit = _redrawn(left, signal, measured, seed=1, unit=True)
-    assert [float(unit[measured & (signal == level)].mean()) for level in (1, 9)] == pytest.approx([0, 0], abs=1e-5)
-    assert float(unit[measured].square().mean()) == pytest.approx(1, rel=1e-5)
+    centred = _redrawn(left, signal, measured, seed=1, centred=True)
+    for level in (1, 9):
+        there = measured & (signal == level)
+        assert float(centred[there].mean()) == pytest.approx(0, abs=1e-5)
+        assert float(centred[there].std()) == pytest.approx(float(left[there].std()), rel=1e-5)
     assert (_redrawn(left, signal, torch.zeros_like(measured), seed=1) == 0).all()
 
 
