@@ -435,6 +435,18 @@ BLURS = {
 }  # fmt: skip
 FACTORS = {"2 × finer (3 seeds)": "sei_sr_2", "3 × finer": "sei_sr_3", "4 × finer": "sei_sr_4"}
 
+
+def error_bars() -> Rows:
+    rows = {}
+    for name, each in [*found("error_bars")["rows"].items(), *found("error_bars_samples")["rows"].items()]:
+        held = f"{tenth(100 * each['holds'])} %"
+        within = 0.87 <= each["holds"] <= 0.93
+        part = f"{tenth(100 * each['mean_width'] / each['range'])} %"
+        label = frame_label(name) if "/" in name else name
+        rows[label] = [held if within else f"**{held}**", part, hundredths(each["width_over_needed"])]
+    return rows
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "quality": quality,
     "real_noise": real_noise,
@@ -453,6 +465,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "start_frames": start_frames,
     "distillation": distillation,
     "distillation_super": distillation_super,
+    "error_bars": error_bars,
     "inpainting": inpainting,
     "finer_planes": finer_planes,
     "wrong_noise": wrong_noise,
