@@ -86,7 +86,7 @@ class Noise2Void(Refining):
         """Settle ``dimensions``, a depth that small images leave room for, and whether similar patches count."""
         spatial = cls.axes_for(config.dimensions, images)
         depth = min(config.depth, cls.shortest_side(images[:1], least=_LEAST).bit_length() - 2)
-        refining, said = measured_settings(config.similar, images)
+        refining, said = measured_settings(config.similar, images, passes=cls.passes)
         settled = replace(config, dimensions="3" if spatial == "ZYX" else "2", depth=depth, **refining)
         return Fit(settled, spatial, notes=said)
 

@@ -64,7 +64,7 @@ class PosteriorConfig:
         Whether the pixel itself takes part in its restored value. ``"auto"``: where the noise could be measured and is
         not correlated; without it what is predicted from around is the result, as for Noise2Void.
     similar
-        Whether patches of the restored image that look alike restore each other once more, which takes some 4 s of one
+        Whether patches of the restored image that look alike restore each other once more, which takes some 3 s of one
         core a million pixels. ``"auto"``: where the noise could be measured, in images of up to 33 million pixels.
     width
         Features of the network's first level.
@@ -172,7 +172,7 @@ class Posterior(Refining):
             combine = "yes" if known or all(map(_trusted, varied(levels))) else "no"
             if combine == "no":
                 said = (*said, Note("the noise is not sure enough to use a pixel's own value: it is predicted alone"))
-        similar, told = similar_if(config.similar, noise_is_known=combine == "yes", images=images)
+        similar, told = similar_if(config.similar, noise_is_known=combine == "yes", images=images, passes=cls.passes)
         settled = replace(
             config,
             dimensions="3" if len(spatial) == 3 else "2",

@@ -86,7 +86,7 @@ class Recorrupted(Refining):
         told = None if config.noise == "auto" else PixelNoise(config.noise**2)
         pixels = [told or each.pixels for each in found]
         grows = any(p.gain > 0 for p in pixels)
-        similar, more = similar_if(config.similar, noise_is_known=True, images=images)
+        similar, more = similar_if(config.similar, noise_is_known=True, images=images, passes=cls.passes)
         settled = replace(
             fit.config,
             strength=config.strength if config.strength != "auto" else _FOR_PHOTONS if grows else _FOR_GAUSSIAN,

@@ -40,7 +40,7 @@ Alike = tuple[tuple[tuple[float, float], ...], ...]
 Matrix = tuple[tuple[float, ...], ...]
 
 _QUICKLY = 2**25  # pixels in which similar patches are looked for unasked
-_SECONDS_A_PIXEL = 4e-6  # of one core, what tiles are shown beyond their borders counted
+_SECONDS_A_PIXEL = 3e-6  # of one core, each time, what tiles are shown beyond their borders counted
 _PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
@@ -53,7 +53,7 @@ class RefiningConfig:
     Attributes
     ----------
     similar
-        Whether patches of the restored image that look alike restore each other once more, which takes some 3 s of one
+        Whether patches of the restored image that look alike restore each other twice more, which takes some 6 s of one
         core a million pixels. ``"auto"``: where the noise could be measured, in images of up to 33 million pixels.
     alike
         Settled after training, one entry a channel, for each time that it is done: mean square, over the noise's
@@ -74,10 +74,12 @@ class RefiningConfig:
     std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
 
 
-def measured_settings(asked: Choice, images: Sequence[Image]) -> tuple[dict[str, Any], tuple[Note, ...]]:
+def measured_settings(
+    asked: Choice, images: Sequence[Image], *, passes: int
+) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Settings of ``RefiningConfig`` for images whose noise is to be measured, and what is said of them."""
     found = _known(images)
-    similar, said = similar_if(asked, noise_is_known=bool(found), images=images)
+    similar, said = similar_if(asked, noise_is_known=bool(found), images=images, passes=passes)
     if similar == "no":
         return {"similar": similar}, said
     white = not any(isinstance(each, NoiseCovariance) for each in found)
@@ -121,7 +123,9 @@ def _known(images: Sequence[Image]) -> Sequence[Any]:
     return found if known and varied(levels) else ()
 
 
-def similar_if(asked: Choice, *, noise_is_known: bool, images: Sequence[Image]) -> tuple[Choice, tuple[Note, ...]]:
+def similar_if(
+    asked: Choice, *, noise_is_known: bool, images: Sequence[Image], passes: int
+) -> tuple[Choice, tuple[Note, ...]]:
     """Whether similar patches are looked for, and what is said of it: they are filtered by a noise that is known."""
     if asked == "no" or (asked == "auto" and not noise_is_known):
         return "no", ()
@@ -130,7 +134,7 @@ def similar_if(asked: Choice, *, noise_is_known: bool, images: Sequence[Image]) 
     count = sum(math.prod(image.shape) for image in images)
     if asked == "yes" or count <= _QUICKLY:
         return "yes", ()
-    minutes = count * _SECONDS_A_PIXEL / 60
+    minutes = count * passes * _SECONDS_A_PIXEL / 60
     text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
     return "no", (Note(f"{text}, in some {minutes:.0f} minutes of one core"),)
 

@@ -93,7 +93,7 @@ def test_where_they_say_nothing_they_cost_nothing():
 )
 def test_they_are_looked_for_where_noise_is_known_and_the_image_is_not_large(asked, known, side, wanted):
     image = SimpleNamespace(shape=(1, side, side))
-    found, said = similar_if(asked, noise_is_known=known, images=[image])
+    found, said = similar_if(asked, noise_is_known=known, images=[image], passes=1)
     assert found == wanted
     reason = {("auto", True, 16384): "268 million pixels", ("yes", False, 512): "could not be measured"}
     assert [note.text for note in said if reason.get((asked, known, side), "?") not in note.text] == []
