@@ -10,8 +10,9 @@ on, are gone back to and discarded; tabs, curtain, blinking, regions; files are 
 
 After each action the window must be right: Cancel enabled where something goes on and nowhere else, the main button
 where something can be run, the bar busy where something is. Every so many actions all of it is cancelled, and no
-thread of ours may be left after `SETTLES` seconds of the process's own time. What else counts as found: any exception that nobody caught (in a
-slot, a thread, a finalizer), any error in a worker that nobody had put into words, warnings of Python and of Qt.
+thread of ours may be left after `SETTLES` seconds of the process's own time. What else counts as found: any exception
+that nobody caught (in a slot, a thread, a finalizer), any error in a worker that nobody had put into words, warnings of
+Python and of Qt.
 
 The work is real, by a network of few steps on tiny images. Each seed is a process of its own.
 """

@@ -90,4 +90,3 @@ class ModelFiles(QObject):  # type: ignore[misc]
             self.said.emit(refused, "warning")
         else:
             self.save(file)
-

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.activity import Activity
+from napari_restore.gui.parts.canvas import take_context
 from napari_restore.gui.parts.colours import Colours, focus_ring
 from napari_restore.gui.parts.describe import Status, for_widget, loses_detail
 from napari_restore.gui.parts.docked import Docked
@@ -380,6 +381,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._copier.ended.connect(self._take_copied)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
+        self._links.connect(self._viewer.layers.events.removing, partial(take_context, self._viewer))
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
