@@ -1,4 +1,4 @@
-"""Two layers' pictures, each in its own part of the canvas. What knows VisPy's insides is here and in `parts/canvas.py`.
+"""Two layers' pictures, each in its own part of the canvas. VisPy's insides are known here and in `parts/canvas.py`.
 
 No pixel is copied and no plane is read again: each picture gets a filter of the graphics card that leaves out what
 lies on the other side of the divider. What napari does with the layers (slices, pyramids, transforms) stays as it is.
