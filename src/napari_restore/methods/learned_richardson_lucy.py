@@ -86,6 +86,7 @@ class LearnedRichardsonLucy(RichardsonLucy):
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32}}
     learning_rate: float = 2e-3
     clip: ClassVar[float | None] = 1.0
+    has_graph: ClassVar[bool] = False
     config: LearnedRichardsonLucyConfig
 
     def __init__(self, config: LearnedRichardsonLucyConfig, *, spatial: str, channels: int) -> None:

@@ -74,6 +74,11 @@ def export(
     exported = model_of(model)
     if not exported.method.listed.learns:
         raise ModelError(f"{exported.method.label} learns nothing: there is nothing to export. Name it where it runs.")
+    if not exported.method.has_graph:
+        raise ModelError(
+            f"{exported.method.label} chooses its steps by the values of pixels, which ONNX has no word for: share its "
+            ".safetensors file, which napari-restore reads."
+        )
     example = _example(exported.portable, image, axes=axes, channel=channel, series=series)
     label = name or f"{exported.method.label} (napari-restore)"
     write_package(exported, path, example=example, name=label, authors=tuple(authors), licence=licence)
