@@ -163,6 +163,6 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path):
         export(classical, tmp_path / "m.zip")
     method = LearnedRichardsonLucy(LearnedRichardsonLucyConfig(psf="gaussian:1", width=4), spatial="YX", channels=1)
     chooses = replace(model, name="learned_richardson_lucy", method=method)
-    with pytest.raises(ModelError, match=r"chooses its steps .* share its \.safetensors"):
+    with pytest.raises(ModelError, match=r"Lucy has steps .* share its \.safetensors"):
         export(chooses, tmp_path / "m.zip")
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".zip") == ["there.zip"]

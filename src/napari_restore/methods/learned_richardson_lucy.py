@@ -86,7 +86,6 @@ class LearnedRichardsonLucy(RichardsonLucy):
     efforts: ClassVar = {"quick": {}, "normal": {}, "thorough": {"width": 32}}
     learning_rate: float = 2e-3
     clip: ClassVar[float | None] = 1.0
-    has_graph: ClassVar[bool] = False
     config: LearnedRichardsonLucyConfig
 
     def __init__(self, config: LearnedRichardsonLucyConfig, *, spatial: str, channels: int) -> None:
@@ -105,6 +104,11 @@ class LearnedRichardsonLucy(RichardsonLucy):
         self._steps = 0
         self._rehearsed: list[Tensor] = []  # (3, *S) each: measured, restored, and what it is to become
         self._held_out: tuple[Tensor, list[Tensor]] | None = None
+
+    @property
+    def has_graph(self) -> bool:
+        """Not one: what its iterations do is chosen by the values of pixels."""
+        return False
 
     @property
     def radius(self) -> tuple[int, ...]:

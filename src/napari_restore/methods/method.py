@@ -146,8 +146,6 @@ class Method(nn.Module):
         Whether it has settings that it chooses for the images itself, see ``chosen``, which takes seconds.
     fills
         Whether it gives values to pixels that are not finite: it is then shown NaN in their place, else the mean.
-    has_graph
-        Whether its ``restore`` can be written as a graph, where no step is chosen by the values of pixels.
     suffix
         What a result is called after its image's name; with more pixels than the image it is ``"superresolved"``.
     tells_deviations
@@ -172,7 +170,6 @@ class Method(nn.Module):
     same_blur: ClassVar[bool] = True
     chooses: ClassVar[bool] = False
     fills: ClassVar[bool] = False
-    has_graph: ClassVar[bool] = True
     narrower: ClassVar[float] = 0.25
     tells_deviations: ClassVar[bool] = False
 
@@ -409,6 +406,11 @@ class Method(nn.Module):
         clone = copy.deepcopy(self)
         clone.gives_deviations, clone.suffix = True, "std"
         return clone
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether its ``restore`` can be a graph, where no value of a pixel chooses a step and no number is complex."""
+        return True
 
     def as_graph(self) -> Self:
         """Itself, or a copy without the steps that no graph of a network can hold."""
