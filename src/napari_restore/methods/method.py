@@ -422,6 +422,11 @@ class Method(nn.Module):
         clone.gives_deviations, clone.suffix = True, "std"
         return clone
 
+    @property
+    def has_graph(self) -> bool:
+        """Whether its ``restore`` can be a graph, where no value of a pixel chooses a step and no number is complex."""
+        return True
+
     def as_graph(self) -> Self:
         """Itself, or a copy without the steps that no graph of a network can hold."""
         return self
