@@ -216,24 +216,23 @@ def deconvolution() -> Rows:
 
 def ways() -> Rows:
     """What each way makes of one stack, whatever photons came: mean PSNR, seconds of one core."""
-    runs = found("deconvolution_ways")
+    runs, [others] = found("deconvolution_ways"), found("deconvolution_cells")
     names = {
         "Wiener filter, `--method wiener`": "wiener",
-        "scikit-image's Richardson-Lucy, stopped by the truth": "skimage",
-        "RedLionfish's, stopped by the truth": "RedLionfish",
         "Richardson-Lucy, flat patches, `--set prior=total_variation`": "richardson_lucy,prior=total_variation",
         "Richardson-Lucy, its own choice, `--effort instant`": "own",
         "the best of its settings by the truth": "best_by_truth",
         "a network on top, `--method learned_richardson_lucy`": "learned",
         "denoised first, see below": "denoised_first",
     }
-    rows: dict[str, list[str | None]] = {
-        "as measured": [None, decibels(mean(each["measured_db"] for each in runs)), None]
-    }
+    rows: dict[str, list[str | None]] = {}
+    rows["as measured"] = [None, decibels(mean(each["measured_db"] for each in runs)), None]
     for label, way in names.items():
-        seconds = [each[way].get("processor_seconds") for each in runs]
-        spent = None if None in seconds else f"{mean(seconds):.0f} s"
+        seconds = [each[way].get("processor_seconds", 0.0) for each in runs]
+        spent = f"{mean(seconds):.0f} s" if all(seconds) else None
         rows[label] = [None, decibels(mean(each[way]["db"] for each in runs)), spent]
+    for label, way in (("scikit-image's", "skimage"), ("RedLionfish's", "RedLionfish")):
+        rows[f"{label} Richardson-Lucy, stopped by the truth"] = [None, decibels(others[way]["db"]), None]
     return rows
 
 
