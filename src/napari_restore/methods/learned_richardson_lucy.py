@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -156,6 +156,12 @@ class LearnedRichardsonLucy(RichardsonLucy):
     def turns(self) -> bool:
         """Only where a turned image would have been blurred alike."""
         return psfs.symmetric(self.psf)
+
+    def untaught(self) -> Self:
+        """The classical result alone: to ask the network, which adds nothing yet, takes most of the time."""
+        made = super().untaught()
+        made.config = replace(self.config, trust=(0.0,) * self.channels)
+        return made
 
     def plain(self, pixels: Tensor) -> Tensor:
         """The classical result."""

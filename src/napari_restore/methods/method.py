@@ -334,6 +334,10 @@ class Method(nn.Module):
         each = zip(self.spatial, self.patch, self.grid, strict=True)
         return tuple(min(n, -(-short[axis] // g) * g) for axis, n, g in each)
 
+    def untaught(self) -> Self:
+        """A copy that restores as this does before it has learned anything, without what adds nothing yet."""
+        return copy.deepcopy(self)
+
     def in_short(self) -> Self:
         """A copy whose steps and restorations take as much memory, and less time where that can be."""
         return copy.deepcopy(self)

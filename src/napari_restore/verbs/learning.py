@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -223,7 +222,7 @@ def _in_view(method: Method, lesson: Lesson, request: Request, watch: Watch) -> 
         return
     assert lesson.normalisation is not None
     device = find_device(request.computing.device)
-    shown = copy.deepcopy(method).to(device).eval()
+    shown = method.untaught().to(device).eval()
     shown.stopping = lambda: watch.stopping
     try:
         pixels = restore_region(shown, lesson.images[0], region, normalisation=lesson.normalisation, device=device)

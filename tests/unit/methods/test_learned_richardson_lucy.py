@@ -58,6 +58,16 @@ def batch(shape=(64, 72)):
 
 
 @torch.inference_mode()
+def test_what_has_not_learned_is_shown_without_asking_the_network(monkeypatch):
+    method = built()
+    pixels = patch()
+    monkeypatch.setattr(method.network, "forward", lambda seen: pytest.fail("the network was asked"))
+    shown = method.untaught()
+    assert torch.equal(shown.restore(pixels), method.plain(pixels))
+    assert method.config.trust == (), "what is shown is a copy"
+
+
+@torch.inference_mode()
 def test_it_begins_as_its_base_and_returns_to_it_where_nothing_is_trusted():
     pixels = patch()
     classical = build_method("richardson_lucy", SETTLED, spatial="YX", channels=1).restore(pixels)

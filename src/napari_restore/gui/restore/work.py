@@ -19,6 +19,7 @@ from napari_restore.core.job import Events, PreviewRequest, drain
 from napari_restore.core.options import Computing, Restoring, Training
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
+from napari_restore.gui.parts.layers import load_readers
 from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.point_spread import PsfRequest, read
 from napari_restore.sources.image import Image
@@ -110,8 +111,10 @@ class _Package:
         return estimate_noise(image)
 
     def describe_device(self) -> str:
+        import napari_restore.verbs.run  # noqa: F401  what a run does: not to be loaded after the first click
         from napari_restore.methods.device import describe, find_device
 
+        load_readers()
         return describe(find_device(self.device))
 
     def baselines(
@@ -334,7 +337,7 @@ def _taken(path: Path) -> bool:
 
 
 def finding_device(engine: Engine) -> Start:
-    """Find out where work will be done. This loads torch, so that the first run starts sooner."""
+    """Find out where work will be done. This loads torch and what a run does, so that the first one starts sooner."""
 
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
