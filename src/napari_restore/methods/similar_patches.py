@@ -135,8 +135,9 @@ def _one_plane(
     measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float, correlation: Tensor | None
 ) -> Tensor:
     def told(patches: Sequence[Tensor], far: Tensor) -> tuple[Tensor, Tensor]:
-        weight = (-far / spread).exp()[..., None].expand_as(patches[0])
-        return _filtered(*patches, weight, noise, correlation), weight
+        noisy, known = patches
+        weight = (-far / spread).exp()[..., None].expand_as(noisy)
+        return _filtered(noisy, known, weight, noise, correlation), weight
 
     total, count = from_groups((measured, restored), told, alike_in=alike_in)
     return total / count
