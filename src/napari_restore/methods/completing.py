@@ -90,9 +90,9 @@ def covariances(planes: Sequence[tuple[Tensor, Tensor, Tensor]]) -> NDArray[np.f
 def correlations(covariance: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """Of pixels at these distances, their noise, which is that of each alone, taken off: ``(SIDE, SIDE)``."""
     middle = max(covariance[0, 0] - noise, covariance[0, 1], covariance[1, 0], _LEAST)
-    found = covariance / middle
+    found: NDArray[np.float64] = np.clip(covariance / middle, -1, 1)
     found[0, 0] = 1
-    return found.clip(-1, 1)
+    return found
 
 
 def believed(correlation: Sequence[Sequence[float]]) -> Tensor:
