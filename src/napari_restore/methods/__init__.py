@@ -210,7 +210,7 @@ METHODS: dict[str, Listed] = {
         "doi:10.1155/2018/3950312. Similar patches: Yu G, Sapiro G, Mallat S (2012). Solving Inverse Problems with "
         "Piecewise Linear Estimators. IEEE Transactions on Image Processing 21(5). doi:10.1109/TIP.2011.2176743",
         seconds=_CHOOSING,
-        tip="For missing pixels, without training: smooth surfaces or lines between planes, and patches that look alike.",
+        tip="For missing pixels, without training: smooth surfaces, lines along Z, patches that look alike.",
         does="undo",
         learns=False,
     ),

@@ -57,9 +57,10 @@ def completed(pixels: Tensor, known: Tensor, filled: Tensor, *, noise: float, co
     """
     shape = filled.shape
     given = torch.where(known, pixels, 0).float()
-    planes = (each.reshape(-1, *shape[-2:]) for each in (given, known, filled.float()))
+    measured, there, so_far = (each.reshape(-1, *shape[-2:]) for each in (given, known, filled.float()))
     with torch.autocast(filled.device.type, enabled=False):
-        found = torch.stack([_plane(*each, noise, correlation.to(given)) for each in zip(*planes, strict=True)])
+        planes = zip(measured, there, so_far, strict=True)
+        found = torch.stack([_plane(y, k, x, noise, correlation.to(given)) for y, k, x in planes])
     return torch.where(known, given, found.view(shape))
 
 
@@ -82,15 +83,16 @@ def covariances(planes: Sequence[tuple[Tensor, Tensor, Tensor]]) -> NDArray[np.f
             for one, other in ((first, last), (last, first)):  # aslant one way and the other
                 total[dy, dx] += float((left[..., up, one] * left[..., down, other]).sum())
                 count[dy, dx] += int((known[..., up, one] & known[..., down, other]).sum())
-    return total / np.maximum(count, 1)
+    found: NDArray[np.float64] = total / np.maximum(count, 1)
+    return found
 
 
 def correlations(covariance: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """Of pixels at these distances, their noise, which is that of each alone, taken off: ``(SIDE, SIDE)``."""
     middle = max(covariance[0, 0] - noise, covariance[0, 1], covariance[1, 0], _LEAST)
-    found = covariance / middle
+    found: NDArray[np.float64] = np.clip(covariance / middle, -1, 1)
     found[0, 0] = 1
-    return found.clip(-1, 1)
+    return found
 
 
 def believed(correlation: Sequence[Sequence[float]]) -> Tensor:

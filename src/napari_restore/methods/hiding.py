@@ -207,7 +207,7 @@ def hidden_errors(
         depth = torch.where(gone, depth_in_gaps(~known | gone), 0)
         errors.append(_sums(depth, in_double(error).square()))
         counts.append(_sums(depth, in_double(torch.ones_like(error))))
-    error, count = (sum(each)[:, 1:] for each in (errors, counts))
+    error, count = (torch.stack(each).sum(0)[:, 1:] for each in (errors, counts))
     weight = weights_by_depth(count.sum(0), depths)
     found: NDArray[np.float64] = ((weight * error).sum(1) / (weight * count).sum(1)).numpy()
     return found

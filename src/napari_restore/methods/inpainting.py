@@ -302,10 +302,11 @@ def _share(left: Tensor, further: Tensor, weight: Tensor, patch: Tensor) -> floa
     share = float((weight * left * further).sum() / (weight * further.square()).sum().clamp(min=1e-12))
     share = min(max(share, 0.0), 1.0)
     gain = weight * (2 * share * left * further - share**2 * further.square())
-    witnesses = len(patch.unique())
+    seen = patch.bincount() > 0
+    witnesses = int(seen.sum())
     if witnesses < _FEWEST:
         return 0.0
-    sums = torch.zeros(int(patch.max()) + 1, dtype=gain.dtype).index_add_(0, patch, gain)[patch.unique()]
+    sums = patch.bincount(gain)[seen]
     return share if float(sums.mean()) > _SURE * float(sums.std()) / witnesses**0.5 else 0.0
 
 

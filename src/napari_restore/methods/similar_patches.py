@@ -155,8 +155,9 @@ def _one_plane(
     unread: tuple[int, ...],
 ) -> Tensor:
     def told(patches: Sequence[Tensor], far: Tensor) -> tuple[Tensor, Tensor]:
-        weight = (-far / spread).exp()[..., None].expand_as(patches[0])
-        return _filtered(*patches, weight, noise, correlation), weight
+        noisy, known = patches
+        weight = (-far / spread).exp()[..., None].expand_as(noisy)
+        return _filtered(noisy, known, weight, noise, correlation), weight
 
     total, count = from_groups((measured, restored), told, alike_in=alike_in, unread=unread)
     return torch.where(count > 0, total / count, restored) if any(unread) else total / count
