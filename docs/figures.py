@@ -444,12 +444,11 @@ FACTORS = {"2 × finer (3 seeds)": "sei_sr_2", "3 × finer": "sei_sr_3", "4 × f
 
 def error_bars() -> Rows:
     rows = {}
-    for name, each in [*found("error_bars")["rows"].items(), *found("error_bars_samples")["rows"].items()]:
+    for name, each in found("error_bars")["rows"].items():
         held = f"{tenth(100 * each['holds'])} %"
         within = 0.87 <= each["holds"] <= 0.93
         part = f"{tenth(100 * each['mean_width'] / each['range'])} %"
-        label = frame_label(name) if "/" in name else name
-        rows[label] = [held if within else f"**{held}**", part, hundredths(each["width_over_needed"])]
+        rows[frame_label(name)] = [held if within else f"**{held}**", part, hundredths(each["width_over_needed"])]
     return rows
 
 

@@ -487,7 +487,7 @@ def _bars(variance: NDArray[np.float64], first: NDArray[np.float64], second: NDA
     """Pairs of a predicted variance and the square of a restored pixel's error bar, all over the noise's variance.
 
     What is restored is taken for the truth, gets noise again, and is restored once more, with all that takes part in
-    it (the bootstrap of residuals: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 9.4). That
+    it (the bootstrap of residuals: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 9). That
     noise is what predictions leave, the structure that they lost with it: on ten images with a truth it told errors
     better than noise of the variance that was measured, which is too little where confocal frames are bright. As errors
     are no normal ones, a bar is the range that holds 90 % of them, over that of a normal one of deviation 1.
