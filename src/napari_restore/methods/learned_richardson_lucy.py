@@ -276,10 +276,13 @@ class LearnedRichardsonLucy(RichardsonLucy):
         noise = torch.randn(photons.shape, generator=rng).to(photons.device) * photons.sqrt()
         sharpen = self._sharpening(photons)
         # One by one: all at once would take more memory than any step of training.
-        told = [self._told(*each, scale, sharpen) for each in zip(photons.split(1), noise.split(1), strict=True)]
+        told = [
+            self._told(*each, scale, sharpen)
+            for each in zip(torch.split(photons, 1), torch.split(noise, 1), strict=True)
+        ]
         side = _BLOCK[len(self.spatial)]
         asked = [[torch.cat(parts) for parts in zip(*each, strict=True)] for each in zip(*told, strict=True)]
-        return round(min(_share(*each, side) for each in asked), 3)
+        return round(min(_share(*each, side=side) for each in asked), 3)
 
     def _told(
         self, photons: Tensor, noise: Tensor, scale: Scale, sharpen: Blur | None
@@ -317,7 +320,7 @@ def _below(count: int, rng: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
-def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, side: int) -> float:
+def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, *, side: int) -> float:
     """The share with the least risk, 0 where it is not surely less than without.
 
     With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured ``y``, the
