@@ -65,13 +65,14 @@ def one_run(
     model = train(noisy, method, axes="TYX", seconds=seconds, seed=seed, **options)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     result = restore(noisy, model, axes="TYX", device=options["device"])
-    value = psnr_255(np.asarray(result), clean)
+    restored = np.asarray(result)
+    value = psnr_255(restored, clean)
     shutil.rmtree(result.path.parent)
     facts = model.provenance
     run = {
         "seed": seed,
         "psnr": round(value, 3),
-        "estimated_minus_true": round(estimated(noisy, model) - value, 3),
+        "estimated_minus_true": estimated_minus_true(noisy, restored, clean, model),
         "train_seconds": facts["seconds"],
         "wall_seconds": round(wall, 2),
         "cpu_seconds": round(cpu, 2),
@@ -86,14 +87,21 @@ def one_run(
     return run
 
 
-def estimated(noisy: np.ndarray, model: Any) -> float:
-    """PSNR over 255 as SURE has it, without the truth: each image by itself, its noise measured; then their mean."""
+def estimated_minus_true(noisy: np.ndarray, restored: np.ndarray, clean: np.ndarray, model: Any) -> float:
+    """In dB, of the error of all images together: SURE, without the truth, of each in the stack's middle, and as it is.
+
+    The noise is measured in the stack, as it is for a user who restores one. In one image alone, where hardly anything
+    is flat, it is taken for up to 6 % more than it is, and the estimate is 0.3 dB too high. Of single images SURE's own
+    chance is as large as what is left of the error.
+    """
     from napari_restore.judging.denoised import check
     from napari_restore.sources import open_image
 
-    checks = [check(open_image(image), model) for image in noisy]
-    known = [c for c in checks if c is not None and c.mse is not None]
-    return float(np.mean([10 * np.log10(255**2 / c.mse) for c in known])) if known else float("nan")
+    stacks = [np.roll(noisy, (len(noisy) - 1) // 2 - i, 0) for i in range(len(noisy))]
+    checks = [check(open_image(stack, axes="TYX"), model) for stack in stacks]
+    known = [c.mse for c in checks if c is not None and c.mse is not None]
+    error = np.square(restored.astype(np.float64) - clean).mean()
+    return round(float(10 * np.log10(error / np.mean(known))), 3) if known else float("nan")
 
 
 if __name__ == "__main__":

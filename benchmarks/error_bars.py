@@ -1,20 +1,21 @@
 """Do error bars hold what they say? Real frames with an average to compare with, and samples at three levels of light.
 
 An interval of 90 % is the restored pixel plus and minus 1.645 deviations of `uncertainty`. Told are the share of the
-truth that these hold, their mean width, and that over the width that normal errors of the true size would need; before
-them, the same of the posterior's n v / (n + v), which believes the variances as they were learned.
+truth that these hold, their mean width, and that over the width that normal errors of the true size would need.
 
-A pair is two folders with files of the same names and the number of frames in the average: its noise, 1 in so many of
-the frame's, is added to the deviation, and it is brought to the frame by a least-squares gain and offset, as published
-pairs were often stretched one by one. No truth is looked at before the end.
+A pair is two folders with files of the same names and the number of frames in the average. What the average lacks of
+being the truth is added to the deviation: its noise, 1 in so many of the frame's, and 1/12 of a squared gray level
+where it was rounded to whole ones. It is brought to the frame by a least-squares gain and offset, as published pairs
+were often stretched one by one. No truth is looked at before the end.
 
     python benchmarks/error_bars.py --pair fmd/noisy fmd/average50 50 --pair w2s/average1 w2s/average400 400
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--method", default="posterior")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-pictures", action="store_true", help="frames and samples alone")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="cases with one of these in the name")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     rows = {}
-    for name, pair in cases(given.pair):
+    for name, pair in cases(given.pair, pictures=not given.no_pictures):
         if given.only and not any(word in name for word in given.only):
             continue
         rows[name] = row(pair, method=given.method, steps=given.steps, seed=given.seed)
@@ -73,26 +75,45 @@ def main() -> None:
 
 
 def row(pair: Pair, *, method: str, steps: int, seed: int) -> dict[str, Any]:
-    from napari_restore import denoise
+    from napari_restore import denoise_events
 
-    result = denoise(pair.noisy, axes="YX", method=method, steps=steps, seed=seed, device="cpu", uncertainty=True)
+    options = {"method": method, "steps": steps, "seed": seed, "device": "cpu", "uncertainty": True}
+    result, seconds = timed(denoise_events(pair.noisy, axes="YX", **options))
     if result.uncertainty is None:
         return {"method": result.model.name, "says": "cannot tell"}
     restored, noisy = np.asarray(result, np.float64), pair.noisy.astype(np.float64)
-    truth = fitted(pair.truth, noisy)
-    of_truth = noise_by_signal(noisy - truth, truth) / pair.frames  # the average has noise of its own
-    plain = by_posterior(result.model, pair.noisy)
+    truth, of_truth = compared(pair, noisy)
     error = float(np.sqrt(max(np.square(restored - truth).mean() - of_truth.mean(), 1e-12)))
-    before, after = (told(restored - truth, each, of_truth, error) for each in (plain, np.asarray(result.uncertainty)))
     return {
         "method": result.model.name,
-        "holds": after["holds"],
-        "mean_width": after["mean_width"],
-        "width_over_needed": after["width_over_needed"],
+        **told(restored - truth, np.asarray(result.uncertainty), of_truth, error),
         "range": round(float(np.ptp(np.quantile(truth, (0.001, 0.999)))), 4),
-        "posterior_holds": before["holds"],
-        "posterior_width_over_needed": before["width_over_needed"],
+        "seconds": seconds,
     }
+
+
+def timed(events: Iterator[Any]) -> tuple[Any, dict[str, float]]:
+    """What comes of the events, and the processor's seconds until restoring, of it, and of the error bars."""
+    from napari_restore.core.events import RestorationStarted
+
+    marks = [time.process_time()]
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            marks.append(time.process_time())
+            names = ("training", "restoring", "bars")
+            return end.value, {name: round(b - a, 2) for name, a, b in zip(names, marks, marks[1:], strict=False)}
+        if isinstance(event, RestorationStarted):
+            marks.append(time.process_time())
+
+
+def compared(pair: Pair, noisy: Pixels) -> tuple[Pixels, Pixels]:
+    """The truth as bright as the frame, and the variance of what it lacks of being true."""
+    truth, gain = fitted(pair.truth, noisy)
+    noise = noise_by_signal(noisy - truth, truth) / pair.frames
+    rounded = np.isfinite(pair.frames) and np.array_equal(pair.truth, np.round(pair.truth))
+    return truth, noise + (gain**2 / 12 if rounded else 0)
 
 
 def told(error: Pixels, deviation: NDArray[Any], of_truth: Pixels, root_mean_square: float) -> dict[str, float]:
@@ -105,20 +126,6 @@ def told(error: Pixels, deviation: NDArray[Any], of_truth: Pixels, root_mean_squ
     }
 
 
-def by_posterior(model: Any, noisy: NDArray[Any]) -> NDArray[Any]:
-    """The deviations where predicted variances are believed as they are: the pairs say so."""
-    from napari_restore import restore
-
-    alike = ((1e-6, 1e-6), (1e6, 1e6))
-    method = model.method
-    before = method.config
-    method.config = replace(before, errors=(alike,) * len(before.errors))
-    try:
-        return np.asarray(restore(noisy, model, axes="YX", device="cpu", uncertainty=True).uncertainty)
-    finally:
-        method.config = before
-
-
 def noise_by_signal(noise: Pixels, signal: Pixels) -> Pixels:
     """Its variance at each pixel, by that of the pixels which are about as bright."""
     edges = np.unique(np.quantile(signal, np.linspace(0, 1, BINS + 1)[1:-1]))
@@ -127,24 +134,25 @@ def noise_by_signal(noise: Pixels, signal: Pixels) -> Pixels:
     return means[place]
 
 
-def fitted(truth: Pixels, noisy: Pixels) -> Pixels:
-    """The truth with the gain and the offset that bring it nearest to the noisy frame."""
+def fitted(truth: Pixels, noisy: Pixels) -> tuple[Pixels, float]:
+    """The truth with the gain and the offset that bring it nearest to the noisy frame, and that gain."""
     gain, offset = np.polyfit(truth.ravel(), noisy.ravel(), 1)
-    return gain * truth + offset
+    return gain * truth + offset, float(gain)
 
 
-def cases(pairs: list[list[str]]) -> Iterator[tuple[str, Pair]]:
+def cases(pairs: list[list[str]], *, pictures: bool) -> Iterator[tuple[str, Pair]]:
     for noisy, average, frames in pairs:
         for file in sorted(Path(noisy).iterdir()):
             if (Path(average) / file.name).is_file():
-                both = (gray(folder / file.name) for folder in (Path(noisy), Path(average)))
-                frame, truth = both
+                frame, truth = (gray(folder / file.name) for folder in (Path(noisy), Path(average)))
                 yield f"{Path(noisy).parent.name}/{file.stem}", Pair(frame, truth.astype(np.float64), float(frames))
     for name, clean in samples().items():
         for peak in LIGHT:
             truth = clean / clean.max() * peak
             counts = np.random.default_rng(1).poisson(truth)
             yield f"{name}, {peak:g} photons", Pair(counts.astype(np.uint16), truth)
+    if not pictures:
+        return
     clean, noisy = eight_images()
     for name, truth, image in zip(NAMES, clean, noisy, strict=True):
         yield f"picture of {name}, sigma 25", Pair(image, truth.astype(np.float64))

@@ -1,4 +1,6 @@
-"""Inpainting: PSNR at the missing pixels of eight images and a CT, against scikit-image's biharmonic and lines along Z.
+"""Inpainting: PSNR at the missing pixels of images and a CT, against scikit-image's biharmonic and lines along Z.
+
+The images are the eight of the benchmark, by which the method was made, or the middles of those in a folder.
 
 The machine that figures are made on is shared: a budget in steps is the same training however busy it is.
 """
@@ -15,13 +17,16 @@ from images import eight_images
 
 KINDS = ("random", "noisy", "scratches", "lines", "ct")
 NOISE = 10.0
+SIDE = 256
 
 
 def main() -> None:
     parser = reporting.parser(__doc__)
     parser.add_argument("--kinds", nargs="+", default=KINDS[:4], choices=KINDS)
     parser.add_argument("--steps", type=int, default=700, help="of training; some 60 s of a free core (default 700)")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="of training; 0 for what needs none alone (default 1)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="a folder with gray images, instead of the eight")
+    parser.add_argument("--limit", type=int, default=12, help="images of it, at most (default 12)")
     parser.add_argument("--series", type=Path, metavar="DIR", help="a folder with a DICOM series, for ct")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
@@ -30,7 +35,8 @@ def main() -> None:
         one = lost_slices(given) if kind == "ct" else one_kind(kind, given)
         results[kind] = one
         reporting.progress(f"{kind}: {one}")
-    settings = {"steps": given.steps, "seeds": given.seeds, "noise": NOISE}
+    images = given.images.name if given.images else "eight"
+    settings = {"steps": given.steps, "seeds": given.seeds, "noise": NOISE, "images": images}
     reporting.finish(machine, results=results, settings=settings, out=given.out)
 
 
@@ -38,7 +44,7 @@ def one_kind(kind: str, given: Any) -> dict[str, Any]:
     """Biharmonic, biharmonic of the denoised image where there is noise, the rule alone, and the network."""
     from skimage.restoration import inpaint_biharmonic
 
-    clean, _ = eight_images()
+    clean = middles(given.images, given.limit) if given.images else eight_images()[0]
     missing = missing_of(kind, clean.shape)
     noise = np.random.default_rng(1).standard_normal(clean.shape) * (NOISE if kind == "noisy" else 0)
     image = (clean + noise).astype(np.float32)
@@ -81,6 +87,7 @@ def judged(
             "wall_seconds": round(time.perf_counter() - began, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "rule": config.rule,
+            "alike": config.alike,
             "psnr": psnr(pixels, clean, missing, span),
             "unchanged": bool(np.array_equal(pixels[~missing], image[~missing])),
         }
@@ -89,7 +96,23 @@ def judged(
         else:
             runs.append({"seed": seed, "trust": config.trust, **run})
     others = {name: psnr(pixels, clean, missing, span) for name, pixels in found.items()}
-    return {**report, "others": others, "median": reporting.median([run["psnr"] for run in runs]), "runs": runs}
+    return {
+        **report,
+        "others": others,
+        "median": reporting.median([run["psnr"] for run in runs]) if runs else None,
+        "runs": runs,
+    }
+
+
+def middles(folder: Path, limit: int) -> np.ndarray:
+    """The middle 256 x 256 pixels, 0-255, of images evenly spread over the names in a folder; smaller ones left out."""
+    from skimage.io import imread
+
+    found = [imread(path).astype(np.float32) for path in sorted(folder.iterdir())]
+    large = [image for image in found if min(image.shape) >= SIDE]
+    chosen = np.unique(np.linspace(0, len(large) - 1, min(limit, len(large))).astype(int))
+    corners = [[(n - SIDE) // 2 for n in large[k].shape] for k in chosen]
+    return np.stack([large[k][y : y + SIDE, x : x + SIDE] for k, (y, x) in zip(chosen, corners, strict=True)])
 
 
 def missing_of(kind: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -10,8 +10,9 @@ on, are gone back to and discarded; tabs, curtain, blinking, regions; files are 
 
 After each action the window must be right: Cancel enabled where something goes on and nowhere else, the main button
 where something can be run, the bar busy where something is. Every so many actions all of it is cancelled, and no
-thread of ours may be left after `SETTLES` seconds. What else counts as found: any exception that nobody caught (in a
-slot, a thread, a finalizer), any error in a worker that nobody had put into words, warnings of Python and of Qt.
+thread of ours may be left after `SETTLES` seconds of the process's own time. What else counts as found: any exception
+that nobody caught (in a slot, a thread, a finalizer), any error in a worker that nobody had put into words, warnings of
+Python and of Qt.
 
 The work is real, by a network of few steps on tiny images. Each seed is a process of its own.
 """
@@ -28,7 +29,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -38,8 +39,14 @@ from typing import Any
 import numpy as np
 import reporting
 
-SETTLES = 60.0
-"""Seconds within which everything that was cancelled must have ended."""
+SETTLES = 30.0
+"""Seconds of this process's own time within which everything that was cancelled must have ended."""
+
+SETTLES_BY_THE_CLOCK = 600.0
+"""Seconds, however much else the machine has to do."""
+
+_LAST_LINES = 80
+"""Of what a process said that has died: the last actions, and where it was."""
 
 MOST_LAYERS = 8
 _LETTERS = "tczyx"
@@ -70,10 +77,16 @@ def in_a_process(seed: int, given: Any) -> dict[str, Any]:
     options = ["--alone", "--seeds", seed, "--actions", given.actions, "--settle-every", given.settle_every]
     options += ["--minutes", given.minutes]
     command = [sys.executable, "-X", "faulthandler", __file__, *map(str, options)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if ended.returncode == 0:
-        return json.loads(ended.stdout.splitlines()[-1])
-    return {"actions": 0, "found": [f"the process ended with {ended.returncode}"]}
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with tempfile.TemporaryFile("w+") as answer:
+        with subprocess.Popen(command, stdout=answer, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr or ():
+                reporting.progress(line.rstrip())
+                last.append(line)
+        answer.seek(0)
+        if process.returncode == 0:
+            return json.loads(answer.read().splitlines()[-1])
+    return {"actions": 0, "found": [f"the process ended with {process.returncode}: {''.join(last)}"]}
 
 
 def keep_settings_in(folder: Path) -> None:
@@ -113,7 +126,7 @@ def told(person: Person) -> dict[str, Any]:
         "actions": sum(person.done.values()),
         "runs_begun": person.engine.runs,
         "done": dict(sorted(person.done.items())),
-        "longest_settling_s": round(max(person.settled), 1),
+        "longest_settling_processor_s": round(max(person.settled), 1),
         "found": person.found.all,
     }
 
@@ -282,7 +295,7 @@ class Person:
     done
         How often each action was taken.
     settled
-        Seconds until nothing went on any more, each time.
+        Seconds of this process's time until nothing went on any more, each time.
     """
 
     def __init__(
@@ -740,17 +753,17 @@ class Person:
         """Cancel everything, and wait until nothing goes on: no thread of ours may be left."""
         from napari_restore.gui.parts import runner as room
 
-        began = time.monotonic()
+        began, own = time.monotonic(), time.process_time()
         self.doing.append("settle")
-        while time.monotonic() < began + SETTLES:
+        while time.process_time() < own + SETTLES and time.monotonic() < began + SETTLES_BY_THE_CLOCK:
             for line in list(room._ALIVE.values()):
                 line.stop.set()
             self.page.stop()
             pump(0.05)
             if not room._ALIVE and not self.page.session.runner.running and not self.main.batch.runner.running:
                 break
-        self.settled.append(time.monotonic() - began)
-        left = [thread.name for thread in room._ALIVE]
+        self.settled.append(time.process_time() - own)
+        left = [where(thread) for thread in room._ALIVE]
         self._is(not left, "threads are left", *left)
         pump(0.4)  # entries of the activity dock go, too
         self.look()
@@ -785,6 +798,13 @@ class Person:
             return self._choose(action.menu())
         action.trigger()
         return str(action.text())
+
+
+def where(thread: threading.Thread) -> str:
+    """What a thread is at, the outermost line first."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    lines = [] if frame is None else traceback.extract_stack(frame)
+    return f"{thread.name}: {' > '.join(f'{Path(line.filename).name}:{line.lineno} {line.name}' for line in lines)}"
 
 
 def pump(seconds: float) -> None:

@@ -49,7 +49,7 @@ def one(noisy: NDArray[Any], clean: NDArray[Any], axes: str, judged: Any, settin
     model = train(noisy, "posterior", axes=axes, **settings)
     row = {
         "noisy": round(judged(noisy, clean), 2),
-        "share": [round(share, 2) for _, share in model.method.config.alike],
+        "share": [round(share, 2) for each in model.method.config.alike for _, share in each],
     }
     for name in ("no", "yes"):
         model.method.config = dataclasses.replace(model.method.config, similar=name)

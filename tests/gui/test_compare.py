@@ -11,9 +11,10 @@ from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QApplication
 
 from napari_restore.gui.compare.borrowed import Borrowed
-from napari_restore.gui.compare.curtain import canvas_of, grid_of, visuals_of
+from napari_restore.gui.compare.curtain import grid_of, visuals_of
 from napari_restore.gui.compare.pair import likely_pair
 from napari_restore.gui.compare.widget import CompareWidget
+from napari_restore.gui.parts.canvas import canvas_of
 from napari_restore.gui.restore.choices import LayerChoice
 from napari_restore.gui.restore.session import camera_of
 

@@ -81,6 +81,22 @@ def test_too_much_is_said_and_what_else_is_wrong_is_left_to_the_run(qtbot, widge
     qtbot.waitUntil(lambda: widget.form.cost.text() == "")
 
 
+def test_of_another_layer_nothing_is_said_until_it_is_known(qtbot, viewer, widget, engine, stack):
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    raw = viewer.layers["raw"]
+    other = viewer.add_image(stack, name="other")
+    widget.form.subject.layers.choose(other)
+    assert widget.form.cost.text() == "Time and memory: …" and not widget.form.cost.isEnabled()
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text() and widget.form.cost.isEnabled())
+    engine.pause = 0.1
+    widget.form.subject.layers.choose(raw)
+    widget.run()
+    qtbot.wait(150)
+    assert widget.form.cost.text() == "Time and memory: …", "while it runs the estimate of another one is no help"
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+
+
 def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, widget, engine):
     qtbot.waitUntil(lambda: widget.form.cost.text() != "")
     engine.pause = 0.1

@@ -171,6 +171,6 @@ def test_the_menu_puts_them_on_the_clipboard(qtbot, viewer, engine, tmp_path, ru
     viewer.layers.selection.active = viewer.layers["nowhere"]
     assert "viewer.layers['nowhere']" in copied(qtbot, widget, "script")
     assert copied(qtbot, widget, "command") == ""
-    assert "is in no file" in widget.outcome.messages.toPlainText()
+    assert "is in no file" in widget.outcome.messages.toPlainText() and "is in no file" in widget.buttons.said.text()
     viewer.layers.clear()
     assert not widget.buttons.copy_button.isEnabled()

@@ -99,10 +99,15 @@ def test_the_button_saves_it(
     np.testing.assert_array_equal(saved.read(), stack + 1)
     assert saved.axes == "ZYX" and saved.geometry.pixel_size == pytest.approx((3.0, 0.1, 0.2))
     assert offered == ["raw_denoised.ome.tif"] and "Result saved" in widget.outcome.messages.toPlainText()
+    said = widget.buttons.said
+    assert said.isVisibleTo(widget) and said.text().replace("\u200b", "") == f"Result saved: {tmp_path / there}"
     button.click()
     wait(qtbot, widget)
     asked_about = typed == there
     assert ("exists already" in widget.outcome.messages.toPlainText()) == (not asked_about)
+    widget.run()
+    assert not said.isVisibleTo(widget), "of the past"
+    wait(qtbot, widget)
 
 
 def test_a_model_gets_its_ending(qtbot: Any, viewer: Any, widget: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -79,10 +79,11 @@ def test_train_then_restore_then_save(qtbot, viewer, widget, engine, tmp_path):
     assert [name for name, _ in engine.calls] == ["train", "restore", "restore"]
     assert engine.calls[0][1] == {"effort": "quick"}
     assert engine.calls[2][1]["model"] == str(tmp_path / "other.safetensors")
-    widget.session.save_model(tmp_path / "m.safetensors")
+    widget.files.save(tmp_path / "m.safetensors")
     assert (tmp_path / "m.safetensors").read_bytes() == b"model"
-    widget.session.save_model(tmp_path / "no" / "m.safetensors")
+    widget.files.save(tmp_path / "no" / "m.safetensors")
     assert "not saved" in widget.outcome.messages.toPlainText()
+    assert "✖ The model is not saved" in widget.buttons.said.text(), "in sight, too"
 
 
 def test_results_go_where_they_are_wanted(qtbot, viewer, widget, engine, tmp_path, monkeypatch):
@@ -325,6 +326,8 @@ def test_a_model_is_put_to_the_guards_and_exported(qtbot, viewer, brief, tmp_pat
     qtbot.waitUntil(lambda: not widget.guards.runner.running, timeout=60_000)
     found = said(widget).removeprefix(before)
     assert "Checking on cells" in found and "⚠ Large bright structures come back with 0 %" in found, found
+    last = found.splitlines()[-1]
+    assert last.startswith("⚠ ") and widget.buttons.said.text() == last, "the worst of it is in sight"
 
     given: list[object] = []
     monkeypatch.setattr(exporting, "export", lambda *args: given.extend(args) or args[1])  # itself: test_exporting.py

@@ -222,7 +222,7 @@ def test_workers_restore_a_region(
 
 def test_workers_make_the_deviations_of_one_process(two_workers: Client, stack: Path, tmp_path: Path) -> None:
     settled = {"sigma": (10.0,), "gain": (0.0,), "offset": (0.0,), "mean": (600.0,), "std": (180.0,), "width": 4}
-    method = build_method("posterior", {**settled, "errors": (((0.1, 0.2),),)}, spatial="YX", channels=1)
+    method = build_method("posterior", {**settled, "told": (((0.1, 0.2),),)}, spatial="YX", channels=1)
     teller = Model("posterior", method.eval(), Normalisation((600.0,), (180.0,)))
     how: dict[str, Any] = {"uncertainty": True, "tile": (32, 32), "device": "cpu"}
     alone = restore(stack, teller, output=tmp_path / "a.zarr", **how)

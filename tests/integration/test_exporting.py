@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import napari_restore
 from napari_restore import export, load_model, super_resolve, train
 from napari_restore.cli import main
 from napari_restore.core.errors import ModelError, RestoreError
+from napari_restore.methods.learned_richardson_lucy import LearnedRichardsonLucy, LearnedRichardsonLucyConfig
 from napari_restore.store.graph import write_graph
 from napari_restore.store.model import Model
 
@@ -159,4 +161,8 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path):
     classical = napari_restore.deblur(NOISY[0], axes="YX", psf="gaussian:1.5", effort="instant").model
     with pytest.raises(ModelError, match="learns nothing"):
         export(classical, tmp_path / "m.zip")
+    method = LearnedRichardsonLucy(LearnedRichardsonLucyConfig(psf="gaussian:1", width=4), spatial="YX", channels=1)
+    chooses = replace(model, name="learned_richardson_lucy", method=method)
+    with pytest.raises(ModelError, match=r"Lucy has steps .* share its \.safetensors"):
+        export(chooses, tmp_path / "m.zip")
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".zip") == ["there.zip"]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.operators import inverse
 from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.combine import Composed
@@ -49,6 +50,16 @@ def test_point_samples_are_kept_by_the_upsampling_that_goes_with_them():
     y = torch.rand(1, 1, 5, 8, 10, generator=torch.Generator().manual_seed(0))
     up = CubicUpsampling((4, 1, 1), centred=(False, True, True))(y)
     torch.testing.assert_close(Downsample((4, 1, 1), sampling="point")(up), y, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize(("rate", "shape"), [((2, 3), (9, 5)), ((4, 1), (1, 7)), ((1, 2, 2), (3, 2, 11))])
+def test_long_axes_are_upsampled_by_the_same_weights_as_short_ones(rate, shape, centred, monkeypatch):
+    y = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(0))
+    up = CubicUpsampling(rate, centred=(centred,) * len(rate))
+    by_matrices = up(y)
+    monkeypatch.setattr(inverse, "_SHORT", 0)
+    torch.testing.assert_close(up(y), by_matrices, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])

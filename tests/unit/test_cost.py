@@ -11,6 +11,8 @@ from napari_restore import estimate_cost, methods
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods.free import held
 from napari_restore.restoration import memory
+from napari_restore.sources import open_image
+from napari_restore.store.model import build_method
 
 RNG = np.random.default_rng(0)
 STACK = RNG.normal(100, 10, (6, 96, 96)).astype(np.float32)
@@ -50,6 +52,25 @@ def test_more_pixels_take_longer_and_at_most_the_pool_more(monkeypatch: pytest.M
     few, many = (estimate_cost(x, "noise2void", axes="ZYX", **SMALL) for x in (large[:10], large))
     assert many.restoring_seconds == 200 * few.restoring_seconds > 0
     assert many.memory - few.memory < 1.1 * 2**30
+
+
+def test_a_deep_image_prior_takes_as_long_as_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The few that are timed take a second; an image of zeros, where it stops at once, would tell nothing."""
+    clock = SimpleNamespace(perf_counter=partial(next, count()))
+    monkeypatch.setattr("napari_restore.restoration.engine.time", clock)
+    given = {"psf": "gaussian:1", "noise": 10.0, "targets": "one", "axes": "YX"}
+    costs = [estimate_cost(STACK[0], "deep_image_prior", iterations=n, **given) for n in (8, 80, 800)]
+    few, some, many = (cost.restoring_seconds for cost in costs)
+    assert some == pytest.approx(10 * few) and many == pytest.approx(100 * few)
+
+
+def test_what_is_timed_misses_something_where_that_takes_time() -> None:
+    """Interpolation of an image that is whole takes no time."""
+    gapped = np.where(RNG.random(STACK[0].shape) < 0.2, np.nan, STACK[0])
+    image = open_image(gapped, axes="YX")
+    fit = methods.find("interpolation").fit_to(methods.configure("interpolation", {}), [image])
+    method = build_method("interpolation", fit.config, spatial=fit.spatial, channels=1, seed=0)
+    assert 0.05 < np.isnan(method.usual((64, 64))).mean() < 0.4
 
 
 def test_a_budget_in_steps_has_no_time() -> None:

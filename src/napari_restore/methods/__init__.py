@@ -50,7 +50,7 @@ METHODS: dict[str, Listed] = {
         label="Posterior mean",
         citation="Laine S, Karras T, Lehtinen J, Aila T (2019). High-Quality Self-Supervised Deep Image Denoising. "
         "NeurIPS. arXiv:1901.10277",
-        seconds={"quick": 15, "normal": 40, "thorough": 600},
+        seconds={"quick": 5, "normal": 40, "thorough": 600},
         tip="For noise that is independent from pixel to pixel and can be measured: the sharpest without a second "
         "image.",
     ),
@@ -84,7 +84,7 @@ METHODS: dict[str, Listed] = {
         label="Recorrupted",
         citation="Pang T, Zheng H, Quan Y, Ji H (2021). Recorrupted-to-Recorrupted: Unsupervised Deep Learning for "
         "Image Denoising. CVPR. doi:10.1109/CVPR46437.2021.00208",
-        seconds=_USUAL,
+        seconds={"quick": 10, "normal": 30, "thorough": 300},
         tip="For noise that neighbouring pixels share, alike in all directions, as after resampling.",
     ),
     "zero_shot": Listed(
@@ -199,7 +199,7 @@ METHODS: dict[str, Listed] = {
         citation="Lehtinen J, Munkberg J, Hasselgren J, Laine S, Karras T, Aittala M, Aila T (2018). Noise2Noise: "
         "Learning Image Restoration without Clean Data. ICML. arXiv:1803.04189",
         seconds=_USUAL,
-        tip="For missing pixels, lines and planes: smooth surfaces, and what the image itself teaches to add to them.",
+        tip="For missing pixels, lines and planes: interpolation, and what the image itself teaches to add to it.",
         does="undo",
     ),
     "interpolation": Listed(
@@ -207,9 +207,10 @@ METHODS: dict[str, Listed] = {
         label="Interpolation",
         citation="Damelin SB, Hoang NS (2018). On Surface Completion and Image Inpainting by Biharmonic Functions: "
         "Numerical Aspects. International Journal of Mathematics and Mathematical Sciences. "
-        "doi:10.1155/2018/3950312",
+        "doi:10.1155/2018/3950312. Similar patches: Yu G, Sapiro G, Mallat S (2012). Solving Inverse Problems with "
+        "Piecewise Linear Estimators. IEEE Transactions on Image Processing 21(5). doi:10.1109/TIP.2011.2176743",
         seconds=_CHOOSING,
-        tip="For missing pixels, at once and without training: smooth surfaces, or lines from plane to plane.",
+        tip="For missing pixels, without training: smooth surfaces, lines along Z, patches that look alike.",
         does="undo",
         learns=False,
     ),

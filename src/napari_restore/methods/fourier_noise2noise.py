@@ -82,6 +82,11 @@ class FourierNoise2Noise(Denoiser):
         return self.config.variant.startswith("log")
 
     @property
+    def has_graph(self) -> bool:
+        """Where it does not compute with complex numbers."""
+        return not self.logarithmic
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Windows, or that of the network."""
         return (self.config.window,) * 2 if self.logarithmic else super().grid

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
@@ -32,7 +33,11 @@ _WINDOWS = 6
 _WIDTH = 1024
 _SHAPES = 16
 _DENSE = 0.12
-_JUDGED_ON = 256
+DEEPEST = 8
+"""Pixels from the known ones: what lies deeper in a gap is not told apart."""
+
+Fill = Callable[[Tensor, Tensor], Tensor]
+"""Gives values to the pixels of ``(C, 1, *S)`` that are not known, by a bool of the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,26 +182,83 @@ def hidden(shapes: Tensor, count: int, size: Sequence[int], rng: torch.Generator
     return torch.stack(masks)[:, None].to(device)
 
 
-def hidden_error(windows: Sequence[Window], shapes: Shapes, rule: gaps.Rule) -> float:
-    """Mean squared error of a rule at known pixels that are hidden, in squared deviations; NaN where none are."""
+def hidden_errors(
+    windows: Sequence[Window], shapes: Shapes, depths: Sequence[float], fill: Fill, *, side: int
+) -> NDArray[np.float64]:
+    """Mean squared error at known pixels that are hidden, one entry a channel; NaN where none are.
+
+    Parameters
+    ----------
+    depths
+        As ``depths_of``: hidden pixels count as there are missing ones that lie as deep in a gap. A hidden gap that
+        meets a missing one is wider than either, or what is left of it narrower.
+    fill
+        What is judged.
+    side
+        Pixels along Y and X of the middle of each window that it is judged by.
+    """
     rng, masks = torch.Generator().manual_seed(0), torch.from_numpy(shapes.masks)
-    total, count = 0.0, 0
+    errors, counts = [], []
     for window in windows:
-        pixels = torch.from_numpy(_middle(window.pixels))[:, None]
+        pixels = torch.from_numpy(_middle(window.pixels, side))[:, None]
         known = torch.isfinite(pixels)
-        size = pixels.shape[2:]
-        gone = hidden(masks, len(pixels), size, rng) & known
-        error = gaps.fill(pixels, known & ~gone, rule) - torch.where(gone, pixels, 0)
-        total += float(in_double(error[gone]).square().sum())
-        count += int(gone.sum())
-    return total / count if count else float("nan")
+        gone = hidden(masks, len(pixels), pixels.shape[2:], rng) & known
+        error = fill(pixels, known & ~gone) - torch.where(gone, pixels, 0)
+        depth = torch.where(gone, depth_in_gaps(~known | gone), 0)
+        errors.append(_sums(depth, in_double(error).square()))
+        counts.append(_sums(depth, in_double(torch.ones_like(error))))
+    error, count = (torch.stack(each).sum(0)[:, 1:] for each in (errors, counts))
+    weight = weights_by_depth(count.sum(0), depths)
+    found: NDArray[np.float64] = ((weight * error).sum(1) / (weight * count).sum(1)).numpy()
+    return found
 
 
-def _middle(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sums(depth: Tensor, values: Tensor) -> Tensor:
+    """Of the values of each channel, by depth: ``(C, DEEPEST + 1)``."""
+    found = torch.zeros(len(depth), DEEPEST + 1, dtype=values.dtype)
+    return found.scatter_add_(1, depth.flatten(1), values.flatten(1))
+
+
+def depth_in_gaps(missing: Tensor) -> Tensor:
+    """How many pixels along Y or X, or aslant, it is from a missing one of ``(..., Y, X)`` to a known one; 0 of these.
+
+    At most 8: gaps are as deep as that, or deeper.
+    """
+    known = (~missing).float().reshape(-1, 1, *missing.shape[-2:])
+    depth = torch.zeros_like(known, dtype=torch.long)
+    for _ in range(DEEPEST):
+        depth += known == 0
+        known = F.max_pool2d(known, 3, 1, 1)
+    return depth.view(missing.shape)
+
+
+def depths_of(windows: Sequence[Window]) -> tuple[float, ...]:
+    """The share of missing pixels that lie 1 to 8 pixels deep in a gap."""
+    counts = np.zeros(DEEPEST + 1)
+    for window in windows:
+        depth = depth_in_gaps(torch.from_numpy(~np.isfinite(window.pixels))).numpy()
+        counts += np.bincount(depth[window.gone], minlength=DEEPEST + 1)
+    return tuple((counts[1:] / max(counts[1:].sum(), 1)).tolist())
+
+
+def weights_by_depth(count: Tensor, depths: Sequence[float]) -> Tensor:
+    """What hidden pixels count, by their depth, to be as deep as missing ones; 1 where that is not known.
+
+    Parameters
+    ----------
+    count
+        Of hidden pixels that lie 1 to 8 pixels deep.
+    depths
+        As ``depths_of``, or empty.
+    """
+    if not depths:
+        return torch.ones_like(count)
+    return torch.tensor(depths, dtype=count.dtype, device=count.device) / count.clamp(min=1)
+
+
+def _middle(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     parts = [
-        slice(max(0, (n - _JUDGED_ON) // 2), max(0, (n - _JUDGED_ON) // 2) + _JUDGED_ON)
-        if axis >= pixels.ndim - 2
-        else slice(None)
+        slice(max(0, (n - side) // 2), max(0, (n - side) // 2) + side) if axis >= pixels.ndim - 2 else slice(None)
         for axis, n in enumerate(pixels.shape)
     ]
     return np.ascontiguousarray(pixels[tuple(parts)])

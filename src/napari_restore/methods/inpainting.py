@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -12,8 +13,8 @@ from annotated_types import Interval
 from torch import Tensor
 
 from napari_restore import networks
-from napari_restore.methods import METHODS
-from napari_restore.methods.hiding import DEPTH, Shapes, hidden
+from napari_restore.methods import METHODS, completing
+from napari_restore.methods.hiding import DEEPEST, DEPTH, Shapes, depth_in_gaps, hidden, weights_by_depth
 from napari_restore.methods.interpolation import Interpolation, InterpolationConfig
 from napari_restore.methods.method import Batch
 from napari_restore.operators import gaps
@@ -25,9 +26,9 @@ _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _ABOUT = 8
 _LEAST_CONTRAST = 1e-3  # of the deviation of the image
 _QUANTILES = (0.25, 0.5, 0.75)
-_FEWEST = 32
+_FEWEST = 8  # patches
 _SURE = 2.0  # standard errors
-_PASSES = {2: 4, 3: 1}
+_PASSES = {2: 2, 3: 1}
 _AT_ONCE = 8
 _BLOCK, _SUREST, _OF_SUREST = 16, 0.1, 0.887  # the tenth least of mean squares of 256 normal numbers
 
@@ -38,8 +39,8 @@ class InpaintingConfig(InterpolationConfig):
 
     Attributes
     ----------
-    dimensions, rule, given, shapes
-        As of ``interpolation``, which is what the network begins with.
+    dimensions, rule, similar, given, shapes, depths, alike, correlations
+        As of ``interpolation``. The network begins with what its rule gives.
     denoise
         Whether pixels that are there are denoised, too: each predicted from those around, and weighed with its own
         value by how well that can be.
@@ -50,9 +51,9 @@ class InpaintingConfig(InterpolationConfig):
     blocks
         Residual blocks a level.
     trust
-        Settled after training: the share of what the network adds that comes nearest to held-out pixels, hidden by the
-        shapes of the missing ones, for dull to bright surroundings. None of it where that is no better than
-        interpolation.
+        Settled after training: the share of the network's result, beside that of interpolation, that comes nearest to
+        held-out pixels, hidden by the shapes of the missing ones, for dull to bright surroundings. None of it where
+        that is no better than interpolation.
     contrasts
         Settled with it: deviations of the surroundings between which each of these shares holds.
     own
@@ -111,13 +112,25 @@ class Inpainting(Interpolation):
     @property
     def radius(self) -> tuple[int, ...]:
         """Of the network, and as far as gaps in what it sees are filled from."""
-        along = tuple(r + _ABOUT + gaps.REACH for r in self.network.radius)
+        further = completing.REACH if self.patches else 0
+        along = tuple(max(r, further) + gaps.REACH for r in self._seen)
         return along if len(self.spatial) == 2 else (gaps.PLANES + _NEAR, *along)
 
     @property
+    def border(self) -> tuple[int, ...]:
+        """Of the network; what fills gaps is mirrored by itself."""
+        return self._seen if len(self.spatial) == 2 else (_NEAR, *self._seen)
+
+    @property
+    def _seen(self) -> tuple[int, ...]:
+        """Pixels around one, along Y and X, that the network sees, and the contrast that it sees them by."""
+        return tuple(r + _ABOUT for r in self.network.radius)
+
+    @property
     def grid(self) -> tuple[int, ...]:
-        """Of the network."""
-        return tuple(self.network.grid) if len(self.spatial) == 2 else (1, *self.network.grid)
+        """Of the network and of patches."""
+        along = tuple(map(math.lcm, self.network.grid, super().grid[-2:]))
+        return along if len(self.spatial) == 2 else (1, *along)
 
     @property
     def patch(self) -> tuple[int, ...]:
@@ -160,24 +173,32 @@ class Inpainting(Interpolation):
             self.config = replace(self.config, own=self._own_weights(batch))
 
     def _trust(self, batch: Batch) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Shares of the correction with the least squared error, and the contrasts between which they hold.
+        """Shares of the network's result with the least squared error, and the contrasts between which they hold.
 
         A single share would be that of the parts with the largest errors, and spoil the flat ones.
         """
         rng = torch.Generator().manual_seed(0)
         found: list[Tensor] = []
-        for part in _in_parts(batch, _PASSES[len(self.spatial)]):
+        for number, part in _in_parts(batch, _PASSES[len(self.spatial)]):
             gone = self._hidden(part, rng, denoise=False)
-            base, added = self._parts(part.pixels, torch.isfinite(part.pixels) & ~gone)
+            known = torch.isfinite(part.pixels) & ~gone
+            base, added = self._parts(part.pixels, known)
+            refined = self.refined(part.pixels, known, base)
             counted = (gone & part.target).expand_as(base)
-            left = part.pixels - base
-            found.append(torch.stack([t[counted].cpu().double() for t in (left, added, _about(base)[1])]))
-        left, added, contrast = torch.cat(found, 1)
+            patch = (
+                (number + torch.arange(len(base), device=base.device)).view(-1, *[1] * (base.ndim - 1)).expand_as(base)
+            )
+            each = (part.pixels - refined, base + added - refined, _about(base)[1], depth_in_gaps(~known), patch)
+            found.append(torch.stack([t[counted].cpu().double() for t in each]))
+        left, further, contrast, depth, patch = torch.cat(found, 1)
         if not left.numel():
             return (0.0,), ()
+        count = depth.long().bincount(minlength=1 + DEEPEST)[1:]
+        weight = weights_by_depth(count.double(), self.config.depths)[depth.long() - 1]
         edges = contrast.quantile(torch.tensor(_QUANTILES, dtype=contrast.dtype)).unique()
         place = torch.bucketize(contrast, edges)
-        shares = (_share(left[place == k], added[place == k]) for k in range(len(edges) + 1))
+        chosen = (place == k for k in range(len(edges) + 1))
+        shares = (_share(*(t[c] for t in (left, further, weight, patch.long()))) for c in chosen)
         return tuple(shares), tuple(edges.tolist())
 
     def _own_weights(self, batch: Batch) -> tuple[float, ...]:
@@ -186,7 +207,7 @@ class Inpainting(Interpolation):
         The noise is what is left where predictions are surest: the tenth of the blocks with the least.
         """
         errors, counts = [], []
-        for part in _in_parts(batch, 1):
+        for _, part in _in_parts(batch, 1):
             known = torch.isfinite(part.pixels)
             error = torch.zeros_like(part.pixels)
             for phase in _phases(known):
@@ -201,11 +222,12 @@ class Inpainting(Interpolation):
 
     def _predicted(self, pixels: Tensor, known: Tensor) -> Tensor:
         base, added = self._parts(pixels, known)
+        refined = self.refined(pixels, known, base)
         if not self.config.trust:
-            return base + added
+            return refined + added
         shares = torch.tensor(self.config.trust, device=pixels.device)
         edges = torch.tensor(self.config.contrasts, device=pixels.device)
-        return base + shares[torch.bucketize(_about(base)[1], edges)] * added
+        return refined + shares[torch.bucketize(_about(base)[1], edges)] * (base + added - refined)
 
     def _parts(self, pixels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """What is interpolated, and what the network adds to it."""
@@ -259,21 +281,33 @@ def _phases(like: Tensor) -> Iterator[Tensor]:
         yield (rows == dy)[:, None] & (columns == dx)
 
 
-def _in_parts(batch: Batch, times: int) -> Iterator[Batch]:
-    """Some patches at once, all of them so many times."""
+def _in_parts(batch: Batch, times: int) -> Iterator[tuple[int, Batch]]:
+    """Some patches at once and the number of the first of them, all of them so many times."""
     for _ in range(times):
         for first in range(0, len(batch.pixels), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
-            yield Batch(batch.pixels[part], batch.target[part])
+            yield first, Batch(batch.pixels[part], batch.target[part])
 
 
-def _share(left: Tensor, added: Tensor) -> float:
-    """Of what is added to come nearest to what is left, 0 to 1; 0 where that is not surely nearer than without."""
-    if len(left) < _FEWEST:
+def _share(left: Tensor, further: Tensor, weight: Tensor, patch: Tensor) -> float:
+    """Of how much further to go towards what is left, 0 to 1; 0 where that is not surely nearer than not to.
+
+    Parameters
+    ----------
+    left, further, weight
+        One entry a pixel; ``weight`` is what its error counts.
+    patch
+        The number of the patch that each pixel is of: errors of one patch are alike, and count as one witness.
+    """
+    share = float((weight * left * further).sum() / (weight * further.square()).sum().clamp(min=1e-12))
+    share = min(max(share, 0.0), 1.0)
+    gain = weight * (2 * share * left * further - share**2 * further.square())
+    seen = patch.bincount() > 0
+    witnesses = int(seen.sum())
+    if witnesses < _FEWEST:
         return 0.0
-    share = min(max(float((left * added).sum() / added.square().sum().clamp(min=1e-12)), 0.0), 1.0)
-    gain = 2 * share * left * added - share**2 * added.square()
-    return share if float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5 else 0.0
+    sums = patch.bincount(gain)[seen]
+    return share if float(sums.mean()) > _SURE * float(sums.std()) / witnesses**0.5 else 0.0
 
 
 def _own_weight(error: Tensor, known: Tensor, held: Tensor) -> float:

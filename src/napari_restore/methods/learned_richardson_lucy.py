@@ -106,6 +106,11 @@ class LearnedRichardsonLucy(RichardsonLucy):
         self._held_out: tuple[Tensor, list[Tensor]] | None = None
 
     @property
+    def has_graph(self) -> bool:
+        """Not one: what its iterations do is chosen by the values of pixels."""
+        return False
+
+    @property
     def radius(self) -> tuple[int, ...]:
         """Of the base, and of the network after it."""
         return tuple(b + n for b, n in zip(super().radius, self.network.radius, strict=True))

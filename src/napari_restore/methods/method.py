@@ -152,6 +152,9 @@ class Method(nn.Module):
         Whether it can say how sure each restored pixel is.
     gives_deviations
         Whether ``restore`` gives that, in units of the image's deviation, in the place of the pixels.
+    unread
+        Pixels along each spatial axis, at either end of what ``restore`` is shown, whose result nobody asks for, as of
+        a tile's halo; none where it is empty.
     stopping
         Whether somebody asks to stop; looked at by a ``restore`` that takes long, which then raises ``Interrupted``.
     """
@@ -174,6 +177,7 @@ class Method(nn.Module):
     tells_deviations: ClassVar[bool] = False
 
     gives_deviations: bool = False
+    unread: tuple[int, ...] = ()
     config: Any
     spatial: str
     channels: int
@@ -338,6 +342,17 @@ class Method(nn.Module):
         """A copy whose steps and restorations take as much memory, and less time where that can be."""
         return copy.deepcopy(self)
 
+    def timed(self) -> tuple[Self, float]:
+        """A copy whose time on a few pixels tells that of this one, and how many times as long this one takes.
+
+        Of what stops by the values of its pixels: as if it never did.
+        """
+        return self, 1.0
+
+    def usual(self, sides: Sequence[int]) -> NDArray[np.float32]:
+        """Pixels ``(1, C, *sides)`` that take as long as those of an image."""
+        return np.zeros((1, self.channels, *sides), np.float32)
+
     @property
     def batch(self) -> int | None:
         """A good number of patches a step, or None for one that suits the size of the patches."""
@@ -410,6 +425,11 @@ class Method(nn.Module):
         clone = copy.deepcopy(self)
         clone.gives_deviations, clone.suffix = True, "std"
         return clone
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether its ``restore`` can be a graph, where no value of a pixel chooses a step and no number is complex."""
+        return True
 
     def as_graph(self) -> Self:
         """Itself, or a copy without the steps that no graph of a network can hold."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from napari_restore import networks
 from napari_restore.methods import METHODS
-from napari_restore.methods.denoiser import Denoiser
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import own
+from napari_restore.methods.refining import Refining, RefiningConfig, measured_settings
 from napari_restore.sources import Image
 
 _LEAST = 8
@@ -23,8 +23,8 @@ _REDRAWS = 3
 
 
 @dataclass(frozen=True)
-class Noise2VoidConfig:
-    """Settings of Noise2Void.
+class Noise2VoidConfig(RefiningConfig):
+    """Settings of Noise2Void, and of what comes after it: with ``similar`` no it is as published.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Noise2VoidConfig:
     depth: Annotated[int, Interval(ge=1, le=5)] = 2
 
 
-class Noise2Void(Denoiser):
+class Noise2Void(Refining):
     """Noise2Void (Krull, Buchholz, Jug, CVPR 2019, doi:10.1109/CVPR.2019.00223).
 
     Each channel has a network of its own. Right where noise is independent from pixel to pixel and the signal
@@ -83,10 +83,12 @@ class Noise2Void(Denoiser):
 
     @classmethod
     def fit_to(cls, config: Noise2VoidConfig, images: Sequence[Image]) -> Fit:
-        """Settle ``dimensions``, and a depth that small images leave room for."""
+        """Settle ``dimensions``, a depth that small images leave room for, and whether similar patches count."""
         spatial = cls.axes_for(config.dimensions, images)
         depth = min(config.depth, cls.shortest_side(images[:1], least=_LEAST).bit_length() - 2)
-        return Fit(replace(config, dimensions="3" if spatial == "ZYX" else "2", depth=depth), spatial)
+        refining, said = measured_settings(config.similar, images, passes=cls.passes)
+        settled = replace(config, dimensions="3" if spatial == "ZYX" else "2", depth=depth, **refining)
+        return Fit(settled, spatial, notes=said)
 
     @property
     def ends_at_the_image(self) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -16,20 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.core.events import Note
+from napari_restore.core.normalisation import Normalisation
 from napari_restore.losses.recorruption import recorrupted
 from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import DenoiserConfig
-from napari_restore.methods.measuring import constants, noise_covariances
+from napari_restore.methods.measuring import noise_covariances
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, own, with_neighbours
-from napari_restore.methods.refining import Alike, Choice, Refining, similar_if
-from napari_restore.methods.similar_patches import correlation_in_a_patch
+from napari_restore.methods.refining import Refining, RefiningConfig, as_rows, noise_settings, similar_if
 from napari_restore.metrics.covariance import BLOCK, NoiseCovariance, describe
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.combine import Identity
-from napari_restore.operators.noise import from_covariance
 from napari_restore.sources import Image
-from napari_restore.sources.planes import planes_of_channels
 
 _AROUND = 9
 """Side in pixels of the square whose mean tells how bright a pixel is, where noise grows with the signal."""
@@ -37,11 +34,9 @@ _AROUND = 9
 _FOR_GAUSSIAN, _FOR_PHOTONS = 0.5, 1.0  # strengths
 _EVEN = 0.05  # difference of correlations that is put down to chance
 
-Matrix = tuple[tuple[float, ...], ...]
-
 
 @dataclass(frozen=True)
-class RecorruptedConfig(DenoiserConfig):
+class RecorruptedConfig(RefiningConfig, DenoiserConfig):
     """Settings of recorrupted-to-recorrupted: those of ``DenoiserConfig``, and what its noise is like.
 
     Attributes
@@ -56,29 +51,11 @@ class RecorruptedConfig(DenoiserConfig):
     neighbours
         Planes to either side, along Z or time, that are looked at beside each plane, for noise that they do not share.
         ``"auto"`` trains with one and with none at first, and goes on with what predicts pixels held out better.
-    similar
-        Whether patches of the restored image that look alike restore each other once more, which takes some 4 s of one
-        core a million pixels. ``"auto"``: in images of up to 33 million pixels.
-    alike
-        Settled after training, one entry a channel: mean square, over the noise's variance, that patches which count
-        differ by, and the share of what they say in what is restored, 0 to 1.
-    correlation, sigma, gain, offset, mean, std
-        Settled from the images before training, one entry a channel, in their units: the correlation of a pixel's noise
-        with its neighbours', about its middle; noise without signal, its variance for a signal one higher, the signal
-        from which it grows; and what the pixels are divided by.
     """
 
     noise: Literal["auto"] | Annotated[float, Interval(gt=0)] = "auto"
     strength: Literal["auto"] | Annotated[float, Interval(ge=0.1, le=4)] = "auto"
     neighbours: Neighbours = "auto"
-    similar: Choice = "auto"
-    alike: Alike = ()
-    correlation: tuple[Matrix, ...] = field(default=(), repr=False)
-    sigma: tuple[Annotated[float, Interval(ge=0)], ...] = ()
-    gain: tuple[float, ...] = ()
-    offset: tuple[float, ...] = ()
-    mean: tuple[float, ...] = ()
-    std: tuple[Annotated[float, Interval(ge=0)], ...] = ()
 
 
 class Recorrupted(Refining):
@@ -98,34 +75,27 @@ class Recorrupted(Refining):
 
     def __init__(self, config: RecorruptedConfig, *, spatial: str, channels: int) -> None:
         super().__init__(config, spatial=spatial, channels=channels)
-        white = ((1.0,),)
         self.strength = _FOR_GAUSSIAN if config.strength == "auto" else config.strength
-        self._like_noise = [from_covariance(np.array(c)) for c in config.correlation or (white,) * channels]
 
     @classmethod
     def fit_to(cls, config: RecorruptedConfig, images: Sequence[Image]) -> Fit:
         """Settle axes, depth, constants, and the noise of each channel with its neighbours."""
         cls.shortest_side(images, least=BLOCK)
         fit = super().fit_to(config, images)
-        normalisation = constants(planes_of_channels(images), images[0].name)
         found = noise_covariances(images)
         told = None if config.noise == "auto" else PixelNoise(config.noise**2)
         pixels = [told or each.pixels for each in found]
         grows = any(p.gain > 0 for p in pixels)
-        similar, more = similar_if(config.similar, noise_is_known=True, images=images)
+        similar, more = similar_if(config.similar, noise_is_known=True, images=images, passes=cls.passes)
         settled = replace(
             fit.config,
             strength=config.strength if config.strength != "auto" else _FOR_PHOTONS if grows else _FOR_GAUSSIAN,
             similar=similar,
-            alike=(),
-            correlation=tuple(_as_rows(_even(each.correlation)) for each in found),
-            sigma=tuple(math.sqrt(p.constant) for p in pixels),
-            gain=tuple(p.gain for p in pixels),
-            offset=tuple(p.offset for p in pixels),
-            mean=normalisation.mean,
-            std=normalisation.std,
+            correlation=tuple(as_rows(_even(each.correlation)) for each in found),
+            **noise_settings(pixels, images),
         )
-        said = tuple(_said(each, mean) for each, mean in zip(found, normalisation.mean, strict=True) if told is None)
+        said = tuple(_said(each, mean) for each, mean in zip(found, settled.mean, strict=True) if told is None)
+        normalisation = Normalisation(settled.mean, settled.std)
         return with_neighbours(Fit(settled, fit.spatial, normalisation, (*said, *more)), images)
 
     @property
@@ -171,10 +141,6 @@ class Recorrupted(Refining):
             own(partner[:, c : c + 1], self.neighbours).sub_(fresh)
         return batch._replace(pixels=seen, partner=partner)
 
-    def fresh_noise(self, channel: int, variance: Tensor, rng: torch.Generator) -> Tensor:
-        """As alike in neighbours as the image's."""
-        return self._like_noise[channel].sample(torch.zeros_like(variance), rng) * variance.sqrt()
-
     def variance(self, channel: int, y: Tensor) -> Tensor:
         """Of the noise of each pixel, in units of the image's deviation, by the mean of those around it."""
         if not self.config.sigma or self.config.gain[channel] == 0:
@@ -183,17 +149,6 @@ class Recorrupted(Refining):
         around = tuple(_AROUND if a in "YX" else 1 for a in self.spatial)
         half = tuple(n // 2 for n in around)
         return self.noise_at(channel, pool(y, around, stride=1, padding=half, count_include_pad=False))
-
-    def noise_at(self, channel: int, signal: Tensor) -> Tensor:
-        """As it was measured."""
-        if not self.config.sigma:
-            return torch.ones_like(signal)
-        noise = self.measured_noise(channel)
-        return torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
-
-    def correlation(self, channel: int) -> Tensor | None:
-        """As it was measured."""
-        return correlation_in_a_patch(np.array(self.config.correlation[channel])) if self.config.correlation else None
 
 
 def _said(found: NoiseCovariance, mean: float) -> Note:
@@ -212,7 +167,3 @@ def _even(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = np.mean([np.rot90(m, k) for m in (correlation, correlation.T) for k in range(4)], 0)
     near = slice(len(mean) // 2 - 2, len(mean) // 2 + 3)  # farther away chance is larger
     return mean if np.abs(mean - correlation)[near, near].max() < _EVEN else correlation
-
-
-def _as_rows(correlation: NDArray[np.float64]) -> Matrix:
-    return tuple(tuple(round(float(v), 4) for v in row) for row in correlation)

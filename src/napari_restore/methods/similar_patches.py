@@ -8,7 +8,8 @@ that comes again farther away than it looks, nor one that only this image has; t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -24,7 +25,7 @@ ALIKE = 24  # patches that make a group, itself among them
 RADIUS = 2 * REACH + SIDE - 1
 """Pixels along Y and X by which one is determined: its patches, those they are alike to, and where these look."""
 
-_AT_ONCE = 1024  # patches whose groups are held in memory: some 40 MB
+_AT_ONCE = 256  # patches whose groups are held in memory, some 10 MB: more are no faster
 _EXACT = 1e-5  # of the mean variance: what is added to each, so that no rounding makes a covariance negative
 _LEAST_POWER = 1e-3  # of white noise's, of what noise that neighbours share lacks
 _OUTSIDE = 1e9  # instead of pixels there are not; infinity has no gradient
@@ -32,6 +33,13 @@ _BESIDE = 1e6  # squared distance, in units of the noise, of what lies outside
 
 Noise = Callable[[Tensor], Tensor]
 """Gives the variance of the noise at a signal."""
+
+Told = Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Tensor]]
+"""Gives new patches ``(groups, ALIKE, pixels)`` and how much each of their pixels counts.
+
+They are made of such patches of some planes, and of the mean squares, ``(groups, ALIKE)``, of what each patch differs
+by from the first of its group.
+"""
 
 
 def by_similar_patches(
@@ -42,6 +50,7 @@ def by_similar_patches(
     alike_in: Tensor,
     spread: float,
     correlation: Tensor | None = None,
+    unread: tuple[int, ...] = (0, 0),
 ) -> Tensor:
     """Planes restored once more, each patch by those that look alike.
 
@@ -61,16 +70,19 @@ def by_similar_patches(
         none is as near, a patch stays as it is restored.
     correlation
         Of the noise of a patch's pixels with each other's, as ``correlation_in_a_patch`` gives it; None for white.
+    unread
+        Pixels at either end along Y and X that nobody asks for: what is alike to patches of these alone is not looked
+        for, which saves a third of the time of a tile of 256 pixels.
 
     Returns
     -------
     Tensor
-        As ``restored``, on the same device, in float32.
+        As ``restored``, on the same device, in float32; of any value where it is not asked for.
     """
     shape = restored.shape
     planes = (each.float().reshape(-1, *shape[-2:]) for each in (measured, restored, alike_in))
     with torch.autocast(restored.device.type, enabled=False):
-        plane = partial(_one_plane, noise=noise, spread=spread, correlation=correlation)
+        plane = partial(_one_plane, noise=noise, spread=spread, correlation=correlation, unread=unread)
         return torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
 
 
@@ -84,47 +96,109 @@ def correlation_in_a_patch(correlation: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy((vectors * values.clip(_LEAST_POWER)) @ vectors.T).float()
 
 
-def _one_plane(
-    measured: Tensor, restored: Tensor, alike_in: Tensor, *, noise: Noise, spread: float, correlation: Tensor | None
-) -> Tensor:
-    """One plane ``(Y, X)``. Patches begin at whole steps from its first pixel, and cover what is mirrored around it."""
-    rows, columns = measured.shape
+def from_groups(
+    planes: Sequence[Tensor],
+    told: Told,
+    *,
+    alike_in: Tensor,
+    wanted: Tensor | None = None,
+    unread: tuple[int, ...] = (0, 0),
+) -> tuple[Tensor, Tensor]:
+    """What groups of patches that look alike tell of the pixels of a plane.
+
+    Patches begin at whole steps from the first pixel, and cover what is mirrored around the plane.
+
+    Parameters
+    ----------
+    planes
+        Each ``(Y, X)``, 8 pixels along Y and X or more: ``told`` is shown their patches.
+    told
+        Gives new patches by those of a group.
+    alike_in
+        ``(Y, X)``: patches are compared in it.
+    wanted
+        ``(Y, X)`` bool: groups are made for the patches that have one of these pixels; None for all patches.
+    unread
+        As in ``by_similar_patches``.
+
+    Returns
+    -------
+    tuple of Tensor
+        The sum of all that is told of each pixel, by how much it counts, and the sum of the latter.
+    """
+    rows, columns = alike_in.shape
     after = [STEP + (SIDE - n) % STEP for n in (rows, columns)]
     margin = (STEP, after[1], STEP, after[0])
-    y, x, s = (F.pad(each[None, None], margin, mode="reflect")[0, 0] for each in (measured, restored, alike_in))
-    total, count = torch.zeros_like(x), torch.zeros_like(x)
-    within = torch.arange(SIDE, device=x.device)
-    patch = (within[:, None] * x.shape[1] + within).flatten()
-    for corners, far in _groups(s):
-        at = (corners[..., None] + patch).flatten()
-        weight = (-far / spread).exp()[..., None].expand(*corners.shape, len(patch))
-        noisy, known = (each.flatten()[at].view(weight.shape) for each in (y, x))
-        filtered = _filtered(noisy, known, weight, noise, correlation)
-        total.view(-1).index_add_(0, at, (weight * filtered).flatten())
-        count.view(-1).index_add_(0, at, weight.flatten())
-    return (total / count)[STEP : STEP + rows, STEP : STEP + columns]
+    s, *shown = (F.pad(each[None, None], margin, mode="reflect")[0, 0] for each in (alike_in, *planes))
+    chosen = None if wanted is None else F.pad(wanted[None, None].float(), margin, mode="reflect")[0, 0]
+    total, count = torch.zeros_like(s), torch.zeros_like(s)
+    within = torch.arange(SIDE, device=s.device)
+    patch = (within[:, None] * s.shape[1] + within).flatten()
+    asked_for = [_asked_for(n, beyond) for n, beyond in zip(s.shape, unread, strict=True)]
+    for corners, far in _groups(s, chosen, *asked_for):
+        at = corners[..., None] + patch
+        found, weight = told([each.flatten()[at] for each in shown], far)
+        total.view(-1).index_add_(0, at.flatten(), (weight * found).flatten())
+        count.view(-1).index_add_(0, at.flatten(), weight.flatten())
+    inner = slice(STEP, STEP + rows), slice(STEP, STEP + columns)
+    return total[inner], count[inner]
 
 
-def _groups(s: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _one_plane(
+    measured: Tensor,
+    restored: Tensor,
+    alike_in: Tensor,
+    *,
+    noise: Noise,
+    spread: float,
+    correlation: Tensor | None,
+    unread: tuple[int, ...],
+) -> Tensor:
+    def told(patches: Sequence[Tensor], far: Tensor) -> tuple[Tensor, Tensor]:
+        noisy, known = patches
+        weight = (-far / spread).exp()[..., None].expand_as(noisy)
+        return _filtered(noisy, known, weight, noise, correlation), weight
+
+    total, count = from_groups((measured, restored), told, alike_in=alike_in, unread=unread)
+    return torch.where(count > 0, total / count, restored) if any(unread) else total / count
+
+
+def _asked_for(length: int, unread: int) -> range:
+    """Where patches begin along an axis of mirrored planes that take part in what is asked for, with what is alike."""
+    far = REACH + SIDE - 1 - STEP
+    return range(max(0, STEP * math.ceil((unread - far) / STEP)), min(length - SIDE, length + far - unread) + 1, STEP)
+
+
+def _groups(s: Tensor, wanted: Tensor | None, down: range, across: range) -> Iterator[tuple[Tensor, Tensor]]:
     """First pixels of the patches that are alike, ``(groups, ALIKE)``, counted along rows, of some groups at a time.
 
-    Beside them the mean squares of what they differ by from the first of each group.
+    Beside them the mean squares of what they differ by from the first of each group, which begins at a row of ``down``
+    and a column of ``across``. Groups that no pixel is ``wanted`` of, which is 0 or 1, are not looked for.
     """
-    rows, columns = s.shape
-    along = (columns - SIDE) // STEP + 1
-    together = max(1, _AT_ONCE // along) * STEP
-    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)
-    for first in range(0, rows - SIDE + 1, together):
-        last = min(first + together - STEP, rows - SIDE)
-        last -= (last - first) % STEP
-        own = s[first : last + SIDE]
-        moved = around[first : last + SIDE + 2 * REACH].unfold(1, columns, 1)  # (rows, moves along X, columns)
+    columns, left, wide = s.shape[1], across[0], across[-1] - across[0] + SIDE
+    together = max(1, _AT_ONCE // len(across))
+    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)[:, left : left + wide + 2 * REACH]
+    for some in (down[n : n + together] for n in range(0, len(down), together)):
+        first, last = some[0], some[-1]
+        within = slice(first, last + SIDE), slice(left, left + wide)
+        chosen = None if wanted is None else _any_in_patches(wanted[within])
+        if chosen is not None and not len(chosen):
+            continue
+        own = s[within]
+        moved = around[first : last + SIDE + 2 * REACH].unfold(1, wide, 1)  # (rows, moves along X, columns)
         far = torch.cat([_distances(own, moved[dy : dy + len(own)]) for dy in range(2 * REACH + 1)])
-        distances, nearest = far.t().contiguous().topk(ALIKE, 1, largest=False)
+        far = far.t() if chosen is None else far.t()[chosen]
+        distances, nearest = far.contiguous().topk(ALIKE, 1, largest=False)
         dy, dx = nearest // (2 * REACH + 1) - REACH, nearest % (2 * REACH + 1) - REACH
-        ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(along)
-        xs = (STEP * torch.arange(along, device=s.device)).repeat(len(nearest) // along)
+        ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(len(across))
+        xs = (left + STEP * torch.arange(len(across), device=s.device)).repeat(len(some))
+        ys, xs = (ys, xs) if chosen is None else (ys[chosen], xs[chosen])
         yield (ys[:, None] + dy) * columns + xs[:, None] + dx, distances
+
+
+def _any_in_patches(wanted: Tensor) -> Tensor:
+    """The numbers of the patches of a strip that have any of these pixels."""
+    return F.max_pool2d(wanted[None, None], SIDE, STEP).flatten().nonzero()[:, 0]
 
 
 def _distances(own: Tensor, moved: Tensor) -> Tensor:

@@ -83,8 +83,12 @@ class StructNoise2Void(Noise2Void):
 
     @classmethod
     def fit_to(cls, config: Noise2VoidConfig, images: Sequence[Image]) -> Fit:
-        """As for Noise2Void; a mask of three axes looks along three."""
+        """As for Noise2Void; a mask of three axes looks along three.
+
+        Unasked no patches that look alike are looked for: they hold no more than a piece of a line of noise.
+        """
         assert isinstance(config, StructNoise2VoidConfig)
+        config = replace(config, similar="no") if config.similar == "auto" else config
         mask = mask_pixels(config.mask, config.extent)
         if mask.ndim == 3:
             if config.dimensions == "2":

@@ -36,7 +36,7 @@ from napari_restore.restoration.plan import (
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Progress, Runner
-from napari_restore.restoration.work import TileJob, restore_together
+from napari_restore.restoration.work import TileJob, for_tiles, restore_together
 from napari_restore.sources import Image, open_image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
@@ -139,13 +139,16 @@ def foresee(image: Image, model: Model, *, restoring: Restoring, computing: Comp
     """
     job, memory = _foreseen(image, model, restoring=restoring, computing=computing)
     sides = tuple(min(n, _SMALL // g * g) for n, g in zip(job.method.patch, job.method.grid, strict=True))
-    samples = np.zeros((1, job.method.channels, *sides), np.float32)
+    read = [n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a in job.method.spatial]
+    method, times = job.method.timed()
+    method.unread = tuple(u * side // n for u, side, n in zip(method.unread, sides, read, strict=True))
+    samples, small = method.usual(sides), replace(job, method=method)
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        restore_together(job, samples)
+        restore_together(small, samples)
         seconds = time.perf_counter() - began
     voxels = math.prod(n for a, n in zip(image.axes, job.plan.read_shape, strict=True) if a != "C")
-    return seconds * len(job.plan) * voxels / math.prod(sides), memory
+    return seconds * times * len(job.plan) * voxels / math.prod(sides), memory
 
 
 def check_memory(image: Image, method: Method, *, restoring: Restoring, computing: Computing) -> None:
@@ -181,7 +184,7 @@ def _job(
 ) -> TileJob:
     return TileJob(
         image=image,
-        method=model.method.for_restoring(),
+        method=for_tiles(model.method, tiles, image.axes),
         normalisation=model.normalisation,
         plan=tiles,
         batch=batch,

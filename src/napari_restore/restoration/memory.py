@@ -15,7 +15,7 @@ from napari_restore.core.plan import round_up
 from napari_restore.core.sizes import describe_bytes
 from napari_restore.methods.allocated import HEAP, peak_of
 from napari_restore.methods.free import free_memory, free_on
-from napari_restore.restoration.work import TileJob, restore_together
+from napari_restore.restoration.work import TileJob, all_asked_for, restore_together
 from napari_restore.sources.blocks import unpacked_at_once
 
 AHEAD = 2
@@ -103,6 +103,7 @@ def appetite(job: TileJob) -> Appetite:
     of twice what is added and half as much again, tell what a voxel of either kind takes. (Of smaller ones the lengths
     that Fourier transforms are rounded up to are most.)
     """
+    job = all_asked_for(job)
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
     most = [job.plan.read_shape[i] for i in spatial]
     few, many = (_shape_of(job, [side] * len(most), most) for side in _SIDES[len(most)])
@@ -174,8 +175,7 @@ def _sides(job: TileJob, pieces: Sequence[int]) -> list[int]:
 
 def _allocated(job: TileJob, shape: tuple[int, ...]) -> int:
     """Bytes that are allocated at the highest while one sample of this shape is restored."""
-    samples = np.zeros((1, job.method.channels, *shape), np.float32)
-
+    samples = job.method.usual(shape)
     if job.device.type != "cuda":
         return peak_of(lambda: restore_together(job, samples))
     torch.cuda.reset_peak_memory_stats(job.device)

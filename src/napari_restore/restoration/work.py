@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,20 @@ class TileJob:
         """Takes samples ``(N, C, *S)`` on the device through the network, in units of the image without the mean."""
         within = self.normalisation.of_centred
         return partial(restore_tensor, self.method, normalisation=within, precision=self.precision)
+
+
+def for_tiles(method: Method, plan: TilePlan, axes: str) -> Method:
+    """A copy of a method that restores tiles of a plan, whose axes are these; their halo is not asked of it."""
+    clone, halo = method.for_restoring(), dict(zip(axes, plan.halo, strict=True))
+    clone.unread = tuple(halo[a] for a in method.spatial)
+    return clone
+
+
+def all_asked_for(job: TileJob) -> TileJob:
+    """The same of samples that are no tiles, and have no halo: what is measured on them holds for tiles, too."""
+    method = copy.copy(job.method)
+    method.unread = ()
+    return replace(job, method=method)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,8 +75,7 @@ def _header_of(path: Path, data: bytes, most: int) -> dict[str, Any]:
             f"{most}. Give a model saved by napari-restore."
         )
     if not body.startswith(b"{"):
-        pickled = " It looks like a pickled PyTorch model, which could run code." if _is_pickle(data) else ""
-        raise ModelError(f"{path} is not a safetensors file.{pickled} Give a model saved by napari-restore.")
+        raise ModelError(f"{path} is not a safetensors file.{_likeness(data)} Give a model saved by napari-restore.")
     if len(body) < length:
         raise ModelError(f"{path} is damaged: it ends inside its header. Copy or download it again.")
     try:
@@ -151,5 +151,13 @@ def card_digest(card: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _is_pickle(data: bytes) -> bool:
-    return data.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"))
+def _likeness(data: bytes) -> str:
+    """What else a file looks like by its first bytes, as a sentence; nothing where that is not known."""
+    if data.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
+        return " It looks like a pickled PyTorch model, which could run code."
+    if re.match(rb"\x08[\x03-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", data):
+        return (
+            " It looks like an ONNX graph, which does not say what its axes, its intensities and its surroundings are: "
+            "run it in the program that it was made for, or give the package (.zip) that `export` wrote it into."
+        )
+    return ""

@@ -74,6 +74,11 @@ def export(
     exported = model_of(model)
     if not exported.method.listed.learns:
         raise ModelError(f"{exported.method.label} learns nothing: there is nothing to export. Name it where it runs.")
+    if not exported.method.has_graph:
+        raise ModelError(
+            f"{exported.method.label} has steps that ONNX has no word for: share its .safetensors file, which "
+            "napari-restore reads."
+        )
     example = _example(exported.portable, image, axes=axes, channel=channel, series=series)
     label = name or f"{exported.method.label} (napari-restore)"
     write_package(exported, path, example=example, name=label, authors=tuple(authors), licence=licence)
@@ -100,6 +105,8 @@ def _example(model: Model, image: Any, **opening: Any) -> NDArray[np.float32]:
     )
     if image is None:
         noise = np.random.default_rng(0).normal(size=(1, method.channels, *sides))
+        if method.fills:
+            noise[..., sides[-1] // 2 : sides[-1] // 2 + 4] = np.nan
         return (mean + std * noise).astype(np.float32)
     opened = open_image(image, **opening)
     check_fit(opened, method)
@@ -108,4 +115,4 @@ def _example(model: Model, image: Any, **opening: Any) -> NDArray[np.float32]:
     samples = to_samples(opened.seen(box).measured, opened.axes, method.spatial)[:1].astype(np.float32)
     short = [(0, 0), (0, 0), *((0, n - have) for n, have in zip(sides, samples.shape[2:], strict=True))]
     whole = np.pad(samples, short, mode="symmetric")
-    return np.where(np.isfinite(whole), whole, mean).astype(np.float32)
+    return np.where(np.isfinite(whole), whole, np.nan if method.fills else mean).astype(np.float32)

@@ -8,13 +8,15 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods import configure
-from napari_restore.methods.hiding import SIDE, Shapes, hidden
+from napari_restore.methods import configure, interpolation
+from napari_restore.methods.hiding import DEEPEST, SIDE, Shapes, depth_in_gaps, hidden, weights_by_depth
 from napari_restore.methods.inpainting import Inpainting, _share
 from napari_restore.methods.interpolation import Interpolation
 from napari_restore.methods.method import Batch
+from napari_restore.methods.similar_patches import STEP
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
 
@@ -139,10 +141,55 @@ def test_a_network_that_makes_it_worse_is_not_used() -> None:
 
 
 def test_a_correction_is_used_where_it_helps_and_not_elsewhere() -> None:
-    left, added = torch.ones(100), torch.full((100,), 2.0)
-    assert _share(left, added) == pytest.approx(0.5)
-    assert _share(left, -added) == 0
-    assert _share(left[:5], added[:5]) == 0  # too few to tell
+    left, further, patch = torch.ones(100), torch.full((100,), 2.0), torch.arange(100) // 5
+    alike = torch.ones(100)
+    assert _share(left, further, alike, patch) == pytest.approx(0.5)
+    assert _share(left, -further, alike, patch) == 0
+    assert _share(left, further, alike, patch // 5) == 0  # too few patches to tell
+
+
+def test_pixels_of_one_patch_are_one_witness() -> None:
+    """A gain in one of nine patches, however many pixels that has, is chance."""
+    left, patch = torch.zeros(900), torch.arange(900) // 100
+    left[:100], further = 2.0, torch.ones(900)
+    assert _share(left, further, torch.ones(900), patch) == 0
+    assert _share(left, further, torch.ones(900), torch.arange(900)) > 0
+
+
+def test_hidden_pixels_count_by_how_deep_they_lie() -> None:
+    """Where only shallow ones help, and few of the missing pixels are shallow, nothing is used."""
+    further, patch = torch.ones(1000), torch.arange(1000) // 10
+    shallow = torch.arange(1000) % 10 < 7
+    left = torch.where(shallow, 1.0, -1.0)
+    depth = torch.where(shallow, 1, 2)
+    count = depth.bincount(minlength=DEEPEST + 1)[1:].double()
+    weights = [weights_by_depth(count, d)[depth - 1] for d in ((), (0.2, 0.8, *(0.0,) * 6))]
+    plain, by_depth = (_share(left, further, w, patch) for w in weights)
+    assert plain > 0.3 and by_depth == 0
+
+
+def test_depth_in_gaps_is_the_distance_of_a_king() -> None:
+    missing = np.random.default_rng(1).random((3, 40, 44)) < 0.9
+    wanted = [ndimage.distance_transform_cdt(each, metric="chessboard").clip(max=DEEPEST) for each in missing]
+    assert np.array_equal(depth_in_gaps(torch.from_numpy(missing)).numpy(), np.stack(wanted))
+
+
+def test_patches_that_look_alike_are_used_where_they_come_nearer() -> None:
+    y, x = np.mgrid[:128, :128]
+    ripples = (100 + 20 * np.sin(y * 1.9) * np.cos(x * 1.6)).astype(np.float32)  # too fine for a smooth surface
+    image = np.where(np.random.default_rng(0).random(ripples.shape) < 0.25, np.float32(np.nan), ripples)
+    used, unused = (built(image, "YX", "interpolation", similar=each) for each in ("auto", "no"))
+    assert used.patches and not unused.patches
+    assert used.radius[0] > unused.radius[0] and used.grid == (STEP, STEP) and unused.grid == (1, 1)
+    gone = torch.from_numpy(~np.isfinite(image))
+    errors = [float((m.restore(units(image)) - units(ripples))[0, 0][gone].square().mean()) for m in (used, unused)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_large_images_are_not_searched_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpolation, "_QUICKLY", 64 * 72 - 1)
+    fit = Interpolation.fit_to(configure("interpolation", {}), [open_image(gapped(), axes="YX")])
+    assert fit.config.similar == "no" and any("`similar` yes" in note.text for note in fit.notes)
 
 
 def test_nothing_missing_is_refused_with_what_to_do() -> None:

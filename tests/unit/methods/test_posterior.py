@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import correlate, gaussian_filter
+from scipy.signal import convolve2d
 
 from napari_restore import restore, train
 from napari_restore.methods.method import Batch
@@ -13,6 +14,7 @@ from napari_restore.methods.posterior import (
     _PHASES,
     Posterior,
     PosteriorConfig,
+    _bars,
     _beside,
     _by_variance,
     _least_line,
@@ -201,15 +203,13 @@ FOUND = ((0.01, 0.02), (0.1, 0.1), (1.0, 2.0))
 
 @pytest.mark.parametrize("combine", ["yes", "no"])
 @pytest.mark.parametrize("spatial", ["YX", "ZYX"])
-def test_the_deviation_is_that_of_the_prediction_and_the_pixel_together(combine, spatial):
-    method = built(spatial, combine=combine, errors=(FOUND,))
+def test_the_deviation_is_told_by_the_predicted_variance(combine, spatial):
+    method = built(spatial, combine=combine, told=(FOUND,))
     y = torch.randn(2, 1, *(4, 12, 16)[-len(spatial) :], generator=generator(3))
-    deviations = method.deviations().restore(y)
     mean, variance = method._predicted(0, y)
     noise = method.all_noise(0, mean)
-    known = variance / (noise + variance) if combine == "yes" else torch.zeros_like(mean)
-    error = noise * torch.from_numpy(at(variance / noise))
-    assert torch.allclose(deviations, ((1 - known) ** 2 * error + known**2 * noise).sqrt(), rtol=1e-4)
+    wanted = (noise * torch.from_numpy(at(variance / noise))).sqrt()
+    assert torch.allclose(method.deviations().restore(y), wanted, rtol=1e-4)
     assert torch.equal(method.restore(y), built(spatial, combine=combine).restore(y)), "what is restored stays"
 
 
@@ -226,17 +226,19 @@ def test_the_right_variance_gives_the_posterior_deviation():
     y = torch.randn(1, 1, 16, 16, generator=generator(4))
     mean, variance = method._predicted(0, y)
     noise = method.all_noise(0, mean)
-    assert torch.allclose(method.deviations().restore(y), (noise * variance / (noise + variance)).sqrt(), rtol=1e-4)
+    found = method._deviation(0, mean, variance, method._share(0, mean, variance))
+    assert torch.allclose(found, (noise * variance / (noise + variance)).sqrt(), rtol=1e-4)
 
 
 def test_one_pair_is_enough_and_a_model_without_any_gives_no_deviations():
-    assert built().deviations() is None
-    method = built(errors=(((0.5, 0.25),),))
+    assert built().deviations() is None and built(errors=(FOUND,)).deviations() is None
+    assert built(channels=2, told=(FOUND, ())).deviations() is None, "of one channel there were too few pixels to tell"
+    method = built(told=(((0.5, 0.25),),))
     assert torch.isfinite(method.deviations().restore(torch.randn(1, 1, 8, 8))).all()
 
 
 def test_a_line_that_turns_the_image_over_leaves_deviations_above_zero():
-    method = built(errors=(FOUND,)).deviations()
+    method = built(told=(FOUND,)).deviations()
     before = method.restore(torch.zeros(1, 1, 8, 8))
     method.line[0], method.line[1] = -2, 7
     assert torch.allclose(method.restore(torch.zeros(1, 1, 8, 8)), 2 * before)
@@ -260,19 +262,26 @@ def test_noise_is_drawn_anew_from_pixels_about_as_bright():
     signal = torch.from_numpy(rng.permutation(np.repeat([1.0, 9.0], 4000)).reshape(2, 1, 40, 100)).float()
     left = signal * torch.from_numpy(rng.exponential(size=signal.shape)).float()
     measured = torch.from_numpy(rng.uniform(size=signal.shape) < 0.7)
-    drawn = _redrawn(left, signal, measured)
+    drawn = _redrawn(left, signal, measured, seed=1)
     assert (drawn[~measured] == 0).all()
     for level in (1, 9):
         there = measured & (signal == level)
         assert torch.equal(drawn[there].sort().values, left[there].sort().values), "as large, as rare, as skew"
         assert np.corrcoef(drawn[there].numpy(), left[there].numpy())[0, 1] == pytest.approx(0, abs=0.1)
-    assert torch.equal(_redrawn(left, signal, measured), drawn), "the same each time"
-    assert (_redrawn(left, signal, torch.zeros_like(measured)) == 0).all()
+    assert torch.equal(_redrawn(left, signal, measured, seed=1), drawn), "the same each time"
+    assert not torch.equal(_redrawn(left, signal, measured, seed=2), drawn)
+    centred = _redrawn(left, signal, measured, seed=1, centred=True)
+    for level in (1, 9):
+        there = measured & (signal == level)
+        assert float(centred[there].mean()) == pytest.approx(0, abs=1e-5)
+        assert float(centred[there].std()) == pytest.approx(float(left[there].std()), rel=1e-5)
+    assert (_redrawn(left, signal, torch.zeros_like(measured), seed=1) == 0).all()
 
 
 def test_planes_are_mirrored_so_that_each_has_its_neighbours():
     planes = torch.arange(3.0).view(1, 1, 3, 1, 1)
     assert _mirrored(planes, 1).flatten().tolist() == [1, 0, 1, 2, 1]
+    assert torch.equal(_mirrored(planes, 0), planes)
 
 
 @pytest.mark.parametrize("planes", [(), (5,)])
@@ -280,14 +289,73 @@ def test_the_error_is_that_of_predicting_once_more_what_was_predicted(planes, mo
     """A network that gives nothing predicts the mean about a pixel: of white noise all is left, and drawn anew."""
     monkeypatch.setattr("napari_restore.methods.posterior._OF_ERROR", 1.0)
     monkeypatch.setattr("napari_restore.methods.posterior._OF_ALIKE", 0.0)
-    method = built(neighbours="1" if planes else "0", sigma=(1.0,))
-    for parameter in method.parameters():
-        torch.nn.init.zeros_(parameter)
+    method = flat(neighbours="1" if planes else "0")
     y = torch.randn(2, 1, *planes, 128, 128, generator=generator(9))
     with torch.inference_mode():
         pairs = method._errors(0, Batch(y, torch.ones_like(y)), *method._predicted(0, y))
     of_one = (4 * 2**2 + 4) / 12**2
     assert [error for _, error in pairs] == pytest.approx([2 * of_one], rel=0.05), "of two means of other noise"
+
+
+def test_bars_hold_nine_of_ten_errors_of_any_kind():
+    rng = np.random.default_rng(3)
+    variance = rng.lognormal(-3, 1, 60_000)
+    for error in (
+        rng.normal(size=variance.shape),
+        rng.standard_t(3, variance.shape),
+        rng.exponential(size=variance.shape),
+    ):
+        at, bar = np.array(_bars(variance, error * np.sqrt(variance), error * np.sqrt(variance))).T
+        assert (np.diff(at) > 0).all() and len(at) > 5
+        there = np.exp(np.interp(np.log(variance), np.log(at), np.log(bar)))
+        assert (np.abs(error) * np.sqrt(variance) <= 1.6449 * np.sqrt(there)).mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_bars_are_wider_by_what_a_second_restoration_loses_less():
+    rng = np.random.default_rng(4)
+    variance, error = rng.lognormal(-3, 1, (2, 20_000))
+    before = np.array(_bars(variance, error, error))[:, 1]
+    for times, wanted in ((1 / np.sqrt(1.2), 1.2), (0.1, 1.5), (0.0, 1.5), (2.0, 1.0)):
+        assert np.array(_bars(variance, error, times * error))[:, 1] == pytest.approx(wanted * before)
+    assert _bars(variance[:10], error[:10], error[:10]) == ()
+
+
+@pytest.mark.parametrize("planes", [(), (3,)])
+def test_bars_are_those_of_restoring_once_more_what_was_restored(planes):
+    """A network that gives nothing predicts the mean about a pixel, h: of noise n, n', n'' all is known."""
+    method = flat(neighbours="1" if planes else "0", combine="no")
+    y = torch.randn(2, 1, *planes, 128, 128, generator=generator(9))
+    with torch.inference_mode():
+        pairs = method._told(0, y)
+    h = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
+    hh, once = convolve2d(h, h), np.pad(h, 1)
+    first = np.square(hh - once).sum() + np.square(h).sum()
+    hhh = convolve2d(hh, h)
+    second = np.square(hhh - np.pad(hh, 1)).sum() + first
+    assert [bar for _, bar in pairs] == pytest.approx([first * max(first / second, 1)], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("similar", "combine", "soft"), [("no", "no", 2.5), ("no", "yes", 2.5), ("yes", "yes", 2.5), ("yes", "yes", 8.0)]
+)
+def test_intervals_of_90_percent_hold_about_as_much_of_the_truth(similar, combine, soft):
+    rng = np.random.default_rng(11)
+    clean = gaussian_filter(rng.normal(size=(4, 1, 96, 96)), (0, 0, soft, soft))
+    clean = torch.from_numpy(3 * clean / clean.std()).float()
+    y = clean + torch.randn(clean.shape, generator=generator(12))
+    method = flat(similar=similar, combine=combine)
+    with torch.inference_mode():
+        method.finish(Batch(y, torch.ones_like(y, dtype=torch.bool)))
+        off = (method.restore(y) - clean).abs()
+        assert 0.87 <= (off <= 1.6449 * method.deviations().restore(y)).float().mean() <= 0.96
+
+
+def flat(**config):
+    """One that predicts the mean about a pixel, with noise of variance 1."""
+    method = built(sigma=(1.0,), **config)
+    for parameter in method.parameters():
+        torch.nn.init.zeros_(parameter)
+    return method
 
 
 def test_products_with_pixels_beside_are_those_of_a_plane():

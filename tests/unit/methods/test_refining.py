@@ -5,11 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
+from napari_restore import restore, train
+from napari_restore.methods.noise2void2 import Noise2Void2
 from napari_restore.methods.posterior import Posterior, PosteriorConfig
 from napari_restore.methods.recorrupted import Recorrupted, RecorruptedConfig
 from napari_restore.methods.refining import similar_if
 from napari_restore.methods.similar_patches import RADIUS, STEP
+from napari_restore.methods.struct_noise2void import StructNoise2Void, StructNoise2VoidConfig
+from napari_restore.sources import open_image
 
 WHITE = {"sigma": (0.5,), "gain": (0.0,), "offset": (0.0,), "mean": (0.0,), "std": (1.0,)}
 SHARED = np.outer(kernel := np.array([0.2, 0.7, 1.0, 0.7, 0.2]), kernel)
@@ -46,7 +51,7 @@ def test_the_share_is_near_that_by_the_truth(seed):
     method = posterior(similar="yes").eval()
     with torch.inference_mode():
         method.finish(SimpleNamespace(pixels=noisy, target=torch.ones_like(noisy, dtype=torch.bool)))
-    ((spread, share),) = method.config.alike
+    (((spread, share),),) = method.config.alike
     assert share == pytest.approx(min(1.0, best_by_truth(method, clean, noisy, spread)), abs=0.15)
     with torch.inference_mode():
         errors = [float((each.restore(noisy) - clean).square().mean()) for each in (method, method.as_graph())]
@@ -60,15 +65,14 @@ def test_noise_that_neighbours_share_is_told_as_it_is():
     noisy = clean + method.fresh_noise(0, torch.full_like(clean, 0.25), torch.Generator().manual_seed(5))
     with torch.inference_mode():
         method.finish(SimpleNamespace(pixels=noisy))
-        (_, share), restored = method.config.alike[0], method.restore(noisy)
-    assert share > 0.5
+        ((_, share), *more), restored = method.config.alike[0], method.restore(noisy)
+    assert share > 0.5 and len(more) < method.passes
     assert float((restored - clean).square().mean()) < 0.95 * float((noisy - clean).square().mean())
 
 
 def test_where_they_say_nothing_they_cost_nothing():
     plain, unused, used = (
-        posterior(**each)
-        for each in ({"similar": "no"}, {"similar": "yes", "alike": ((0.1, 0.0),)}, {"similar": "yes"})
+        posterior(**each) for each in ({"similar": "no"}, {"similar": "yes", "alike": ((),)}, {"similar": "yes"})
     )
     assert plain.radius == unused.radius and plain.grid == unused.grid
     assert [u - p for u, p in zip(used.radius, plain.radius, strict=True)] == [RADIUS, RADIUS]
@@ -89,7 +93,42 @@ def test_where_they_say_nothing_they_cost_nothing():
 )
 def test_they_are_looked_for_where_noise_is_known_and_the_image_is_not_large(asked, known, side, wanted):
     image = SimpleNamespace(shape=(1, side, side))
-    found, said = similar_if(asked, noise_is_known=known, images=[image])
+    found, said = similar_if(asked, noise_is_known=known, images=[image], passes=1)
     assert found == wanted
-    unasked = (asked, side, known) == ("auto", 16384, True)
-    assert ["268 million pixels" in note.text for note in said] == [True] * unasked
+    reason = {("auto", True, 16384): "268 million pixels", ("yes", False, 512): "could not be measured"}
+    assert [note.text for note in said if reason.get((asked, known, side), "?") not in note.text] == []
+    assert len(said) == ((asked, known, side) in reason)
+
+
+@pytest.mark.parametrize(("kind", "neighbours"), [(Posterior, 0), (Posterior, 1), (Noise2Void2, 1)])
+def test_what_a_tile_owns_is_the_same_where_its_halo_is_not_asked_for(kind, neighbours):
+    spatial = "ZYX" if neighbours else "YX"
+    torch.manual_seed(0)
+    method = kind(kind.Config(width=4, similar="yes", neighbours=str(neighbours), **WHITE), spatial=spatial, channels=1)
+    method.eval()
+    pixels = torch.randn(1, 1, *((3,) if neighbours else ()), 160, 164)
+    halo = method.radius
+    owned = (..., *(slice(h, -h) for h in halo))
+    with torch.inference_mode():
+        whole = method.restore(pixels)
+        method.unread = halo
+        assert torch.allclose(method.restore(pixels)[owned], whole[owned], atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["noise2void", "noise2void2"])
+def test_what_is_predicted_without_the_pixel_itself_gains_most(method):
+    rng = np.random.default_rng(6)
+    clean = np.zeros((128, 128))  # half of it flat, where noise is measured
+    clean[:, :64] = np.tile(200 * gaussian_filter(rng.normal(size=(32, 32)), 1.5, mode="wrap"), (4, 2))
+    noisy = (clean + 5 * rng.normal(size=clean.shape)).astype(np.float32)
+    models = [train(noisy, method, steps=40, seed=0, device="cpu", similar=asked) for asked in ("auto", "no")]
+    assert models[0].method.config.similar == "yes" and not models[1].method.refines
+    errors = [np.square(np.asarray(restore(noisy, model, device="cpu")) - clean).mean() for model in models]
+    assert errors[0] < 0.7 * errors[1]
+
+
+def test_lines_of_noise_are_left_to_the_mask():
+    noisy = 100 + np.random.default_rng(8).normal(size=(64, 64)).astype(np.float32)
+    image = open_image(np.repeat(noisy, 2, 1))
+    fit = StructNoise2Void.fit_to(StructNoise2VoidConfig(), [image])
+    assert fit.config.similar == "no" and not fit.config.sigma

@@ -69,6 +69,18 @@ def test_a_part_is_restored_as_in_the_whole(down, right, seed):
     assert torch.allclose(alone[inner], whole[part][inner], atol=1e-5)
 
 
+@given(st.integers(0, 40), st.integers(0, 30))
+@settings(max_examples=12, deadline=None)
+def test_what_is_asked_for_does_not_depend_on_what_is_not(down, right):
+    measured, restored = drawn(13, 83, 71)
+    whole, part = (
+        by_similar_patches(measured, restored, growing, alike_in=2 * restored, spread=0.3, unread=unread)
+        for unread in ((0, 0), (down, right))
+    )
+    inner = (slice(down, 83 - down), slice(right, 71 - right))
+    assert torch.allclose(part[inner], whole[inner], atol=1e-5) and part.isfinite().all()
+
+
 def test_planes_are_restored_each_by_itself():
     measured, restored = drawn(5, 2, 3, 17, 20)
     found = by_similar_patches(measured, restored, constant(0.25), alike_in=restored, spread=0.5)

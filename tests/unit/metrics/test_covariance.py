@@ -78,3 +78,13 @@ def test_planes_too_small_or_without_noise():
     none = noise_covariance([np.full((64, 64), 7.0)])
     assert none.pixels.constant == 0
     assert describe(none, mean=7) == "no noise: all pixels have one value"
+
+
+@pytest.mark.parametrize("std", [0.6, 1.0, 1.5])
+def test_what_varies_slowly_is_not_taken_for_noise(std):
+    rough = np.fft.rfft2(np.random.default_rng(21).normal(size=(384, 384)))
+    frequency = np.hypot(np.fft.fftfreq(384)[:, None], np.fft.rfftfreq(384)[None])
+    texture = np.fft.irfft2(rough / np.maximum(frequency, 1 / 384) ** 1.5)  # falls off linearly, as shapes' does
+    found = noise_covariance([blurred(std, shape=texture.shape) + 0.9 * texture / texture.std()])
+    told = found.pixels.constant * found.correlation.sum()  # of what varies slowest
+    assert found.reliable and told == pytest.approx((2 * std) ** 2 * np.pi, rel=0.2)

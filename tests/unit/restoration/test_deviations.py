@@ -35,7 +35,7 @@ def model_of(name: str = "posterior", **config: Any) -> Model:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return model_of(**SETTLED, errors=(PAIRS,))
+    return model_of(**SETTLED, told=(PAIRS,))
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_what_is_handed_on_has_none(model: Model, pixels: Any) -> None:
 def test_twice_the_units_are_twice_the_deviations(model: Model, pixels: Any) -> None:
     twice = replace(
         model,
-        method=model_of(**SETTLED, errors=(PAIRS,)).method,
+        method=model_of(**SETTLED, told=(PAIRS,)).method,
         normalisation=Normalisation((207.0,), (40.0,)),
     )
     one, two = (

@@ -86,6 +86,15 @@ def test_pickles_are_named_and_never_opened(path):
     fails(path, "pickled PyTorch model")
 
 
+def test_a_graph_of_onnx_is_named_with_what_to_do(path):
+    from onnx import helper
+
+    for producer in ("", "pytorch"):
+        graph = helper.make_model(helper.make_graph([], "restoring", [], []), producer_name=producer)
+        path.write_bytes(graph.SerializeToString())
+        fails(path, r"ONNX graph.* run it in the program .* package \(\.zip\)")
+
+
 def test_not_ours(path):
     safetensors.torch.save_file({"a": torch.zeros(2)}, path, metadata={"format": "pt"})
     fails(path, "not a napari-restore model")

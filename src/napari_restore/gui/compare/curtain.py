@@ -1,4 +1,4 @@
-"""Two layers' pictures, each in its own part of the canvas. The one place that knows napari's and VisPy's insides.
+"""Two layers' pictures, each in its own part of the canvas. VisPy's insides are known here and in `parts/canvas.py`.
 
 No pixel is copied and no plane is read again: each picture gets a filter of the graphics card that leaves out what
 lies on the other side of the divider. What napari does with the layers (slices, pyramids, transforms) stays as it is.
@@ -13,6 +13,8 @@ import numpy as np
 from vispy.scene.visuals import Mesh
 from vispy.visuals.filters import Clipper
 from vispy.visuals.transforms import STTransform
+
+from napari_restore.gui.parts.canvas import canvas_of
 
 Way = Literal["left | right", "top | bottom"]
 
@@ -139,11 +141,6 @@ class Curtain:
             bar.visible = 0 < self.fraction < 1
             bar.transform.translate = (*middle, 0, 0)
             bar.transform.scale = (*(size if upright else size[::-1]), 1, 1)
-
-
-def canvas_of(viewer: Any) -> Any:
-    """What draws the viewer's layers."""
-    return viewer.window._qt_viewer.canvas
 
 
 def grid_of(viewer: Any) -> Any:

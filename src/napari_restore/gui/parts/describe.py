@@ -68,6 +68,11 @@ def shortened(name: str, letters: int = 28) -> str:
     return name if len(name) <= letters else f"{name[:half]}…{name[-half:]}"
 
 
+def breakable(text: str) -> str:
+    """The same to the eye; but a line may end within a path, after each of its folders."""
+    return re.sub(r"(?<=\S)([/\\])(?=\S)", "\\1\u200b", text)
+
+
 def describe_time(seconds: float) -> str:
     """A duration as people say it: ``8 s``, ``2 min 10 s``, ``1 h 5 min``."""
     whole = max(0, round(seconds))

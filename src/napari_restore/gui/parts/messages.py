@@ -12,7 +12,7 @@ from napari_restore.gui.parts.describe import for_widget
 
 Level = Literal["info", "warning", "error"]
 
-_SIGNS: dict[Level, str] = {"info": "", "warning": "⚠ ", "error": "✖ "}
+SIGNS: dict[Level, str] = {"info": "", "warning": "⚠ ", "error": "✖ "}
 
 _HEIGHT = 140
 """Pixels: some eight lines."""
@@ -39,5 +39,5 @@ class Messages(QTextBrowser):  # type: ignore[misc]
     def say(self, text: str, level: Level = "info") -> None:
         """Add a line; options that it names in backticks are said in the words of the window."""
         colour = f' style="color:{self._colours[level]}"' if self._colours[level] else ""
-        self.append(f"<span{colour}>{_SIGNS[level]}{html.escape(for_widget(text))}</span>")
+        self.append(f"<span{colour}>{SIGNS[level]}{html.escape(for_widget(text))}</span>")
         self.moveCursor(QTextCursor.MoveOperation.End)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout,
 
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
-from napari_restore.gui.parts.describe import Status, shortened
+from napari_restore.gui.parts.describe import Status, breakable, shortened
 from napari_restore.gui.parts.focus import State
 from napari_restore.gui.parts.named import with_key
 from napari_restore.gui.restore.models import Known
@@ -56,6 +56,7 @@ class Actions(QWidget):  # type: ignore[misc]
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.words = QLabel()
+        self.said = QLabel()
         self.show_button = _button(
             "Show where",
             "Where detail may be lost, in orange on the measured image: in the tab Compare.",
@@ -153,6 +154,11 @@ class Actions(QWidget):  # type: ignore[misc]
         self._whose = ""
         self.show_status(Status(0.0, text))
 
+    def show_said(self, text: str) -> None:
+        """What came of a button that begins no run: saved, copied, checked; nothing where that is of the past."""
+        self.said.setText(breakable(text))
+        self.said.setVisible(bool(text))
+
     def show_whose(self, name: str) -> None:
         """Name the layer that the words are of; nothing where it is the one that is chosen."""
         self._whose = shortened(name)
@@ -227,7 +233,10 @@ class Actions(QWidget):  # type: ignore[misc]
         self.copy.emit(words)
 
     def _lay_out(self) -> None:
-        self.words.setWordWrap(True)  # a long line must not make the dock wide
+        for label in (self.words, self.said):
+            label.setWordWrap(True)  # a long line must not make the dock wide
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        self.said.hide()
         above = (self.run_button, self.stop_button, self.more_button, self.save_result_button, self.elsewhere_button)
         for button in above:
             button.setMinimumHeight(32)
@@ -239,6 +248,7 @@ class Actions(QWidget):  # type: ignore[misc]
         said.addWidget(self.show_button)
         layout.addLayout(said)
         layout.addWidget(self.bar)
+        layout.addWidget(self.said)
         for buttons in (above, (self.train_button, self.restore_button, self.save_button, self.copy_button)):
             row = QHBoxLayout()
             row.setSpacing(6)

@@ -21,6 +21,9 @@ _SETTLES_MS = 700
 """Settings are changed several at a time: only then is it worth a second of the processor."""
 
 
+_UNKNOWN = "Time and memory: …"
+
+
 class CostLine(QLabel):  # type: ignore[misc]
     """One line that says how long a run takes and how much memory; worked out in a thread.
 
@@ -60,6 +63,12 @@ class CostLine(QLabel):  # type: ignore[misc]
         self.setEnabled(False)
         if self._allowed:
             self._wait.start()
+
+    def forget(self, _: object = None) -> None:
+        """Another image is chosen: what was said is of none in sight. The line keeps its place."""
+        self._stale, self._known = True, None
+        if self.text():
+            self._say(_UNKNOWN)
 
     def allow(self, allowed: bool) -> None:
         """Whether there is a processor to spare; while a run goes on, what was said stays."""
@@ -101,6 +110,8 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._wait.start()
 
     def _show(self, ended: Ended) -> None:
+        if self._stale:  # something has changed since: the next one is on its way
+            return
         self._known = ended.result if ended.failure is None else None
         if ended.failure is None:
             self._say(cost_words(ended.result, self._pace))

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.endings import MODEL, ending, filters, taken
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.actions import Actions
@@ -51,6 +52,16 @@ class ModelFiles(QObject):  # type: ignore[misc]
         else:
             self._loading = Path(path)
 
+    def save(self, path: Path) -> None:
+        """Write the model trained last to a file, and say so, or why that fails."""
+        try:
+            self._session.model.save(path)
+        except (RestoreError, OSError) as error:
+            self.said.emit(f"The model is not saved: {error}", "error")
+        else:
+            self.recent.add(path)
+            self.said.emit(f"Model saved: {path}", "info")
+
     def _take(self, ended: Ended) -> None:
         path, self._loading = self._loading, None
         if ended.failure is not None:
@@ -77,5 +88,5 @@ class ModelFiles(QObject):  # type: ignore[misc]
         file = ending(path, *MODEL)
         if refused := taken(file, path):
             self.said.emit(refused, "warning")
-        elif self._session.save_model(file):
-            self.recent.add(file)
+        else:
+            self.save(file)

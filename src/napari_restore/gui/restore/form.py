@@ -218,6 +218,7 @@ class Form(QWidget):  # type: ignore[misc]
     def _connect(self) -> None:
         self.verb.chosen.connect(self._take_verb)
         self.subject.chosen.connect(self.editors.show_layer)
+        self.subject.chosen.connect(self.cost.forget)
         self.subject.described.connect(self._take_image)
         self.editors.changed.connect(self._take_change)
         self.advanced.changed.connect(self._take_option)

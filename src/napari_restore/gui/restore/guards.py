@@ -44,11 +44,15 @@ class Guards(QObject):  # type: ignore[misc]
             self.said.emit(ended.failure.message, "error")
             return
         found: Any = ended.result
-        for flag in found.flags:
-            self.said.emit(f"{flag[0].upper()}{flag[1:]}.", "warning")
-        if not found.flags:
-            self.said.emit(f"Checked on {found.image}: no sign of made-up structure was found.", "info")
         seen = [f"{size} from {least:.2g}" for size, least in found.detectable.items() if least is not None]
         if seen:
             words = ", ".join(seen)
             self.said.emit(f"Structures that come back, by contrast in deviations of the noise: {words}.", "info")
+        for flag in found.flags:
+            self.said.emit(f"{flag[0].upper()}{flag[1:]}.", "warning")
+        # Last, because it is what stays in sight.
+        if not found.flags:
+            self.said.emit(f"Checked on {found.image}: no sign of made-up structure was found.", "info")
+        elif len(found.flags) > 1:
+            said = f"Checked on {found.image}: {len(found.flags)} signs of made-up structure, see Details."
+            self.said.emit(said, "warning")

@@ -67,7 +67,6 @@ class Outcome(QObject):  # type: ignore[misc]
         session.finished.connect(self._offer_baselines)
         self.preview.turned.connect(session.turn)
         self.comparison.wanted.connect(self.baselines.make)
-        self.baselines.said.connect(self.say)
         self.baselines.changed.connect(self._show_baselines)
 
     @property

@@ -11,7 +11,6 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import (
     Compared,
     Event,
@@ -267,16 +266,6 @@ class Session(QObject):  # type: ignore[misc]
         """Use a model from a file as if it had been trained last."""
         self.model, self.model_name = model, name
         self.changed.emit()
-
-    def save_model(self, path: str | Path) -> bool:
-        """Write the model trained last to a file; False, and it is said, where that fails."""
-        try:
-            self.model.save(Path(path))
-        except (RestoreError, OSError) as error:
-            self.said.emit(f"The model is not saved: {error}", "error")
-            return False
-        self.said.emit(f"Model saved: {path}", "info")
-        return True
 
     def look(self, event: Any = None) -> None:
         """Ask for previews of what the viewer shows now, and of a stack for the plane that cuts it there."""

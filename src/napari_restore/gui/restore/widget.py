@@ -14,13 +14,14 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.activity import Activity
+from napari_restore.gui.parts.canvas import take_context
 from napari_restore.gui.parts.colours import Colours, focus_ring
 from napari_restore.gui.parts.describe import Status, for_widget, loses_detail
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus, State
 from napari_restore.gui.parts.layers import made_by
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.messages import Level
+from napari_restore.gui.parts.messages import SIGNS, Level
 from napari_restore.gui.parts.runner import Ended, Line, Runner
 from napari_restore.gui.restore.actions import MORE, Actions
 from napari_restore.gui.restore.exported import ExportFile
@@ -201,10 +202,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _take_copied(self, ended: Ended) -> None:
         if ended.failure is not None:
-            self.outcome.say(ended.failure.message, "error")
+            self._say_outcome(ended.failure.message, "error")
             return
         QApplication.clipboard().setText(ended.result)
-        self.outcome.say("Copied: paste it into a script or a terminal.")
+        self._say_outcome("Copied: paste it into a script or a terminal.")
 
     def _open_sample(self) -> None:
         """The one for beginners, with its truth."""
@@ -217,6 +218,15 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         text = f"{self._last.text}, {gain:+.1f} dB in truth"
         self._show_status(Status(1.0, text))
         self.outcome.say(f"Compared with its truth the result is {gain:+.1f} dB better than the measured image.")
+
+    def _say_outcome(self, text: str, level: Level = "info") -> None:
+        """Say what came of a button that begins no run, also in one line beside the buttons."""
+        self.outcome.say(text, level)
+        self.buttons.show_said(f"{SIGNS[level]}{for_widget(text)}")
+
+    def _forget_said(self, _: object = None) -> None:
+        """A run begins, or another layer is chosen: what was saved or copied is of the past."""
+        self.buttons.show_said("")
 
     def _say_in_sight(self, text: str, level: Level = "info") -> None:
         """Say what is to be done next, also beside the buttons: the messages may be scrolled away."""
@@ -329,7 +339,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.form.verb.chosen.connect(lambda _: self._scroll.verticalScrollBar().setValue(0))
         self.form.changed.connect(self._show_state)
         self.form.changed.connect(self._show_verb)
-        self.queue.said.connect(self.outcome.say)
+        self.queue.said.connect(self._say_outcome)
         self._links.connect(self._viewer.layers.selection.events.changed, self._show_verb)
         self.form.said.connect(self._say_in_sight)
         self.form.subject.said.connect(self._say_in_sight)
@@ -341,22 +351,25 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.distill.connect(self.distill)
         self.buttons.copy.connect(self.copy)
         self.buttons.report.connect(self.report.ask)
-        self.report.said.connect(self.outcome.say)
+        self.report.said.connect(self._say_outcome)
         self.buttons.check.connect(self.check)
-        self.guards.said.connect(self.outcome.say)
+        self.guards.said.connect(self._say_outcome)
         self.buttons.export.connect(self.export)
-        self.exported.said.connect(self.outcome.say)
+        self.exported.said.connect(self._say_outcome)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
-        self.saved.said.connect(self.outcome.say)
+        self.saved.said.connect(self._say_outcome)
         self.buttons.stop.connect(self.stop)
+        self.outcome.baselines.said.connect(self._say_outcome)
         self.outcome.baselines.status.connect(self._show_status)
         self.outcome.baselines.changed.connect(self._show_state)
         self.files.chosen.connect(self.restore_with)
-        self.files.said.connect(self.outcome.say)
+        self.files.said.connect(self._say_outcome)
         self.session.begun.connect(self.form.remember)
         self.session.begun.connect(self.form.cost.begin)
         self.session.begun.connect(self._show_whose)
+        self.session.begun.connect(self._forget_said)
+        self.form.subject.chosen.connect(self._forget_said)
         self.session.kept.connect(self._show_whose)
         self.session.over.connect(self._notify)
         self.session.went_back.connect(self._go_back)
@@ -368,6 +381,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._copier.ended.connect(self._take_copied)
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
+        self._links.connect(self._viewer.layers.events.removing, partial(take_context, self._viewer))
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
