@@ -279,19 +279,30 @@ class LearnedRichardsonLucy(RichardsonLucy):
         rng = torch.Generator().manual_seed(channel)
         photons = self._photons(pixels[:, channel : channel + 1], scale)
         noise = torch.randn(photons.shape, generator=rng).to(photons.device) * photons.sqrt()
+        sharpen = self._sharpening(photons)
+        # One by one: all at once would take more memory than any step of training.
+        told = [
+            self._told(*each, scale, sharpen)
+            for each in zip(torch.split(photons, 1), torch.split(noise, 1), strict=True)
+        ]
+        side = _BLOCK[len(self.spatial)]
+        asked = [[torch.cat(parts) for parts in zip(*each, strict=True)] for each in zip(*told, strict=True)]
+        return round(min(_share(*each, side=side) for each in asked), 3)
+
+    def _told(
+        self, photons: Tensor, noise: Tensor, scale: Scale, sharpen: Blur | None
+    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """What ``_share`` asks of a patch: as the instrument sees it, and sharpened where a filter can."""
         (base, added), (_, added_moved) = (
             self._seen(each, scale) for each in (photons, (photons + _STEP * noise).clamp(min=0))
         )
         left, moved = photons - base - scale.background, (added_moved - added) / _STEP
         variance = (base + scale.background).clamp(min=_LEAST_VARIANCE)
-        shares = [_share(left * added, noise * moved, added.square(), variance, _BLOCK[len(self.spatial)])]
-        sharpen = self._sharpening(photons)
+        told = [(left * added, noise * moved, added.square(), variance)]
         if sharpen is not None:
-            fine = sharpen(added)
-            doubled = sharpen.adjoint(sharpen(noise))
-            even = torch.ones_like(variance)
-            shares.append(_share(sharpen(left) * fine, doubled * moved, fine.square(), even, _BLOCK[len(self.spatial)]))
-        return round(min(shares), 3)
+            fine, doubled = sharpen(added), sharpen.adjoint(sharpen(noise))
+            told.append((sharpen(left) * fine, doubled * moved, fine.square(), torch.ones_like(variance)))
+        return told
 
     def _sharpening(self, photons: Tensor) -> Blur | None:
         """Wiener's filter for these; None for a PSF that it is too short for."""
@@ -314,7 +325,7 @@ def _below(count: int, rng: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
-def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, side: int) -> float:
+def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, *, side: int) -> float:
     """The share with the least risk, 0 where it is not surely less than without.
 
     With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured ``y``, the
