@@ -194,7 +194,7 @@ class Inpainting(Interpolation):
         if not left.numel():
             return (0.0,), ()
         count = depth.long().bincount(minlength=1 + DEEPEST)[1:]
-        weight = weights_by_depth(count.double(), self.config.depths)[depth.long() - 1]
+        weight = weights_by_depth(count.cpu().double(), self.config.depths)[depth.long() - 1]
         edges = contrast.quantile(torch.tensor(_QUANTILES, dtype=contrast.dtype)).unique()
         place = torch.bucketize(contrast, edges)
         chosen = (place == k for k in range(len(edges) + 1))

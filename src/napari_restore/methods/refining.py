@@ -44,6 +44,7 @@ _SECONDS_A_PIXEL = 3e-6  # of one core, each time, what tiles are shown beyond t
 _PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
+_LEAST_NOISE = 1e-8  # variance, in units of the image's: patches are compared by it
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,8 @@ class Refining(Denoiser):
         if not self.config.sigma:
             return torch.ones_like(signal)
         noise = self.measured_noise(channel)
-        return torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
+        variance = torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
+        return variance.clamp(min=_LEAST_NOISE)
 
     def fresh_noise(self, channel: int, variance: Tensor, rng: torch.Generator) -> Tensor:
         """Noise such as the image's, as alike in neighbours, drawn anew."""
@@ -283,7 +285,7 @@ class Refining(Denoiser):
         rng = torch.Generator().manual_seed(_SEED)
         spread, inner = self.spread(channel, y), own(y, self.neighbours).float()
         noise = self.noise_at(channel, self.once(channel, y))
-        if not bool((noise > 0).all()):
+        if bool((noise <= _LEAST_NOISE).any()):
             return ()
         weight, tries = (inner != 0) / noise, []  # what was not measured is the mean
         for _ in range(_TRIED):

@@ -18,8 +18,11 @@ _MOST_PIXELS = 2**20
 _MOST_PARAMETERS = 2**40
 
 _BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std")
-_LATER = ("units", "unexplained", "errors")
+_LATER = ("units", "unexplained", "errors", "told", "alike", "correlation")
 """Settings that methods settle for each channel of the images they learn from: before training, and after it."""
+
+_NEEDS_NOISE = "combine"
+"""Setting of the method that restores nothing without knowing the noise; others may have measured none."""
 
 Finite = Annotated[float, Interval(gt=-1e38, lt=1e38)]
 """In the range of float32, which images are restored in."""
@@ -92,7 +95,8 @@ class Card(_Said):
                 raise ValueError(f"{name} has {len(axes)} entries for the axes {self.spatial}")
         rows = {f"normalisation.{name}": getattr(self.normalisation, name) for name in ("mean", "std")}
         settled = {k: v for k, v in self.config.items() if k in (*_BY_CHANNEL, *_LATER) and isinstance(v, list)}
-        rows |= {f"config.{k}": v for k, v in settled.items() if v or k not in _LATER}
+        needed = _BY_CHANNEL if _NEEDS_NOISE in self.config else ()
+        rows |= {f"config.{k}": v for k, v in settled.items() if v or k in needed}
         for name, row in rows.items():
             if len(row) != self.channels:
                 raise ValueError(f"{name} has {len(row)} entries for {self.channels} channels")
