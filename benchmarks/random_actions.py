@@ -181,6 +181,8 @@ class Found:
 
     def add(self, words: str) -> None:
         last = " > ".join(self.doing[-6:])
+        for folder in (Path(__file__).resolve().parents[1], Path(sys.prefix)):  # the report is published
+            words = words.replace(f"{folder}/", "")
         self.all.append(f"after {last}: {words}")
         reporting.progress(self.all[-1])
 
