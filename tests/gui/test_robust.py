@@ -346,7 +346,7 @@ def test_a_full_disk_while_the_model_is_saved(qtbot, viewer, widget, stack, tmp_
     widget.train()
     wait(qtbot, widget)
     monkeypatch.setattr(widget.session.model, "save", no_space)
-    assert not widget.session.save_model(tmp_path / "m.safetensors")
+    widget.files.save(tmp_path / "m.safetensors")
     assert "not saved" in said(widget) and "No space left" in said(widget)
     assert_free(widget)
 

@@ -46,7 +46,7 @@ def test_sample_widget_denoise(qtbot, make_napari_viewer_proxy, engine, tmp_path
     assert not widget.outcome.preview.after.empty and widget.outcome.plot.traces["training"].steps
 
     path = tmp_path / "model.safetensors"
-    widget.session.save_model(path)
+    widget.files.save(path)
     assert path.exists() and "Model saved" in widget.outcome.messages.toPlainText()
     widget.restore_with(str(path))
     wait(qtbot, widget)
