@@ -181,6 +181,8 @@ class Found:
 
     def add(self, words: str) -> None:
         last = " > ".join(self.doing[-6:])
+        for folder in (Path(__file__).resolve().parents[1], Path(sys.prefix)):  # the report is published
+            words = words.replace(f"{folder}/", "")
         self.all.append(f"after {last}: {words}")
         reporting.progress(self.all[-1])
 
@@ -652,7 +654,8 @@ class Person:
         self._count += 1
         if any(isinstance(layer, Image) for layer in self.viewer.layers.selection):
             path = self._folder / f"layers_{self._count}{self._rng.choice(('.ome.tif', '.ome.zarr'))}"
-            with suppress(ValueError):  # several layers, or none of ours: napari says so
+            with suppress(ValueError), warnings.catch_warnings():  # several layers, or none of ours: napari says so
+                warnings.filterwarnings("ignore", "Given plugin")
                 self.viewer.layers.save(str(path), selected=True, plugin="napari-restore")
 
     def undo(self) -> None:

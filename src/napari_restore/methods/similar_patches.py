@@ -175,7 +175,7 @@ def _groups(s: Tensor, wanted: Tensor | None, down: range, across: range) -> Ite
     Beside them the mean squares of what they differ by from the first of each group, which begins at a row of ``down``
     and a column of ``across``. Groups that no pixel is ``wanted`` of, which is 0 or 1, are not looked for.
     """
-    columns, left, wide = s.shape[1], across[0], across[-1] - across[0] + SIDE
+    (rows, columns), left, wide = s.shape, across[0], across[-1] - across[0] + SIDE
     together = max(1, _AT_ONCE // len(across))
     around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)[:, left : left + wide + 2 * REACH]
     for some in (down[n : n + together] for n in range(0, len(down), together)):
@@ -193,7 +193,9 @@ def _groups(s: Tensor, wanted: Tensor | None, down: range, across: range) -> Ite
         ys = torch.arange(first, last + 1, STEP, device=s.device).repeat_interleave(len(across))
         xs = (left + STEP * torch.arange(len(across), device=s.device)).repeat(len(some))
         ys, xs = (ys, xs) if chosen is None else (ys[chosen], xs[chosen])
-        yield (ys[:, None] + dy) * columns + xs[:, None] + dx, distances
+        # Where hardly anything is as near as what lies outside, or no number, that is chosen, too: it counts nothing.
+        ys, xs = (ys[:, None] + dy).clamp(0, rows - SIDE), (xs[:, None] + dx).clamp(0, columns - SIDE)
+        yield ys * columns + xs, distances
 
 
 def _any_in_patches(wanted: Tensor) -> Tensor:

@@ -95,6 +95,25 @@ def test_what_nothing_resembles_stays_as_it_is_restored():
     )
 
 
+def test_so_does_what_is_no_nearer_than_what_lies_outside():
+    """Differences from 1000 deviations of the noise on count alike, and beyond the border nothing may be read."""
+    measured, restored = drawn(7, 30, 33)
+    found = by_similar_patches(measured, restored, constant(0.25), alike_in=1e7 * restored, spread=1.0)
+    assert torch.allclose(found, restored, atol=1e-5)
+
+
+def test_what_is_no_number_stays_where_it_is():
+    """As of a channel without noise, in units of that: it once ended with an index out of range."""
+    measured, restored = drawn(7, 30, 43)
+    broken = restored.clone()
+    broken[:, 0] = torch.nan
+    whole, found = (
+        by_similar_patches(measured, restored, constant(0.25), alike_in=alike, spread=1.0)
+        for alike in (restored, broken)
+    )
+    assert torch.allclose(found[:, RADIUS:], whole[:, RADIUS:], atol=1e-5)
+
+
 def test_without_noise_the_image_comes_back():
     measured, restored = drawn(9, 30, 33)
     found = by_similar_patches(measured, restored, constant(1e-9), alike_in=restored, spread=100.0)
