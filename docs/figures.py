@@ -556,11 +556,6 @@ def distilled(file: str) -> list[str]:
     return [hundredths(each) for each in figures if each is not None]
 
 
-def worse_lines() -> list[str]:
-    lines = found("inpainting_noisy_lines")["lines"]
-    return [hundredths(lines["instant"]["psnr"] - lines["median"])]
-
-
 def ends(*methods: str, blur: str = "gaussian:2") -> list[str]:
     """Where methods end for the blur of 2 px; ``long`` is SURE after three times the steps."""
     shown = []
@@ -619,7 +614,6 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
             "distillation_frames"
         ),
     },
-    "inpainting.md": {"it was **worse** by {} dB": worse_lines},
     "large-images.md": {"2048 x 2048, {} and {} Mpx/s, a busy machine": speeds},
     "methods.md": {
         "Gaussian noise of 25 of 255, {} dB": noisy,
