@@ -79,7 +79,9 @@ def test_a_region_is_the_same_crop_of_the_whole(
     assert result.shape == np.asarray(result).shape == open_image(tmp_path / "r.zarr").shape == part.shape
     assert result.translate == open_image(tmp_path / "r.zarr").geometry.origin == part.start
     found, wanted = np.asarray(result), np.asarray(whole)[part.slices]
-    assert np.abs(found - wanted).max() <= 1e-5 * np.asarray(whole).std()
+    # Values of 100 are rounded by some 1e-5 themselves, several times on the way: without AVX-512 that shows.
+    rounding = 8 * np.finfo(np.float32).eps * np.abs(wanted).max()
+    assert np.abs(found - wanted).max() <= 1e-5 * np.asarray(whole).std() + rounding
 
 
 @pytest.mark.parametrize("region", ["Y=20:60,X=36:101", "Y=40:77,X=36:", "Y=0:80,X=0:36"])
