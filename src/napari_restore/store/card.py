@@ -21,8 +21,8 @@ _BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std")
 _LATER = ("units", "unexplained", "errors", "told", "alike", "correlation")
 """Settings that methods settle for each channel of the images they learn from: before training, and after it."""
 
-_NEEDS_NOISE = "combine"
-"""Setting of the method that restores nothing without knowing the noise; others may have measured none."""
+_NEEDS_NOISE = "posterior"
+"""The method that restores nothing without knowing the noise; others may have measured none."""
 
 Finite = Annotated[float, Interval(gt=-1e38, lt=1e38)]
 """In the range of float32, which images are restored in."""
@@ -95,7 +95,7 @@ class Card(_Said):
                 raise ValueError(f"{name} has {len(axes)} entries for the axes {self.spatial}")
         rows = {f"normalisation.{name}": getattr(self.normalisation, name) for name in ("mean", "std")}
         settled = {k: v for k, v in self.config.items() if k in (*_BY_CHANNEL, *_LATER) and isinstance(v, list)}
-        needed = _BY_CHANNEL if _NEEDS_NOISE in self.config else ()
+        needed = _BY_CHANNEL if self.method == _NEEDS_NOISE else ()
         rows |= {f"config.{k}": v for k, v in settled.items() if v or k in needed}
         for name, row in rows.items():
             if len(row) != self.channels:
