@@ -32,13 +32,12 @@ from napari_restore.methods.hiding import (
 )
 from napari_restore.methods.measuring import constants
 from napari_restore.methods.method import Fit, Method
-from napari_restore.methods.similar_patches import STEP
+from napari_restore.methods.similar_patches import STEP, Choice, unless_large
 from napari_restore.operators import gaps
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
 Alike = tuple[tuple[bool, float], ...]
-Similar = Literal["auto", "yes", "no"]
 Correlations = tuple[tuple[tuple[float, ...], ...], ...]
 
 Guess = Sequence[tuple[float, tuple[tuple[float, ...], ...]]]
@@ -84,7 +83,7 @@ class InterpolationConfig:
 
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     rule: Literal["auto", "biharmonic", "harmonic", "between"] = "auto"
-    similar: Similar = "auto"
+    similar: Choice = "auto"
     given: tuple[str, ...] = ()
     shapes: tuple[str, ...] = ()
     depths: tuple[float, ...] = ()
@@ -130,7 +129,7 @@ class Interpolation(Method):
         rule, notes = _chosen_rule(config.rule, judge, spatial)
         some = windows[:: math.ceil(len(windows) / _PATCHES_JUDGED_IN)]
         judge = partial(hidden_errors, some, shapes, depths, side=_PATCHES_JUDGED_ON)
-        similar, more = _patches_if(config.similar, images)
+        similar, more = unless_large(config.similar, images, most=_QUICKLY, minutes=_minutes)
         alike, correlations, said = _chosen_patches(similar, judge, rule, some) if similar != "no" else ((), (), ())
         settled = replace(
             config,
@@ -252,17 +251,12 @@ def _chosen_rule(asked: str, judge: Any, spatial: str) -> tuple[Any, tuple[Note,
     )
 
 
-def _patches_if(asked: Similar, images: Sequence[Image]) -> tuple[Similar, tuple[Note, ...]]:
-    """Whether similar patches are tried, and what is said of it."""
-    count = sum(math.prod(image.shape) for image in images)
-    if asked != "auto" or count <= _QUICKLY:
-        return asked, ()
-    text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
-    return "no", (Note(f"{text}, in up to {math.ceil(count * _SECONDS_A_PIXEL / 60)} minutes of one core"),)
+def _minutes(count: int) -> str:
+    return f"up to {math.ceil(count * _SECONDS_A_PIXEL / 60)}"
 
 
 def _chosen_patches(
-    asked: Similar, judge: Any, rule: gaps.Rule, windows: Sequence[Window]
+    asked: Choice, judge: Any, rule: gaps.Rule, windows: Sequence[Window]
 ) -> tuple[Alike, Correlations, tuple[Note, ...]]:
     """For each channel: whether similar patches are used, with how much noise, and how pixels are alike."""
     without = judge(partial(gaps.fill, rule=rule))

@@ -24,7 +24,8 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
-from napari_restore.methods.refining import Alike, Choice, Refining, similar_if, stabilised
+from napari_restore.methods.refining import Alike, Refining, similar_if, stabilised
+from napari_restore.methods.similar_patches import Choice
 from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels

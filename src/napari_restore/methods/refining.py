@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from napari_restore.methods.neighbours import own
 from napari_restore.methods.similar_patches import (
     RADIUS,
     STEP,
+    Choice,
     Noise,
     by_similar_patches,
     correlation_in_a_patch,
+    unless_large,
 )
 from napari_restore.metrics.covariance import NoiseCovariance
 from napari_restore.metrics.noise_level import varied
@@ -35,7 +37,6 @@ from napari_restore.operators.noise import CorrelatedGaussian, from_covariance
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
-Choice = Literal["auto", "yes", "no"]
 Alike = tuple[tuple[tuple[float, float], ...], ...]
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -132,12 +133,10 @@ def similar_if(
         return "no", ()
     if not noise_is_known:
         return "no", (Note("patches that look alike are not looked for: the noise could not be measured", "warning"),)
-    count = sum(math.prod(image.shape) for image in images)
-    if asked == "yes" or count <= _QUICKLY:
-        return "yes", ()
-    minutes = count * passes * _SECONDS_A_PIXEL / 60
-    text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
-    return "no", (Note(f"{text}, in some {minutes:.0f} minutes of one core"),)
+    found, said = unless_large(
+        asked, images, most=_QUICKLY, minutes=lambda count: f"some {count * passes * _SECONDS_A_PIXEL / 60:.0f}"
+    )
+    return "no" if found == "no" else "yes", said
 
 
 def stabilised(pixels: Tensor, noise: Noise) -> Tensor:

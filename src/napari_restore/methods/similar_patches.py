@@ -11,12 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from napari_restore.core.events import Note
+from napari_restore.sources import Image
 
 SIDE = 5  # pixels of a patch along Y and X
 STEP = 4  # pixels from one patch that others are looked for to the next
@@ -34,12 +38,29 @@ _BESIDE = 1e6  # squared distance, in units of the noise, of what lies outside
 Noise = Callable[[Tensor], Tensor]
 """Gives the variance of the noise at a signal."""
 
+Choice = Literal["auto", "yes", "no"]
+"""Whether they are looked for; ``auto`` is where it pays."""
+
 Told = Callable[[Sequence[Tensor], Tensor], tuple[Tensor, Tensor]]
 """Gives new patches ``(groups, ALIKE, pixels)`` and how much each of their pixels counts.
 
 They are made of such patches of some planes, and of the mean squares, ``(groups, ALIKE)``, of what each patch differs
 by from the first of its group.
 """
+
+
+def unless_large(
+    asked: Choice, images: Sequence[Image], *, most: int, minutes: Callable[[int], str]
+) -> tuple[Choice, tuple[Note, ...]]:
+    """What is asked for, but none unasked in images of over ``most`` pixels, and what is then said of it.
+
+    ``minutes`` says how long so many pixels would take.
+    """
+    count = sum(math.prod(image.shape) for image in images)
+    if asked != "auto" or count <= most:
+        return asked, ()
+    text = f"patches that look alike are not looked for in {count / 1e6:.0f} million pixels: `similar` yes does it"
+    return "no", (Note(f"{text}, in {minutes(count)} minutes of one core"),)
 
 
 def by_similar_patches(
