@@ -21,6 +21,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.core.plan import reflected
 from napari_restore.methods import METHODS
+from napari_restore.methods.borne_out import REACH, STEP, borne_out
 from napari_restore.methods.measuring import constants, noise_levels
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
@@ -212,8 +213,20 @@ class Posterior(Refining):
 
     @property
     def radius(self) -> tuple[int, ...]:
-        """As of others, one pixel for a phase, one for the mean that stands in for hidden pixels."""
-        return tuple(r + 2 if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
+        """As of others, one pixel for a phase, one for the mean that stands in for hidden pixels, and the witnesses."""
+        more = 2 + (REACH if self._asks_pixels else 0)
+        return tuple(r + more if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """As of others, and of the sums of what pixels bear out."""
+        step = STEP if self._asks_pixels else 1
+        return tuple(math.lcm(g, step) if a in "YX" else g for a, g in zip(self.spatial, super().grid, strict=True))
+
+    @property
+    def _asks_pixels(self) -> bool:
+        """Whether pixels tell what is believed of their prediction: where their noise is known."""
+        return self.config.combine == "yes" and not self.gives_deviations
 
     @property
     def ends_at_the_image(self) -> bool:
@@ -304,16 +317,15 @@ class Posterior(Refining):
 
     def once(self, channel: int, y: Tensor) -> Tensor:
         """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
-        result = own(y, self.neighbours).float().clone()
-        for dy, dx in _PHASES:
-            mean, variance = self.blind(channel, y, (dy, dx))
-            if self.gives_deviations:
-                noise = self.all_noise(channel, mean)
-                result[..., dy::2, dx::2] = (noise * _at(variance / noise, self.config.told[channel])).sqrt()
-            else:
-                known = self._share(channel, mean, variance)
-                result[..., dy::2, dx::2] = mean + known * (result[..., dy::2, dx::2] - mean)
-        return result
+        mean, variance = self._predicted(channel, y)
+        noise = self.all_noise(channel, mean)
+        if self.gives_deviations:
+            return (noise * _at(variance / noise, self.config.told[channel])).sqrt()
+        if self.config.combine != "yes":
+            return mean
+        pixels = own(y, self.neighbours).float()
+        mean, variance = borne_out(pixels, mean, variance, noise)
+        return mean + self._share(channel, mean, variance) * (pixels - mean)
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """As the pixels are weighed by it."""
