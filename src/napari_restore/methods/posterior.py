@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -305,8 +305,7 @@ class Posterior(Refining):
     def once(self, channel: int, y: Tensor) -> Tensor:
         """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
         result = own(y, self.neighbours).float().clone()
-        for dy, dx in _PHASES:
-            mean, variance = self.blind(channel, y, (dy, dx))
+        for (dy, dx), (mean, variance) in zip(_PHASES, self._each_phase(channel, y), strict=True):
             if self.gives_deviations:
                 noise = self.all_noise(channel, mean)
                 result[..., dy::2, dx::2] = (noise * _at(variance / noise, self.config.told[channel])).sqrt()
@@ -314,6 +313,17 @@ class Posterior(Refining):
                 known = self._share(channel, mean, variance)
                 result[..., dy::2, dx::2] = mean + known * (result[..., dy::2, dx::2] - mean)
         return result
+
+    def _each_phase(self, channel: int, y: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+        """Mean and variance of the pixels of each, from all others.
+
+        A graph has the network once and shows it all phases as samples: with four copies of it, it is four times as
+        large and takes twice as long to write.
+        """
+        if not torch.compiler.is_compiling():
+            return (self.blind(channel, y, phase) for phase in _PHASES)
+        told = self.blind(channel, torch.cat([_moved(y, phase) for phase in _PHASES]), (0, 0))
+        return zip(*(each.chunk(len(_PHASES)) for each in told), strict=True)
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """As the pixels are weighed by it."""
