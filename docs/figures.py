@@ -133,7 +133,7 @@ def quality() -> Rows:
         "the same from this image alone (`--start none`, `similar=no`)": ours(
             "denoise_quality_time_posterior", "posterior"
         ),
-        "napari-restore, N2V2": ours("denoise_quality_time", "noise2void2"),
+        "napari-restore, N2V2 (`similar=no`)": ours("denoise_quality_time", "noise2void2"),
         "CAREamics N2V": [f"{decibels(near[0])} (10 s)", *map(decibels, near[1:])],
     }
 
