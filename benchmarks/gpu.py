@@ -189,7 +189,7 @@ def restoring(run: Run) -> Facts:
         for precision in ("float32", "bfloat16"):
             start = time.perf_counter()
             result = restore(image, model, axes="YX", device=run.device, precision=precision)
-            speeds[f"{name} {precision}"] = round(large.size / 1e6 / (time.perf_counter() - start), 2)
+            speeds[f"{name} {precision}"] = float(f"{large.size / 1e6 / (time.perf_counter() - start):.3g}")
             corners.append(np.asarray(result)[:256, :256])
             shutil.rmtree(result.path.parent)
         apart[name] = float(f"{np.sqrt(np.mean((corners[1] - corners[0]) ** 2)) / 10:.2g}")

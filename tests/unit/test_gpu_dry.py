@@ -44,15 +44,20 @@ def test_every_precision_is_stepped_bare_and_as_trained(gpu, run):
     assert all(each.keys() == ways and min(each.values()) > 0 for each in facts.values())
 
 
-def test_every_method_that_learns_from_an_image_alone_is_restored_with(gpu, run):
-    alone = {
-        name for name, each in methods.METHODS.items() if each.learns and each.does == "denoise" and not each.needs
-    }
+def test_every_denoiser_that_learns_from_an_image_alone_is_restored_with(gpu):
+    named = methods.METHODS.items()
+    alone = {name for name, each in named if each.learns and each.does == "denoise" and not each.needs}
     assert alone < gpu.RESTORED.keys()
+
+
+def test_methods_are_restored_with_in_both_precisions_and_compared(gpu, run, monkeypatch):
+    some = {name: gpu.RESTORED[name] for name in ("noise2void2", "equivariant_shift", "inpainting")}
+    monkeypatch.setattr(gpu, "RESTORED", some)
     facts = gpu.restoring(run)
-    assert {name.split()[0] for name in facts["mpx_per_second"]} == facts["bfloat16_from_float32"].keys()
-    assert facts["bfloat16_from_float32"].keys() == gpu.RESTORED.keys()
-    assert min(facts["mpx_per_second"].values()) > 0 and np.isfinite([*facts["bfloat16_from_float32"].values()]).all()
+    assert facts["mpx_per_second"].keys() == {f"{name} {bits}" for name in some for bits in ("float32", "bfloat16")}
+    assert min(facts["mpx_per_second"].values()) > 0
+    assert facts["bfloat16_from_float32"].keys() == some.keys()
+    assert np.isfinite([*facts["bfloat16_from_float32"].values()]).all()
 
 
 def test_what_memory_was_planned_stands_beside_what_was_held(gpu, run):
