@@ -128,7 +128,8 @@ def _in_a_loop(once: Callable[[Tensor, Tensor], Tensor], x: Tensor, steps: int) 
         return (once(x, before), x.clone()), x.new_zeros(())
 
     (found, _), _ = scan(body, (x, x.clone()), x.new_zeros(steps))
-    return found
+    last: Tensor = found
+    return last
 
 
 def _laplacian(x: Tensor) -> Tensor:
