@@ -23,6 +23,7 @@ pytestmark = [  # bioimageio.spec leaves files of a package that it writes or re
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 NOISY = np.random.default_rng(0).normal(300, 20, (4, 72, 80)).astype(np.float32)
+GAPPED = np.where(np.random.default_rng(1).random(NOISY.shape) < 0.1, np.nan, NOISY)
 SMALL = {"axes": "ZYX", "steps": 2, "width": 4, "depth": 1}
 
 
@@ -43,6 +44,10 @@ def finer() -> Model:
     model = super_resolve(NOISY, factor=2, axes="ZYX", steps=2, width=4, depth=1, blocks=1).model
     assert model is not None
     return model
+
+
+def filling() -> Model:
+    return train(GAPPED, "inpainting", similar="yes", blocks=1, **SMALL)
 
 
 @pytest.fixture(autouse=True)
@@ -68,13 +73,13 @@ def by_the_shell(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]
 def with_image(make: Callable[[], Model], folder: Path) -> tuple[Model, Path]:
     model = make()
     several = model.method.channels == 2
-    image = np.stack([NOISY, 5 * NOISY + 40], 1) if several else NOISY
+    image = np.stack([NOISY, 5 * NOISY + 40], 1) if several else GAPPED if model.method.fills else NOISY
     axes = "ZCYX" if several else "ZYX"
     return model, export(model, folder / "m.zip", image, axes=axes, authors=["A", "B"])
 
 
 @pytest.mark.parametrize(
-    "make", [None, posterior, two_channels, finer], ids=lambda make: getattr(make, "__name__", "shared")
+    "make", [None, posterior, two_channels, finer, filling], ids=lambda make: getattr(make, "__name__", "shared")
 )
 def test_the_zoo_runs_what_was_exported_and_gets_the_same_pixels(make, tmp_path, request):
     import bioimageio.core as zoo
@@ -93,6 +98,8 @@ def test_the_zoo_runs_what_was_exported_and_gets_the_same_pixels(make, tmp_path,
     with zipfile.ZipFile(package) as files:
         assert files.getinfo("cover.png").file_size > 1000
         assert not [name for name in files.namelist() if name.endswith((".py", ".pkl", ".pt", ".pth"))]
+        with files.open("test_image.npy") as shown:
+            assert np.isnan(np.load(shown)).any() == model.method.fills, "what fills gaps is tried with some"
     ours = load_model(package)
     assert ours.card()["method"] == model.name and ours.normalisation == model.normalisation
 

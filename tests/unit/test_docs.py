@@ -167,12 +167,19 @@ def test_a_figure_from_nowhere_is_found(figures):
     assert figures.unsourced(page, "x.md") == ["It gains 3.2 dB.", "- at 5 Mpx/s"]
 
 
-def test_the_changes_begin_with_the_version_that_the_package_has():
+def test_the_changes_the_recipe_and_the_citation_have_the_version_that_the_package_has():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     versions = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
     assert next(each for each in versions if each != "Unreleased") == project["version"]
     recipe = (ROOT / "recipe" / "recipe.yaml").read_text("utf-8")
     assert f'version: "{project["version"]}"' in recipe
+    cited = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {project['version']}\n" in cited and f"\nlicense: {project['license']}\n" in cited
+
+
+def test_the_hub_is_told_where_to_look_and_whom_to_ask():
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    assert {"Source Code", "Bug Tracker", "Documentation", "User Support"} < urls.keys()
 
 
 def test_the_conda_recipe_asks_for_what_the_package_asks_for():

@@ -5,11 +5,12 @@ Which of these is taken, hidden pixels tell.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -179,6 +180,12 @@ class Interpolation(Method):
     def tile(self) -> tuple[int, ...]:
         """Large, as the halo is wide."""
         return _TILE[len(self.spatial)]
+
+    def as_graph(self) -> Self:
+        """Without patches that look alike: which these are is decided by their values."""
+        clone = copy.deepcopy(self)
+        clone.config = replace(self.config, similar="no", alike=(), correlations=())
+        return clone
 
     def usual(self, sides: Sequence[int]) -> NDArray[np.float32]:
         """Some are missing, by the shapes that were settled: what is whole takes no time."""

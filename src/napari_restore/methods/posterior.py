@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -281,8 +281,8 @@ class Posterior(Refining):
     def _predicted(self, channel: int, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of every pixel of ``(B, 1, *S)`` from the others; with neighbours, where there are all."""
         mean, variance = (torch.empty_like(own(y, self.neighbours)) for _ in range(2))
-        for dy, dx in _PHASES:
-            mean[..., dy::2, dx::2], variance[..., dy::2, dx::2] = self.blind(channel, y, (dy, dx))
+        for (dy, dx), told in zip(_PHASES, self._each_phase(channel, y), strict=True):
+            mean[..., dy::2, dx::2], variance[..., dy::2, dx::2] = told
         return mean, variance
 
     def _errors(self, channel: int, batch: Batch, mean: Tensor, variance: Tensor) -> Pairs:
@@ -316,7 +316,7 @@ class Posterior(Refining):
         return _bars(*(_numbers(own(each, k)[own(measured, k)]) for each in (variance / noise, *errors)))
 
     def once(self, channel: int, y: Tensor) -> Tensor:
-        """Each phase predicted from the three others, and combined with its own pixels where their noise is known."""
+        """Predicted as far as the pixels bear it out, and combined with these, where their noise is known."""
         mean, variance = self._predicted(channel, y)
         noise = self.all_noise(channel, mean)
         if self.gives_deviations:
@@ -326,6 +326,17 @@ class Posterior(Refining):
         pixels = own(y, self.neighbours).float()
         mean, variance = borne_out(pixels, mean, variance, noise)
         return mean + self._share(channel, mean, variance) * (pixels - mean)
+
+    def _each_phase(self, channel: int, y: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+        """Mean and variance of the pixels of each, from all others.
+
+        A graph has the network once and shows it all phases as samples: with four copies of it, it is four times as
+        large and takes twice as long to write.
+        """
+        if not torch.compiler.is_compiling():
+            return (self.blind(channel, y, phase) for phase in _PHASES)
+        told = self.blind(channel, torch.cat([_moved(y, phase) for phase in _PHASES]), (0, 0))
+        return zip(*(each.chunk(len(_PHASES)) for each in told), strict=True)
 
     def noise_at(self, channel: int, signal: Tensor) -> Tensor:
         """As the pixels are weighed by it."""

@@ -58,9 +58,10 @@ def fill(pixels: Tensor, known: Tensor, rule: Rule) -> Tensor:
         given = torch.where(there, line, given)
     flat, seen = (_planes(t) for t in (given, known))
     first, reached = _bridged(flat, seen)
-    plane = _smooth(first, seen, _laplacian, *_HARMONIC, most=8.0)
+    laplacian = _convolution(first) if torch.compiler.is_compiling() else _laplacian
+    plane = _smooth(first, seen, laplacian, *_HARMONIC, most=8.0)
     if rule == "biharmonic":
-        plane = _smooth(plane, seen, lambda x: _laplacian(_laplacian(x)), *_BIHARMONIC, most=64.0)
+        plane = _smooth(plane, seen, lambda x: laplacian(laplacian(x)), *_BIHARMONIC, most=64.0)
     filled = plane.view_as(given)
     if volume and rule != "between":
         line, there = _between(given, known)
@@ -103,16 +104,36 @@ def _smooth(
     high, low = math.sqrt(most), math.sqrt(most / ratio)
     rate, momentum = 4 / (high + low) ** 2, ((high - low) / (high + low)) ** 2
     step = (~known).to(x.dtype) * rate
+
+    def once(x: Tensor, before: Tensor) -> Tensor:
+        return x + momentum * (x - before) - step * operator(x)
+
+    if torch.compiler.is_compiling():
+        return _in_a_loop(once, x, steps)
     before = x
     for _ in range(steps):
-        x, before = x + momentum * (x - before) - step * operator(x), x
+        x, before = once(x, before), x
     return x
+
+
+def _in_a_loop(once: Callable[[Tensor, Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
+    """So many steps as one loop of a graph: written out one by one they take a minute to trace.
+
+    torch has words for loops that it does not call public yet; graphs of these can be written since torch 2.8.
+    """
+    from torch._higher_order_ops.scan import scan
+
+    def body(both: tuple[Tensor, Tensor], _: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        x, before = both
+        return (once(x, before), x.clone()), x.new_zeros(())
+
+    (found, _), _ = scan(body, (x, x.clone()), x.new_zeros(steps))
+    last: Tensor = found
+    return last
 
 
 def _laplacian(x: Tensor) -> Tensor:
     """Minus the Laplacian by the four neighbours, mirrored past the border."""
-    if torch.compiler.is_compiling():  # a graph has two hundred of these: of the steps below it is traced in minutes
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), x.new_tensor(_CROSS)[None, None])
     y = 4 * x
     for axis in (-2, -1):
         n = x.shape[axis]
@@ -124,6 +145,12 @@ def _laplacian(x: Tensor) -> Tensor:
         y.narrow(axis, 0, 1).sub_(x.narrow(axis, 1, 1))
         y.narrow(axis, n - 1, 1).sub_(x.narrow(axis, n - 2, 1))
     return y
+
+
+def _convolution(like: Tensor) -> Callable[[Tensor], Tensor]:
+    """The same of planes of two pixels and more, as a graph has it: nothing in it is written to."""
+    cross = like.new_tensor(_CROSS)[None, None]
+    return lambda x: F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), cross)
 
 
 def _mirrored(x: Tensor, by: int) -> Tensor:

@@ -233,8 +233,8 @@ Made with napari-restore {__version__}. {listed.tip}
 - Method: {listed.citation}
 - Trained on: {images}; {said.get("steps", "?")} steps, {said.get("seconds", "?")} s{begun}.
 - Axes: {model.method.spatial}, each channel by itself; {sum(p.numel() for p in model.method.parameters())} weights.
-- `{WEIGHTS}` is the model for napari-restore, `napari_restore.load_model`. It may do more than the graph: after the
-  network of a posterior mean, patches that look alike restore each other.
+- `{WEIGHTS}` is the model for napari-restore, `napari_restore.load_model`. It may do more than the graph: patches
+  that look alike restore each other after a network that denoises, and fill gaps.
 
 ## Validation
 

@@ -240,7 +240,7 @@ class Session:
             exact = network.restore(pixels)
             with autocast(self.terms.device, "bfloat16"):
                 rough = network.restore(pixels)
-        cost = (rough - exact).std() / (exact - self.state.average.plain(pixels)).std().clamp(min=1e-12)
+        cost = (rough - exact).std() / (exact - network.plain(pixels)).std().clamp(min=1e-12)
         return "bfloat16" if float(cost) < _BFLOAT16_COST else "float32"
 
 
