@@ -5,8 +5,8 @@ from __future__ import annotations
 from napari_restore import methods
 from napari_restore.core.cost import Cost
 from napari_restore.core.job import drain
-from napari_restore.methods.device import find_device, find_precision
-from napari_restore.methods.free import held
+from napari_restore.methods.allocated import HEAP
+from napari_restore.methods.device import find_device, find_precision, release_buffers
 from napari_restore.methods.measuring import constants
 from napari_restore.methods.method import Method
 from napari_restore.restoration import engine
@@ -35,12 +35,16 @@ def estimate(request: Request) -> Cost:
     model = Model(course.name, built.eval(), normalisation)
     row = methods.listed(course.name)
     learning = _learning(request, image, built, partners=bool(row.needs)) if row.learns else 0
+    choosing = int(HEAP * built.choosing_bytes([image])) if built.chooses else 0
+    release_buffers()  # those of what was tried here, which the run itself begins without
     restoring, plan = engine.foresee(image, model, restoring=request.restoring, computing=request.computing)
     seconds = _training_seconds(request, course.seconds) if row.learns else row.seconds.get("instant", 0.0)
     if plan.device:
         device = max(plan.device, learning)
-        return Cost(course.name, seconds, restoring, plan.host, plan.host_limit, device, plan.device_limit)
-    return Cost(course.name, seconds, restoring, max(plan.host, held() + learning), plan.host_limit)
+        host = max(plan.host, plan.held + choosing)
+        return Cost(course.name, seconds, restoring, host, plan.host_limit, device, plan.device_limit)
+    host = max(plan.host, plan.held + max(choosing, learning))
+    return Cost(course.name, seconds, restoring, host, plan.host_limit)
 
 
 def _learning(request: Request, image: Image, method: Method, *, partners: bool) -> int:
