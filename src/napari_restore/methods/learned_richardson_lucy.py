@@ -330,8 +330,8 @@ def _share(told: Tensor) -> float:
     """The share with the least risk, 0 where it is not surely less than without.
 
     With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured ``y``, the
-    risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``. ``told`` holds, of blocks whose gains differ by chance
-    alone, ``<y - e, a> - <n, a>`` and ``|a|^2``, ``(blocks, 2)``.
+    risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``. ``told`` holds, of blocks whose gains differ by
+    chance alone, ``<y - e, a> - <n, a>`` and ``|a|^2``, ``(blocks, 2)``.
     """
     pull, square = 2 * told[:, 0], told[:, 1]
     share = min(max(float(pull.mean() / (2 * square.mean()).clamp(min=1e-12)), 0.0), 1.0)
@@ -343,8 +343,8 @@ def _share(told: Tensor) -> float:
 def _by_blocks(pull: Tensor, square: Tensor, variance: Tensor, *, side: int) -> Tensor:
     """What ``_share`` asks, of ``(B, 1, *S)``: means over blocks, in rows, all over the noise's ``variance``.
 
-    ``pull`` is ``<y - e, a>`` without a divergence that stands for ``<n, a>``, by a finite difference along noise of the
-    same variance (Ramani, Blu, Unser 2008, doi:10.1109/TIP.2008.2001404, eq. 13).
+    ``pull`` is ``<y - e, a>`` without a divergence that stands for ``<n, a>``, by a finite difference along noise of
+    the same variance (Ramani, Blu, Unser 2008, doi:10.1109/TIP.2008.2001404, eq. 13).
     """
     size = [min(side, n) for n in pull.shape[2:]]
     pool = F.avg_pool2d if pull.ndim == 4 else F.avg_pool3d

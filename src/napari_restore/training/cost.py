@@ -154,8 +154,8 @@ def step_bytes(
 ) -> int:
     """Bytes of the tensors that exist at once in a step of training, or while the held-out loss is measured.
 
-    They follow from the shapes; where a method decides by the values of its pixels, a step is made in short, and what it
-    settles in the end.
+    They follow from the shapes; where a method decides by the values of its pixels, a step is made in short, and what
+    it settles in the end.
     """
     import lightning_fabric  # noqa: F401  training loads it, and torch's compiler with it: 100 MB that are held from now
 
