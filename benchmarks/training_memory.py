@@ -1,7 +1,8 @@
 """What ``estimate_cost`` says that a run will take, and what it takes, each in a process of its own.
 
-Stacks of noise, three steps on the processor where the method learns, and restoring. ``peak_mib`` is the most the operating system saw of the
-process that did so, ``training_mib`` the most before it restored, and ``estimated_mib`` what another process said.
+Stacks of noise, three steps on the processor where the method learns, and restoring. ``peak_mib`` is the most the
+operating system saw of the process that did so, ``training_mib`` the most before it restored, and ``estimated_mib``
+what another process said.
 """
 
 from __future__ import annotations

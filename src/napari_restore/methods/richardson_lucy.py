@@ -24,7 +24,7 @@ from napari_restore.core.region import Region
 from napari_restore.methods import METHODS, thinning
 from napari_restore.methods.allocated import peak_of
 from napari_restore.methods.classical import Classical, ClassicalConfig
-from napari_restore.methods.method import Interrupted, never
+from napari_restore.methods.method import Interrupted
 from napari_restore.metrics.noise_level import NoiseLevel
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.blur import Blur
@@ -175,7 +175,7 @@ class RichardsonLucy(Classical):
         prior, tried = list(weights.items())[-1]
         rng = np.random.default_rng(0)
         one = {prior: tried[len(tried) // 2 :][:1]}
-        taken = peak_of(lambda: self._best(images[0], 0, updates[:1], one, rng, never))
+        taken = peak_of(lambda: self._best(images[0], 0, updates[:1], one, rng, self.stopping))
         waiting = max(map(len, weights.values())) - 1 if len(self.spatial) == 3 else 0
         return taken + waiting * thinning.WAITING * 4 * prod(self._looked_at(images[0]))
 

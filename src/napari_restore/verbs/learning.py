@@ -158,6 +158,12 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
     return Prepared(course, course.begun_with_weights(lesson, fit, seed=seed))
 
 
+def first_picture(prepared: Prepared, request: Request, watch: Watch) -> Iterator[Preview]:
+    """The part that somebody looks at, within seconds: with settings that are typical, of a method that chooses them."""
+    if prepared.lesson.method.chooses:
+        yield from _in_view(prepared.lesson.method, prepared.lesson, request, watch)
+
+
 def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | None, resume: bool) -> Events[Model]:
     """Train what was prepared.
 
@@ -210,7 +216,6 @@ def _chosen(lesson: Lesson, request: Request, watch: Watch) -> Events[Method | N
     """The method with the settings that it chooses for the images itself; None if somebody asks to stop meanwhile."""
     if not lesson.method.chooses:
         return lesson.method
-    yield from _in_view(lesson.method, lesson, request, watch)  # a picture within seconds, while it chooses
     rng = np.random.default_rng(_CHOOSING_SEED)
     try:
         method, notes = lesson.method.chosen(lesson.images, rng=rng, stopping=lambda: watch.stopping)

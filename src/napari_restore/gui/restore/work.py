@@ -51,7 +51,7 @@ class Engine(Protocol):
     def run(self, request: Request, watch: Watch) -> Events[Any]:
         """As ``verbs.run.run``."""
 
-    def estimate(self, request: Request) -> Cost:
+    def estimate(self, request: Request, stopping: Callable[[], bool]) -> Cost:
         """As ``verbs.cost.estimate``."""
 
     def load_model(self, path: str | Path) -> Any:
@@ -95,10 +95,10 @@ class _Package:
 
         return run(self.preferring(request), watch)
 
-    def estimate(self, request: Request) -> Cost:
+    def estimate(self, request: Request, stopping: Callable[[], bool]) -> Cost:
         from napari_restore.verbs.cost import estimate
 
-        return estimate(self.preferring(request))
+        return estimate(self.preferring(request), stopping=stopping)
 
     def load_model(self, path: str | Path) -> Any:
         from napari_restore.store.packaged import open_model
