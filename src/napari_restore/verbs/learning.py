@@ -159,7 +159,7 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
 
 
 def first_picture(prepared: Prepared, request: Request, watch: Watch) -> Iterator[Preview]:
-    """The part that somebody looks at, within seconds: with settings that are typical, of a method that chooses them."""
+    """What somebody looks at, within seconds: of a method that chooses its settings, with typical ones."""
     if prepared.lesson.method.chooses:
         yield from _in_view(prepared.lesson.method, prepared.lesson, request, watch)
 

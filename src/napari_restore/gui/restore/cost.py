@@ -77,7 +77,7 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._say(_UNKNOWN)
 
     def allow(self, allowed: bool) -> None:
-        """Whether there is a processor to spare; while a run goes on, what was said stays, and nothing is worked out."""
+        """Whether there is a processor to spare; while a run goes on, what was said stays; nothing is worked out."""
         self._allowed = allowed
         if not allowed and self._runner.running:
             self._stale = True
