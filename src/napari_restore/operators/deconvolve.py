@@ -71,9 +71,9 @@ def richardson_lucy(
         ``x`` after one more update; not to be changed.
     """
     seen = operator.adjoint(torch.ones_like(y))
-    blind: Tensor | None = seen < LEAST_SEEN * seen.amax()
-    blind = blind if bool(blind.any()) else None
-    seen = seen if blind is None else torch.where(blind, 1, seen)
+    unseen = seen < LEAST_SEEN * seen.amax()
+    blind = unseen if bool(unseen.any()) else None
+    seen = torch.where(unseen, 1, seen)
     least = LEAST_SEEN * float(start.mean())  # of the start: it is the same for every tile
     x = before = start
     done = 0
