@@ -238,7 +238,7 @@ class Session:
         network = average.as_graph()  # what comes after is computed in float32 either way
         off, taken = [], []
         with torch.inference_mode():
-            for pixels in self._held_out.pixels.split(self.terms.batch):  # all at once take more than any step
+            for pixels in torch.split(self._held_out.pixels, self.terms.batch):  # all at once take more than any step
                 exact = network.restore(pixels)
                 taken.append(exact - average.plain(pixels))
                 with autocast(self.terms.device, "bfloat16"):
