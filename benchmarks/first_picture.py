@@ -7,7 +7,8 @@ Opens a real viewer with a scene of ``deconvolution.py``, chooses its PSF, and p
 The button is pressed ``at once``, when the PSF is drawn and torch is still being loaded, and ``once loaded``, as by
 whoever takes some seconds to choose a PSF. ``seconds`` are by the clock; ``processor_seconds`` are of all threads of
 the process, for a machine that does other work. ``first`` is the picture in the preview, ``chosen`` the one with the
-settings that held-out photons ask for, and ``result`` the layer, with ``--efforts instant``.
+settings that held-out photons ask for, and ``result`` the layer, with ``--efforts instant``; with ``--first`` a run is
+stopped at the first picture.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--efforts", nargs="+", default=["instant", "normal"], choices=["instant", "normal"])
     parser.add_argument("--scene", default="cells")
     parser.add_argument("--light", type=int, default=200)
+    parser.add_argument("--first", action="store_true", help="stop at the first picture")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,14 +45,15 @@ def run(given: Any, machine: dict[str, Any]) -> None:
     for pressed, effort in [("at once", given.efforts[0]), *(("once loaded", effort) for effort in given.efforts)]:
         viewer = napari.Viewer(show=True, show_welcome_screen=False)
         viewer.add_image(stack, name="raw", axis_labels=("z", "y", "x"))
-        rows.append({"effort": effort, "pressed": pressed, **timed(viewer, effort, wait=pressed == "once loaded")})
+        found = timed(viewer, effort, wait=pressed == "once loaded", first=given.first)
+        rows.append({"effort": effort, "pressed": pressed, **found})
         viewer.close()
         reporting.progress(str(rows[-1]))
     settings = {"psf": deconvolution.PSF, "shape": list(stack.shape), "scene": given.scene, "light": given.light}
     reporting.finish(machine, results=rows, settings=settings, out=given.out)
 
 
-def timed(viewer: Any, effort: str, *, wait: bool) -> dict[str, Any]:
+def timed(viewer: Any, effort: str, *, wait: bool, first: bool) -> dict[str, Any]:
     from napari_restore.gui.restore.widget import RestoreWidget
 
     widget = RestoreWidget(viewer)
@@ -83,11 +86,11 @@ def timed(viewer: Any, effort: str, *, wait: bool) -> dict[str, Any]:
 
     widget.outcome.preview.show_pair = see
     widget.buttons.run_button.click()
-    if effort == "instant":
+    if effort == "instant" and not first:
         until(lambda: not widget.session.runner.running, 600)
         tell("result")
     else:
-        until(lambda: len(shown) >= 2, 600)
+        until(lambda: len(shown) >= 2 - first, 600)
         widget.buttons.stop_button.click()
         until(lambda: not widget.session.runner.running, 600)
     return found

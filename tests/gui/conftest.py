@@ -77,7 +77,8 @@ class PretendEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.method = ""
-        self.slow = False
+        self.slow = self.slow_estimate = False
+        self.cut_off = 0
         self.steps = 5
         self.pause = 0.01
         self.gain = 0.0
@@ -105,8 +106,13 @@ class PretendEngine:
     def preferring(self, request):
         return request
 
-    def estimate(self, request):
+    def estimate(self, request, stopping):
         self.estimated.append((request.verb, bound(request)))
+        while self.slow_estimate:
+            time.sleep(self.pause)
+            if stopping():
+                self.cut_off += 1
+                raise Interrupted
         if self.raises is not None:
             raise self.raises
         return Cost("auto", 40.0, 7.0, 480 * 2**20, 18 * 2**30)

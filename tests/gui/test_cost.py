@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from napari_restore.core.cost import Cost
@@ -108,6 +110,30 @@ def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, w
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
     viewer.layers.clear()
     qtbot.waitUntil(lambda: widget.form.cost.text() == "")
+
+
+def test_a_run_does_not_share_the_processor_with_an_estimate(qtbot, widget, engine):
+    engine.slow_estimate = True
+    qtbot.waitUntil(lambda: bool(engine.estimated))
+    widget.run()
+    qtbot.waitUntil(lambda: engine.cut_off == 1)
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    engine.slow_estimate = False
+    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    assert len(engine.estimated) >= 2, "it is worked out after the run"
+
+
+def test_nothing_is_estimated_while_what_a_run_does_is_loaded(qtbot, viewer, engine, monkeypatch):
+    monkeypatch.setattr(room, "_SETTLES_MS", 30)
+    loaded = threading.Event()
+    describe = engine.describe_device
+    monkeypatch.setattr(engine, "describe_device", lambda: (loaded.wait(20), describe())[1])
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    qtbot.wait(800)
+    assert not engine.estimated
+    loaded.set()
+    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
 
 
 def test_words():

@@ -176,12 +176,21 @@ def test_what_a_result_needs_is_not_loaded_when_the_widget_opens(module):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_it_is_loaded_before_a_run_begins():
+def test_it_is_loaded_after_the_first_picture_and_before_a_result_is_begun():
     code = (
         "import importlib.util, sys, threading\n"
         "extra = ['distributed'] if importlib.util.find_spec('distributed') else []\n"
+        "missing = lambda: {'dask.array', 'zarr', *extra} - set(sys.modules)\n"
+        "from napari_restore.core.events import Note, RestorationStarted\n"
         "from napari_restore.gui.restore.session import with_readers\n"
-        "def start(stop): return {'dask.array', 'zarr', *extra} - set(sys.modules)\n"
-        "assert not with_readers(start)(threading.Event())"
+        "from napari_restore.gui.restore.work import Pair\n"
+        "def picture(stop): yield Pair(None, None); yield Note('next')\n"
+        "def result(stop): yield Note('first'); yield RestorationStarted.__new__(RestorationStarted)\n"
+        "def nothing(stop): yield from ()\n"
+        "events = with_readers({start})(threading.Event())\n"
+        "for number, event in enumerate(events):\n"
+        "    assert bool(missing()) == (number == 0), number\n"
+        "assert not missing()\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    for start in ("picture", "result", "nothing"):
+        assert subprocess.run([sys.executable, "-c", code.replace("{start}", start)], check=False).returncode == 0

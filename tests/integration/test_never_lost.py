@@ -510,11 +510,11 @@ class TestKilledInTheLastSecond:
         out = place / target
         script = (
             "import os, signal, sys\n"
-            "from napari_restore.verbs import run\n"
+            "from napari_restore.judging import judged\n"
             "def killed(*_, **__):\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
             "    yield\n"
-            "run.judged_events = killed\n"
+            "judged.judged_events = killed\n"
             "from napari_restore.cli import main\n"
             f"sys.argv = {['napari-restore', *map(str, words)]!r}\n"
             "main()\n"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.normalisation import Normalisation
@@ -119,6 +118,8 @@ def _mixed(
     array: NDArray[np.float64], *, axes: str, correlations: Sequence[NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """Each channel's planes convolved with the correlation of its noise."""
+    from scipy.signal import fftconvolve  # loads scipy.stats: a second, which a first picture does not wait for
+
     rest = axes.replace("C", "")
     channels = []
     for each, matrix in zip(_channels_first(array, axes), correlations, strict=True):

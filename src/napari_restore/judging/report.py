@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.version import __version__
@@ -175,7 +175,7 @@ def _foretold(model: Model, measured: NDArray[Any], device: str) -> list[tuple[f
         return []
     mean, deviation = (each.cpu().numpy() for each in told)
     far = np.abs(pixels - mean) / deviation
-    return [(share, float(np.mean(far <= norm.ppf((1 + share) / 2)))) for share in _SHARES]
+    return [(share, float(np.mean(far <= ndtri((1 + share) / 2)))) for share in _SHARES]
 
 
 def _guards(found: Guarded) -> Iterator[str]:

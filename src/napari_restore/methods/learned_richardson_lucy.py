@@ -285,23 +285,24 @@ class LearnedRichardsonLucy(RichardsonLucy):
             self._told(*each, scale, sharpen)
             for each in zip(torch.split(photons, 1), torch.split(noise, 1), strict=True)
         ]
-        side = _BLOCK[len(self.spatial)]
-        asked = [[torch.cat(parts) for parts in zip(*each, strict=True)] for each in zip(*told, strict=True)]
-        return round(min(_share(*each, side=side) for each in asked), 3)
+        return round(min(_share(torch.cat(each)) for each in zip(*told, strict=True)), 3)
 
-    def _told(
-        self, photons: Tensor, noise: Tensor, scale: Scale, sharpen: Blur | None
-    ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """What ``_share`` asks of a patch: as the instrument sees it, and sharpened where a filter can."""
+    def _told(self, photons: Tensor, noise: Tensor, scale: Scale, sharpen: Blur | None) -> list[Tensor]:
+        """What ``_share`` asks of a patch: as the instrument sees it, and sharpened where a filter can.
+
+        It is small; of what it is made of, nothing stays in memory beside the next patch.
+        """
         (base, added), (_, added_moved) = (
             self._seen(each, scale) for each in (photons, (photons + _STEP * noise).clamp(min=0))
         )
         left, moved = photons - base - scale.background, (added_moved - added) / _STEP
-        variance = (base + scale.background).clamp(min=_LEAST_VARIANCE)
-        told = [(left * added, noise * moved, added.square(), variance)]
+        variance, side = (base + scale.background).clamp(min=_LEAST_VARIANCE), _BLOCK[len(self.spatial)]
+        told = [_by_blocks(left * added - noise * moved, added.square(), variance, side=side)]
         if sharpen is not None:
             fine, doubled = sharpen(added), sharpen.adjoint(sharpen(noise))
-            told.append((sharpen(left) * fine, doubled * moved, fine.square(), torch.ones_like(variance)))
+            told.append(
+                _by_blocks(sharpen(left) * fine - doubled * moved, fine.square(), torch.ones_like(variance), side=side)
+            )
         return told
 
     def _sharpening(self, photons: Tensor) -> Blur | None:
@@ -325,23 +326,26 @@ def _below(count: int, rng: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=rng))
 
 
-def _share(pull: Tensor, divergence: Tensor, square: Tensor, variance: Tensor, *, side: int) -> float:
+def _share(told: Tensor) -> float:
     """The share with the least risk, 0 where it is not surely less than without.
 
     With ``e`` what is expected of the base, ``a`` of the correction, and ``n`` the noise of the measured ``y``, the
-    risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``; ``pull`` is ``<y - e, a>``, and ``divergence`` stands
-    for ``<n, a>``, by a finite difference along noise of the same variance (Ramani, Blu, Unser 2008,
-    doi:10.1109/TIP.2008.2001404, eq. 13). All are looked at over ``variance``.
+    risk of a share ``t`` is ``|e + t a - y|^2 + 2 <n, e + t a>``. ``told`` holds, of blocks whose gains differ by
+    chance alone, ``<y - e, a> - <n, a>`` and ``|a|^2``, ``(blocks, 2)``.
     """
-    pull, square = 2 * (pull - divergence) / variance, square / variance
+    pull, square = 2 * told[:, 0], told[:, 1]
     share = min(max(float(pull.mean() / (2 * square.mean()).clamp(min=1e-12)), 0.0), 1.0)
-    gain = _by_blocks(share * pull - share**2 * square, side)
+    gain = share * pull - share**2 * square
     sure = float(gain.mean()) > _SURE * float(gain.std()) / len(gain) ** 0.5
     return share if sure else 0.0
 
 
-def _by_blocks(values: Tensor, side: int) -> Tensor:
-    """Means over blocks of ``(B, 1, *S)``, in one row."""
-    size = [min(side, n) for n in values.shape[2:]]
-    pool = F.avg_pool2d if values.ndim == 4 else F.avg_pool3d
-    return pool(values, size).flatten()
+def _by_blocks(pull: Tensor, square: Tensor, variance: Tensor, *, side: int) -> Tensor:
+    """What ``_share`` asks, of ``(B, 1, *S)``: means over blocks, in rows, all over the noise's ``variance``.
+
+    ``pull`` is ``<y - e, a>`` without a divergence that stands for ``<n, a>``, by a finite difference along noise of
+    the same variance (Ramani, Blu, Unser 2008, doi:10.1109/TIP.2008.2001404, eq. 13).
+    """
+    size = [min(side, n) for n in pull.shape[2:]]
+    pool = F.avg_pool2d if pull.ndim == 4 else F.avg_pool3d
+    return torch.stack([pool(values / variance, size).flatten() for values in (pull, square)], 1)

@@ -391,6 +391,10 @@ class Method(nn.Module):
         """
         return self, ()
 
+    def choosing_bytes(self, images: Sequence[Image]) -> int:
+        """Bytes of the tensors that exist at once while it is ``chosen``, as far as that can be told in a second."""
+        return 0
+
     def memory(self) -> Mapping[str, Tensor]:
         """What training goes on from besides weights and random numbers: kept in checkpoints, not in models."""
         return {}

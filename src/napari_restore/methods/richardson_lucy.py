@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_restore.core.events import Note
 from napari_restore.core.layout import to_samples
 from napari_restore.core.region import Region
 from napari_restore.methods import METHODS, thinning
+from napari_restore.methods.allocated import peak_of
 from napari_restore.methods.classical import Classical, ClassicalConfig
 from napari_restore.methods.method import Interrupted
 from napari_restore.metrics.noise_level import NoiseLevel
@@ -144,12 +146,10 @@ class RichardsonLucy(Classical):
     ) -> tuple[Self, tuple[Note, ...]]:
         """Iterations, prior and weight of each channel, by photons held out of the middle of the first image."""
         config = self.config
-        usual = thinning.usual_updates(len(self.spatial))
-        updates = usual if config.iterations == "auto" else (config.iterations,)
-        priors: tuple[Prior, ...] = thinning.PRIORS[len(self.spatial)] if config.prior == "auto" else (config.prior,)
-        weights = {p: thinning.WEIGHTS[p] if config.weight == "auto" else (config.weight,) for p in priors}
+        updates, weights = self._allowed()
         if len(updates) * sum(map(len, weights.values())) == 1:
-            found = [thinning.Tried(updates[0], weights[priors[0]][0], priors[0])] * self.channels
+            prior, (weight,) = next(iter(weights.items()))
+            found = [thinning.Tried(updates[0], weight, prior)] * self.channels
         else:
             found = [self._best(images[0], c, updates, weights, rng, stopping) for c in range(self.channels)]
         if config.iterations == "auto":
@@ -163,6 +163,33 @@ class RichardsonLucy(Classical):
         made = copy.deepcopy(self)
         made.config, made._scales = settled, scales_of(settled, self.channels)
         return made, tuple(Note(self._said(settled, c)) for c in range(self.channels))
+
+    def choosing_bytes(self, images: Sequence[Image]) -> int:
+        """Of one update of the prior that takes most; of stacks with what waits for others, where no weight is worse.
+
+        Of planes one weight is asked after the other.
+        """
+        updates, weights = self._allowed()
+        if len(updates) * sum(map(len, weights.values())) == 1:
+            return 0
+        prior, tried = list(weights.items())[-1]
+        rng = np.random.default_rng(0)
+        one = {prior: tried[len(tried) // 2 :][:1]}
+        taken = peak_of(lambda: self._best(images[0], 0, updates[:1], one, rng, self.stopping))
+        waiting = max(map(len, weights.values())) - 1 if len(self.spatial) == 3 else 0
+        return taken + waiting * thinning.WAITING * 4 * prod(self._looked_at(images[0]))
+
+    def _allowed(self) -> tuple[tuple[int, ...], dict[Prior, tuple[float, ...]]]:
+        """Updates, and weights by prior, that are tried."""
+        config, ndim = self.config, len(self.spatial)
+        updates = thinning.usual_updates(ndim) if config.iterations == "auto" else (config.iterations,)
+        priors: tuple[Prior, ...] = thinning.PRIORS[ndim] if config.prior == "auto" else (config.prior,)
+        return updates, {p: thinning.WEIGHTS[p] if config.weight == "auto" else (config.weight,) for p in priors}
+
+    def _looked_at(self, image: Image) -> tuple[int, ...]:
+        """Pixels of the part that settings are chosen on, along each axis."""
+        most = _LOOKED_AT[len(self.spatial)]
+        return tuple(min(most[axis], image.geometry.length(axis)) for axis in self.spatial)
 
     def _best(
         self,

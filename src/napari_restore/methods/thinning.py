@@ -72,6 +72,9 @@ light go on to get better, and no other setting is asked so long.
 _LOOKS = 5
 """Updates looked at, within which it has to gain."""
 
+WAITING = 3
+"""Images that the next update of a setting sets out from: the last two estimates, and how well each pixel is seen."""
+
 _FIRST, _EVERY = 4, 2
 _MOST = 0.8
 """Of the photons, that an estimate is made from."""
@@ -147,7 +150,7 @@ def best(
         estimates = richardson_lucy(
             most,
             operator,
-            start=torch.full_like(most, _MOST * level),
+            start=most.new_full((), _MOST * level).expand_as(most),  # one number, as many of these wait at once
             weight=weight,
             prior=prior,
             background=_MOST * background,
@@ -190,7 +193,11 @@ def _smoothest(
         for weight in side:
             courses[weight] = _Course(asked(weight), alike=alike, late=late)
             courses[weight].go_to(first)
-            if courses[weight].least > min(each.least for each in courses.values()) + alike:
+            best = min(each.least for each in courses.values())
+            for each in courses.values():
+                if each.least > best + alike:  # it will not be taken
+                    each.close()
+            if courses[weight].least > best + alike:
                 break
     best = min(each.least for each in courses.values())
     taken = courses[max(weight for weight, each in courses.items() if each.least <= best + alike)]
@@ -221,6 +228,10 @@ class _Course:
         while self._gains() and self._next():
             pass
 
+    def close(self) -> None:
+        """Let go of what the next update would set out from: it is all that takes memory."""
+        self._series = iter(())
+
     def _gains(self) -> bool:
         before = [loss for loss, _ in self._seen[:-_LOOKS]]
         return bool(before) and self.least < min(before) - self._alike
@@ -230,7 +241,7 @@ class _Course:
         for tried, (loss,) in self._series:
             self.least = min(self.least, loss)
             if loss > self.least + self._alike:
-                self._series = iter(())
+                self.close()
                 return False
             self._seen.append((loss, tried))
             return True

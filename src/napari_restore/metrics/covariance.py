@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct, dctn, irfft2, next_fast_len, rfft2
 from scipy.optimize import least_squares
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from napari_restore.core.errors import ImageError
 from napari_restore.metrics.pixel_noise import PixelNoise
@@ -239,7 +239,7 @@ def _refined(residual: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]
         expected = np.maximum(_power_of_cosines(matrix), _LEAST_POWER * matrix[RADIUS, RADIUS])
         ratio = np.stack([(energy / expected)[:, band].mean(1) for band in bands], 1)
         if turn < _TURNS // 2:
-            ratio /= np.minimum(1, np.quantile(ratio, _LOW, axis=0) / (chi2.ppf(_LOW, count) / count))
+            ratio /= np.minimum(1, np.quantile(ratio, _LOW, axis=0) / (2 * gammaincinv(count / 2, _LOW) / count))
         chosen = (ratio < 1 + _DEVIATIONS * np.sqrt(2 / count)).all(1)
         if chosen.sum() < max(_FEWEST, _LEAST_SHARE * len(residual)):
             return matrix, float(chosen.mean())

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.signal.windows import hann
 from skimage.registration import phase_cross_correlation
 
 Plane = NDArray[np.float64]
@@ -205,6 +204,8 @@ def move_between(first: Plane, second: Plane) -> Move | None:
         What is at (y, x) in the first is at (y, x) + ``by`` in the second. None where they have too little in common,
         or too little contrast, to tell.
     """
+    from scipy.signal.windows import hann  # loads scipy.stats: a second, which a first picture does not wait for
+
     a, b = _centred(first), _centred(second)
     smooth = _smooth(a), _smooth(b)
     if not a.any() or not b.any():

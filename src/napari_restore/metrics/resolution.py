@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, fftn
 from scipy.ndimage import uniform_filter1d
-from scipy.signal.windows import tukey
 
 from napari_restore.core.errors import ImageError
 
@@ -165,6 +164,8 @@ def _rings(shape: tuple[int, ...], sizes: Sequence[float]) -> tuple[NDArray[Any]
 
 
 def _tapered(image: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    from scipy.signal.windows import tukey  # loads scipy.stats: a second, which a first picture does not wait for
+
     filled = np.where(good, image - (image[good].mean() if good.any() else 0.0), 0.0)
     for axis, n in enumerate(image.shape):
         if n > 2:  # the window of a thinner axis would be all edge

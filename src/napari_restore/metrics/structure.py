@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from napari_restore.core.errors import ImageError
 
@@ -139,7 +139,7 @@ def _of_plane(
     energy = np.maximum(_mean(even * even, weight), np.finfo(np.float32).tiny)
     evidence = _alike(even, weight, energy, known) + _following(even, s, rms, weight, energy)
     chance = float(
-        chi2.isf(_BY_CHANCE, len(_LAGS) / 2 + 3)
+        chdtri(len(_LAGS) / 2 + 3, _BY_CHANCE)
     )  # half of the lags are less alike by chance, and do not count
     evidence = np.sqrt(np.where(good, evidence, 0.0) / (chance * fewer))
     return np.asarray(np.clip((evidence - 1) / (_FULL - 1), 0, 1))

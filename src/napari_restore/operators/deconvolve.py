@@ -71,25 +71,41 @@ def richardson_lucy(
         ``x`` after one more update; not to be changed.
     """
     seen = operator.adjoint(torch.ones_like(y))
-    blind = seen < LEAST_SEEN * seen.amax()
-    sees_all = not bool(blind.any())
-    seen = torch.where(blind, 1, seen)
+    unseen = seen < LEAST_SEEN * seen.amax()
+    blind = unseen if bool(unseen.any()) else None
+    seen = torch.where(unseen, 1, seen)
     least = LEAST_SEEN * float(start.mean())  # of the start: it is the same for every tile
     x = before = start
     done = 0
     while True:
-        ahead = x
-        if accelerated and done > 1:
-            ahead = torch.lerp(before, x, 1 + (done - 1) / (done + 2)).clamp_(min=least)
-        # Operators with negative lobes give values below 0, which the update has no meaning for.
-        expected = (operator(ahead) + background).clamp_(min=least)
-        change = operator.adjoint(torch.div(y, expected, out=expected)).div_(seen).clamp_(min=0)
-        if weight > 0:
-            change.div_(CURBS[prior](ahead, weight).mul_(-weight).add_(1).clamp_(min=_LEAST_CURB))
-        change.mul_(ahead)
-        before, x = x, change if sees_all else torch.where(blind, start, change)
+        onward = 1 + (done - 1) / (done + 2) if accelerated and done > 1 else 1.0
+        # In a call of its own, so that while the next one is waited for nothing but its result takes memory.
+        before, x = x, _updated(x, before, y, operator, onward, seen, least, weight, prior, background)
+        x = x if blind is None else torch.where(blind, start, x)
         done += 1
         yield x
+
+
+def _updated(
+    x: Tensor,
+    before: Tensor,
+    y: Tensor,
+    operator: Operator,
+    onward: float,
+    seen: Tensor,
+    least: float,
+    weight: float,
+    prior: Prior,
+    background: float,
+) -> Tensor:
+    """One update, from where the last two lead to."""
+    ahead = torch.lerp(before, x, onward).clamp_(min=least) if onward != 1 else x
+    # Operators with negative lobes give values below 0, which the update has no meaning for.
+    expected = (operator(ahead) + background).clamp_(min=least)
+    change = operator.adjoint(torch.div(y, expected, out=expected)).div_(seen).clamp_(min=0)
+    if weight > 0:
+        change.div_(CURBS[prior](ahead, weight).mul_(-weight).add_(1).clamp_(min=_LEAST_CURB))
+    return change.mul_(ahead)
 
 
 def curb(x: Tensor, weight: float) -> Tensor:

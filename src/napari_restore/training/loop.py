@@ -87,7 +87,7 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
     yield from said
     fabric = make_fabric(terms.device, terms.precision, ranks)
     terms = replace(terms, ranks=ranks.launch(fabric))
-    with kept_buffers(), terms.ranks.together(), _pools(lesson, settings, terms) as pools:
+    with terms.ranks.together(), _pools(lesson, settings, terms) as pools:
         session = Session(
             lesson.name,
             state=learned or TrainingState(lesson.method, settings, fabric, terms.ranks),
@@ -108,7 +108,8 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
         try:
             # Another number of threads adds in another order: a budget in steps promises the same result again.
             tuned = terms.device.type == "cpu" and settings.budget.steps is None and ranks.alone
-            with tuned_threads(active=tuned) as tuner:
+            # What comes after learning is of other sizes: those kept for steps would have no room for it, and stay.
+            with kept_buffers(), tuned_threads(active=tuned) as tuner:
                 stopped = yield from _learn(session, lesson.images[0], watch, tuner)
         finally:
             session.state.method.eval()

@@ -11,7 +11,6 @@ import torch
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation
-from napari_restore.judging.part import middle
 from napari_restore.networks.features import LEAST_SIDE, Features, learned_features, vgg_features
 from napari_restore.sources import Image
 from napari_restore.store.weights import read_others
@@ -48,6 +47,10 @@ def features_for(wanted: str, images: Sequence[Image], normalisation: Normalisat
 
 def _planes(images: Sequence[Image], normalisation: Normalisation) -> torch.Tensor:
     """The middles of some images, in units of their deviation, as ``(N, 1, Y, X)``."""
+    from napari_restore.judging.part import (
+        middle,
+    )  # loads scipy.stats: a second, which a first picture does not wait for
+
     found = []
     for which in sorted({round(k) for k in np.linspace(0, len(images) - 1, _BOXES)}):
         image = images[which]

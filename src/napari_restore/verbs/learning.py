@@ -18,7 +18,7 @@ from napari_restore.core.job import Events, drain
 from napari_restore.core.watch import Watch
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.choosing import choose
-from napari_restore.methods.device import find_device
+from napari_restore.methods.device import find_device, release_buffers
 from napari_restore.methods.measuring import noise_levels
 from napari_restore.methods.method import Fit, Interrupted, Method
 from napari_restore.sources import Image, open_as
@@ -41,6 +41,11 @@ _WEIGHTS = Path(methods.__file__).parent
 
 _LOOKED_AT = 8
 """Of many images, so many are looked at for planes that alternate: they are of one kind."""
+
+_CHOOSING_SEED = 0
+"""Of the chance by which a method chooses its settings, whatever the seed of the training: they are the image's, and so
+learned Richardson-Lucy of any seed begins with what ``instant`` gives, and two seeds differ by what was learned alone.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,12 @@ def prepare(request: Request, images: Sequence[Image]) -> Events[Prepared]:
     return Prepared(course, course.begun_with_weights(lesson, fit, seed=seed))
 
 
+def first_picture(prepared: Prepared, request: Request, watch: Watch) -> Iterator[Preview]:
+    """What somebody looks at, within seconds: of a method that chooses its settings, with typical ones."""
+    if prepared.lesson.method.chooses:
+        yield from _in_view(prepared.lesson.method, prepared.lesson, request, watch)
+
+
 def learn(prepared: Prepared, request: Request, watch: Watch, *, run: Path | None, resume: bool) -> Events[Model]:
     """Train what was prepared.
 
@@ -205,12 +216,12 @@ def _chosen(lesson: Lesson, request: Request, watch: Watch) -> Events[Method | N
     """The method with the settings that it chooses for the images itself; None if somebody asks to stop meanwhile."""
     if not lesson.method.chooses:
         return lesson.method
-    yield from _in_view(lesson.method, lesson, request, watch)  # a picture within seconds, while it chooses
-    rng = np.random.default_rng(request.computing.seed)
+    rng = np.random.default_rng(_CHOOSING_SEED)
     try:
         method, notes = lesson.method.chosen(lesson.images, rng=rng, stopping=lambda: watch.stopping)
     except Interrupted:
         return None
+    release_buffers()  # of the sizes of what was chosen on: they would stay beside all that comes
     yield from notes
     yield from _in_view(method, lesson, request, watch)
     return method

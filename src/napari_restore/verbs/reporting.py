@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from napari_restore.core.errors import OutputError, RestoreError
 from napari_restore.core.region import Region
-from napari_restore.judging.report import Told, report_page
 from napari_restore.restoration.part import part_of
 from napari_restore.restoration.result import Restored
 from napari_restore.sources import Image
@@ -59,6 +58,8 @@ def write_report(request: Request, image: Image, result: Restored, path: Path | 
     assert place is not None
     if result.model is None:
         raise RestoreError("the report needs the model, and that of this result was not kept: give `overwrite`.")
+    from napari_restore.judging.report import Told, report_page  # as in verbs.run
+
     box = part_of(request.restoring.region, image) or Region.of_shape(image.shape)
     told = Told(
         command=_again(request),

@@ -13,7 +13,6 @@ from napari_restore.core.events import Note, Saved, Stopped
 from napari_restore.core.job import Events
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
-from napari_restore.judging.judged import judged_events
 from napari_restore.methods.device import settle_threads
 from napari_restore.restoration.deviations import cannot, unfinished, with_deviations
 from napari_restore.restoration.engine import already_whole, found, restore_events
@@ -43,6 +42,7 @@ from napari_restore.verbs.learning import (
     check_begun,
     check_trained_alike,
     counted,
+    first_picture,
     learn,
     model_of,
     notes_of,
@@ -137,6 +137,8 @@ def judged(request: Request, image: Image, restored: Restored, *, watch: Watch) 
     """A whole result with what can be told of it without the truth in its report."""
     if not restored.complete or restored.model is None:
         return restored
+    from napari_restore.judging.judged import judged_events  # a second to load, which a first picture does not wait for
+
     told: Mapping[str, Any] = yield from judged_events(
         image,
         restored.model,
@@ -215,6 +217,7 @@ def _trained_for(request: Request, image: Image, output: Path | None, watch: Wat
     writing, save = request.writing, place_of(request.writing.save_model)
     kept = outputs.model_path(output) if output is not None else None
     prepared = yield from prepare(request, [image])
+    yield from first_picture(prepared, request, watch)
     check_restoring(request, image, prepared.lesson.method, output)
     if request.restoring.uncertainty and not prepared.lesson.method.tells_deviations:
         yield Note(f"{cannot(prepared.lesson.method)}: only the restored image is made", "warning")

@@ -47,7 +47,7 @@ def trained(request: Request, watch: Watch) -> Events[Model]:
     from napari_restore.core.events import Saved
     from napari_restore.training.ranks import find_ranks
     from napari_restore.verbs.ahead import check_model_space, check_places, keep, place_of
-    from napari_restore.verbs.learning import counted, learn, opened, prepare, several
+    from napari_restore.verbs.learning import counted, first_picture, learn, opened, prepare, several
 
     if request.writing.resume and request.own.run is None:
         raise RestoreError("`resume` needs `run`, the folder with the checkpoints.")
@@ -58,6 +58,7 @@ def trained(request: Request, watch: Watch) -> Events[Model]:
     prepared = yield from prepare(request, images)
     if save is not None:
         check_model_space([save], prepared.lesson.method)
+    yield from first_picture(prepared, request, watch)
     model = yield from learn(prepared, request, watch, run=run, resume=request.writing.resume)
     if save is not None and find_ranks().first:
         beside = [run / "model.safetensors"] if run is not None else []

@@ -1,11 +1,13 @@
 """A network on top of Richardson-Lucy: it begins as its base, is that of its tiles, and is used where it pays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_restore import deblur_events, load_model, restore, train, train_events
+from napari_restore import deblur, deblur_events, load_model, restore, train, train_events
 from napari_restore.core.events import Note
 from napari_restore.methods import learned_richardson_lucy
 from napari_restore.methods.method import Batch
@@ -90,6 +92,16 @@ def test_tiles_are_the_whole_to_a_thousandth_of_the_noise(psf, shape, tile):
     tiled = np.asarray(restore(y, model, axes=axes, tile=tile))
     assert np.abs(whole - np.asarray(y)).max() > 1
     assert np.abs(tiled - whole).max() < 1e-3 * float(np.sqrt(model.method.undoes.noise[0].at(y).mean()))
+
+
+def test_of_whatever_seed_it_begins_with_what_instant_gives():
+    y = measured(seed=3)
+    instant = deblur(y, psf="gaussian:1.5", effort="instant", axes="YX")
+    model = train(y, "learned_richardson_lucy", psf="gaussian:1.5", axes="YX", steps=1, seed=1, width=4, blocks=1)
+    model.method.config = replace(model.method.config, trust=(0.0,))
+    begun = np.asarray(restore(y, model, axes="YX"))
+    assert np.abs(begun - np.asarray(instant)).max() < 1e-3
+    assert np.abs(begun - y).max() > 1
 
 
 def test_of_a_rehearsal_the_truth_is_known():

@@ -1,6 +1,7 @@
 """Classical deconvolution as a method: tiles, units, what it chooses without the truth, and that it never trains."""
 
 import threading
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -16,6 +17,7 @@ from napari_restore.core.job import PreviewRequest
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.methods import richardson_lucy, thinning
+from napari_restore.methods.allocated import peak_of
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.method import Interrupted
 from napari_restore.methods.richardson_lucy import RichardsonLucy
@@ -23,6 +25,7 @@ from napari_restore.operators import psf as psfs
 from napari_restore.operators.blur import Blur
 from napari_restore.operators.deconvolve import richardson_lucy as updates_of
 from napari_restore.store.model import build_method
+from napari_restore.verbs import run
 
 LOPSIDED = psfs.inline(np.float64([[0, 1, 0, 0, 0], [1, 6, 4, 2, 1], [0, 2, 1, 0, 0]]) / 18)
 
@@ -332,6 +335,25 @@ def test_what_is_in_view_is_shown_before_settings_are_chosen_and_after(monkeypat
         assert shown.region == region and shown.pixels.shape == region.shape
         assert shown.pixels.std() > y[region.slices].std() and shown.pixels.mean() == pytest.approx(y.mean(), rel=0.2)
     assert not np.array_equal(before.pixels, after.pixels)
+
+
+def test_a_first_picture_waits_for_no_plan_of_memory(monkeypatch):
+    y, _ = measured((12, 40, 44), "gaussian:0.6,1,1")
+    monkeypatch.setattr(run, "check_restoring", lambda *_: pytest.fail("the plan came first"))
+    asked = {"psf": "gaussian:0.6,1,1", "axes": "ZYX", "preview": PreviewRequest(Region((5, 3, 0), (6, 40, 30)))}
+    assert next(event for event in deblur_events(y, **asked) if isinstance(event, Preview)).step == 0
+
+
+def test_planning_tells_what_choosing_takes():
+    """By one weight, and what waits where none is worse: no less than is taken, and not many times as much."""
+    y, _ = measured((12, 40, 44), "gaussian:0.6,1,1")
+    image = open_image(y, axes="ZYX")
+    fit = RichardsonLucy.fit_to(RichardsonLucy.Config(psf="gaussian:0.6,1,1"), [image])
+    method = build_method("richardson_lucy", fit.config, spatial="ZYX", channels=1)
+    chosen = partial(method.chosen, [image], rng=np.random.default_rng(0), stopping=lambda: False)
+    assert 0.9 * peak_of(chosen) < method.choosing_bytes([image]) < 3 * peak_of(chosen)
+    given = replace(fit.config, iterations=5, weight=0.01, prior="hessian")
+    assert build_method("richardson_lucy", given, spatial="ZYX", channels=1).choosing_bytes([image]) == 0
 
 
 def test_without_training_there_is_only_what_needs_none():

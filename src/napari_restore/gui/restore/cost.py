@@ -38,7 +38,7 @@ class CostLine(QLabel):  # type: ignore[misc]
     def __init__(self, engine: Engine, asked: Callable[[], Request | None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine, self._asked = engine, asked
-        self._colour, self._allowed, self._stale = "", True, False
+        self._colour, self._allowed, self._loaded, self._stale = "", True, False, False
         self._pace = Pace()
         self._known: Cost | None = None
         self._of_run: Cost | None = None
@@ -61,7 +61,13 @@ class CostLine(QLabel):  # type: ignore[misc]
         """Something has changed: work it out again, soon. Until then what is said is grey."""
         self._stale = True
         self.setEnabled(False)
-        if self._allowed:
+        if self._allowed and self._loaded:
+            self._wait.start()
+
+    def load(self) -> None:
+        """What a run does is loaded: it can be worked out, and holds up nobody who presses the button before."""
+        self._loaded = True
+        if self._allowed and self._stale:
             self._wait.start()
 
     def forget(self, _: object = None) -> None:
@@ -71,9 +77,12 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._say(_UNKNOWN)
 
     def allow(self, allowed: bool) -> None:
-        """Whether there is a processor to spare; while a run goes on, what was said stays."""
+        """Whether there is a processor to spare; while a run goes on, what was said stays; nothing is worked out."""
         self._allowed = allowed
-        if allowed and self._stale and not self._wait.isActive():
+        if not allowed and self._runner.running:
+            self._stale = True
+            self._runner.stop()
+        if allowed and self._loaded and self._stale and not self._wait.isActive():
             self._wait.start()
 
     def begin(self) -> None:
@@ -139,8 +148,13 @@ def cost_words(cost: Cost, pace: Pace) -> str:
 
 
 def _estimating(engine: Engine, request: Request) -> Start:
-    def start(stop: threading.Event) -> Generator[Event, None, Cost]:
+    def start(stop: threading.Event) -> Generator[Event, None, Cost | None]:
+        from napari_restore.methods.method import Interrupted
+
         yield from ()
-        return engine.estimate(resolved(request))
+        try:
+            return engine.estimate(resolved(request), stop.is_set)
+        except Interrupted:
+            return None
 
     return start

@@ -451,11 +451,24 @@ class Session(QObject):  # type: ignore[misc]
 
 
 def with_readers(start: Start) -> Start:
-    """The same work, but what shows its result is loaded first, in its thread: the GUI thread does not wait for it."""
+    """The same work, but what shows its result is loaded in its thread before there is one: no GUI waits for it.
+
+    It takes seconds where nothing is loaded yet: a first picture, which is shown without it, comes before.
+    """
 
     def begin(stop: threading.Event) -> Generator[Any, None, Any]:
-        load_readers()
-        return start(stop)
+        events = start(stop)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as end:
+                load_readers()
+                return end.value
+            if isinstance(event, RestorationStarted):
+                load_readers()
+            yield event
+            if isinstance(event, Pair):
+                load_readers()
 
     return begin
 

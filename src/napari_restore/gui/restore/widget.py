@@ -260,6 +260,8 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
         self.buttons.show_doubt(state == "idle" and loses_detail(getattr(self.session.result, "report", {})))
         self.hint.tell(has_layer=has_layer, has_result=self.session.result is not None)
+        if running:
+            self._device.stop()
         with self._focus.moved(state):
             self.form.allow(state == "idle")
             self.buttons.show_state(
@@ -305,6 +307,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _show_device(self, ended: Ended) -> None:
         self.form.badge.setText(ended.result or "no device")
+        self.form.cost.load()
 
     # How it is put together.
 

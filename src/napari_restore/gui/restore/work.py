@@ -51,7 +51,7 @@ class Engine(Protocol):
     def run(self, request: Request, watch: Watch) -> Events[Any]:
         """As ``verbs.run.run``."""
 
-    def estimate(self, request: Request) -> Cost:
+    def estimate(self, request: Request, stopping: Callable[[], bool]) -> Cost:
         """As ``verbs.cost.estimate``."""
 
     def load_model(self, path: str | Path) -> Any:
@@ -95,10 +95,10 @@ class _Package:
 
         return run(self.preferring(request), watch)
 
-    def estimate(self, request: Request) -> Cost:
+    def estimate(self, request: Request, stopping: Callable[[], bool]) -> Cost:
         from napari_restore.verbs.cost import estimate
 
-        return estimate(self.preferring(request))
+        return estimate(self.preferring(request), stopping=stopping)
 
     def load_model(self, path: str | Path) -> Any:
         from napari_restore.store.packaged import open_model
@@ -114,7 +114,6 @@ class _Package:
         import napari_restore.verbs.run  # noqa: F401  what a run does: not to be loaded after the first click
         from napari_restore.methods.device import describe, find_device
 
-        load_readers()
         return describe(find_device(self.device))
 
     def baselines(
@@ -337,11 +336,17 @@ def _taken(path: Path) -> bool:
 
 
 def finding_device(engine: Engine) -> Start:
-    """Find out where work will be done. This loads torch and what a run does, so that the first one starts sooner."""
+    """Find out where work will be done. This loads torch and what a run does, so that the first one starts sooner.
+
+    Where it is asked to stop, a run has begun: what shows a result is loaded by that, after its first picture.
+    """
 
     def start(stop: threading.Event) -> Generator[Event, None, str]:
         yield from ()
-        return engine.describe_device()
+        device = engine.describe_device()
+        if not stop.is_set():
+            load_readers()
+        return device
 
     return start
 
