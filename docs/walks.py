@@ -359,7 +359,7 @@ def deconvolution(stage: Stage) -> None:
 
 
 def batch(stage: Stage) -> None:
-    """One image trains a model, and a folder is restored with it; one of its files is broken."""
+    """One image trains a model, and a folder is restored with it, one of whose files is broken; then all train one."""
     folder = stage.files.several()
     stage.drop(folder / "well_0.tif")
     stage.open_panel()
@@ -386,6 +386,15 @@ def batch(stage: Stage) -> None:
     click(tab.run_button)
     wait(lambda: not tab.runner.running, LONG)
     stage.shoot("again")
+    stage.entry(tab.form.train, "Quick", picture="train_menu")
+    wait(lambda: tab.words.text().startswith("Training"), LONG)
+    stage.shoot("training_on_all")
+    wait(lambda: not tab.runner.running, LONG)
+    stage.shoot("trained_on_all")
+    pick(tab.form.type, "OME-Zarr")
+    click(tab.run_button)
+    wait(lambda: not tab.runner.running, LONG)
+    stage.shoot("as_zarr")
 
 
 def small_screen(stage: Stage) -> None:
@@ -441,7 +450,7 @@ def mistakes(stage: Stage) -> None:
     raw = stage.viewer.add_image(stage.files.made(6, 120, 130), name="cells")
     page.form.subject.axes.setFocus()
     page.form.subject.axes.selectAll()
-    QTest.keyClicks(page.form.subject.axes, "qyx")
+    QTest.keyClicks(page.form.subject.axes, "yx")
     stage.press(Qt.Key.Key_Return)
     stage.shoot("wrong_axes")
     pick(page.form.editors["method"].box, "Noise2Noise")
@@ -493,6 +502,8 @@ def curiosity(stage: Stage) -> None:
     stage.shoot("advanced")
     click(page.form.advanced.fold)
     pick(page.form.effort, "Quick")
+    pick(page.form.extent, "Some planes")
+    stage.shoot("some_planes")
     pick(page.form.extent, "Drawn")
     stage.shoot("drawn_region")
     pick(page.form.extent, "Everything")

@@ -36,7 +36,10 @@ _RESULTS = "restored"
 
 _LAST = "the model trained last"
 
-_TYPES = {"auto": "As the image: OME-TIFF for TIFF, OME-Zarr for all else", "tiff": "OME-TIFF", "zarr": "OME-Zarr"}
+_BESIDE = 76
+"""Pixels of the button that trains: its word, and the arrow that says that it has a menu."""
+
+_TYPES = {"auto": "As each image is", "tiff": "OME-TIFF", "zarr": "OME-Zarr"}
 """What results can be, as ``restore_folder`` calls it."""
 
 
@@ -214,6 +217,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
             entry = menu.addAction(f"{effort.capitalize()}: up to {describe_time(seconds)}")
             entry.triggered.connect(partial(self._train, effort))
         self.train.setMenu(menu)
+        self.train.setMinimumWidth(_BESIDE)
         self.train.setToolTip(
             "Train one model on all images of the list, and take it. It is kept among the results.\n"
             "They need the same axes and channels; those that cannot be opened are left out."
@@ -226,7 +230,10 @@ class BatchForm(QWidget):  # type: ignore[misc]
         for name, words in _TYPES.items():
             self.type.addItem(words, name)
         self.type.setCurrentIndex(max(0, self.type.findData(self._remembered.text("format"))))
-        self.type.setToolTip("What the results are. OME-Zarr is for large images; most programs read OME-TIFF.")
+        self.type.setToolTip(
+            "What the results are. As each image is: OME-TIFF for TIFF, OME-Zarr for all else.\n"
+            "Most programs read OME-TIFF; OME-Zarr is for large images."
+        )
         let_shrink(self.type)
 
     def _lay_out(self) -> None:

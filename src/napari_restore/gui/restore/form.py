@@ -261,7 +261,8 @@ class Form(QWidget):  # type: ignore[misc]
             rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
             if each.key:
                 to_focus(self.editors[name], each.key)
-        rows.add(line, "dimensions", "&Z axis", self.depth)
+        rows.add(line, "dimensions", "Z axis", self.depth)
+        to_focus(self.depth, "Alt+Shift+Z")
         rows.add(line + 1, "effort", "&Effort", self.effort)
         rows.grid.addWidget(self.cost, line + 2, 1, 1, 3)
         rows.grid.addWidget(self.advanced, line + 3, 0, 1, 5)
