@@ -400,6 +400,26 @@ def test_the_model_trained_last_is_offered(viewer, engine, qtbot, tmp_path):
     widget.form.model.use(tmp_path / "m.safetensors")
     session.changed.emit()
     assert widget.form.model.model == str(tmp_path / "m.safetensors"), "what was chosen stays chosen"
+    session.model = None
+    session.changed.emit()
+    assert widget.form.model.model == str(tmp_path / "m.safetensors")
+    assert widget.form.model.findText("the model trained last") < 0
+    widget.leave()
+
+
+def test_a_model_whose_run_is_discarded_cannot_be_taken(viewer, engine, qtbot, folder):
+    session = PretendSession()
+    session.model = SimpleNamespace(name="first")
+    widget = BatchWidget(viewer, engine=engine, session=session)
+    qtbot.addWidget(widget)
+    widget.form.folder.line.setText(str(folder))
+    assert widget.run_button.isEnabled()
+    session.model = None
+    session.changed.emit()
+    assert not widget.run_button.isEnabled() and widget.form.model.currentIndex() == -1
+    session.model = SimpleNamespace(name="second")
+    session.changed.emit()
+    assert widget.run_button.isEnabled() and widget.form.model.model is session.model
     widget.leave()
 
 

@@ -88,11 +88,20 @@ class ModelChoice(QComboBox):  # type: ignore[misc]
         return self.currentData()
 
     def _offer(self) -> None:
-        if self._session is not None and self._session.model is not None and self.findText(_LAST) < 0:
+        """The model trained last is in the list while there is one: its run may be discarded."""
+        there = self._session is not None and self._session.model is not None
+        index = self.findText(_LAST)
+        if there == (index >= 0):
+            return
+        if there:
             self.insertItem(0, _LAST)
             if self.currentIndex() < 0:
                 self.setCurrentIndex(0)
-            self.changed.emit()
+        else:
+            chosen = self.currentIndex()
+            self.removeItem(index)
+            self.setCurrentIndex(-1 if chosen == index else chosen - 1)
+        self.changed.emit()
 
     def _choose(self, index: int) -> None:
         if index < self.count() - 1:
