@@ -9,10 +9,14 @@ from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.parts.scrolling import let_scroll
+from napari_restore.gui.restore.choices import let_shrink
 from napari_restore.sources.image import Image
 
-_NAMES = {"T": "Time points", "Z": "Planes"}
+_NAMES = {"T": "Times", "Z": "Planes"}
 """Of the axes that a part of can be chosen, as the window calls what lies along them; the first is proposed."""
+
+_NARROW = 76
+"""Pixels of each box: a small dock holds the three of them."""
 
 
 class SpanChoice(QWidget):  # type: ignore[misc]
@@ -42,7 +46,9 @@ class SpanChoice(QWidget):  # type: ignore[misc]
         row.addWidget(label_of("to", self.last, spoken="Last of them"))
         row.addWidget(self.last)
         self.first.setAccessibleName("First of them")
+        let_shrink(self.axis, letters=4)
         for box in (self.axis, self.first, self.last):
+            box.setMinimumWidth(_NARROW)
             let_scroll(box)
         self.axis.currentIndexChanged.connect(self._take_axis)
         self.first.valueChanged.connect(self._take_first)
