@@ -197,8 +197,14 @@ def _run(start: Start, line: Line) -> Ended:
     except RestoreError as error:
         return Ended(None, Failed(type(error).__name__, for_widget(str(error))))
     except BaseException as error:  # noqa: BLE001  nothing may leave a worker: napari loses it, or aborts
-        _log.exception("the work failed")
+        if not (line.left.is_set() and _no_executor(error)):
+            _log.exception("the work failed")
         return Ended(None, Failed(type(error).__name__, in_words(error)))
+
+
+def _no_executor(error: BaseException) -> bool:
+    """Whether the interpreter is at its end, where no application was there to quit first: nobody is to be told."""
+    return isinstance(error, RuntimeError) and "cannot schedule new futures after" in str(error)
 
 
 def in_words(error: BaseException) -> str:

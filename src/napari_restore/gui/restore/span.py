@@ -15,8 +15,8 @@ from napari_restore.sources.image import Image
 _NAMES = {"T": "Times", "Z": "Planes"}
 """Of the axes that a part of can be chosen, as the window calls what lies along them; the first is proposed."""
 
-_NARROW = 76
-"""Pixels of each box: a small dock holds the three of them."""
+_NARROW = 56
+"""Pixels of a box for a number, without napari's wide buttons: a small dock holds two of them beside the axis."""
 
 
 class SpanChoice(QWidget):  # type: ignore[misc]
@@ -47,8 +47,10 @@ class SpanChoice(QWidget):  # type: ignore[misc]
         row.addWidget(self.last)
         self.first.setAccessibleName("First of them")
         let_shrink(self.axis, letters=4)
+        for box in (self.first, self.last):
+            box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+            box.setFixedWidth(_NARROW)
         for box in (self.axis, self.first, self.last):
-            box.setMinimumWidth(_NARROW)
             let_scroll(box)
         self.axis.currentIndexChanged.connect(self._take_axis)
         self.first.valueChanged.connect(self._take_first)
