@@ -219,6 +219,10 @@ def test_a_small_screen_has_every_button(qtbot: Any, seen: Any) -> None:
     window = seen.window()
     window.resize(1024, 600)
     qtbot.waitUntil(lambda: window.height() <= 600 and window.width() <= 1024, timeout=5000)
+    form = seen.restore.form
+    form.extent.choose("span")
+    qtbot.wait(100)
+    assert form.minimumSizeHint().width() < seen.restore.width(), "and nothing of the form is cut off at the right"
     words = seen.restore.buttons.words
     seen.restore.buttons.show_words("Draw a rectangle in the layer region to restore, then start. " * 2)
     qtbot.waitUntil(lambda: words.height() >= words.heightForWidth(words.width()) > 20, timeout=5000)

@@ -15,7 +15,7 @@ from napari_restore.sources.image import Image
 _NAMES = {"T": "Times", "Z": "Planes"}
 """Of the axes that a part of can be chosen, as the window calls what lies along them; the first is proposed."""
 
-_NARROW = 56
+_NARROW = 44
 """Pixels of a box for a number, without napari's wide buttons: a small dock holds two of them beside the axis."""
 
 
@@ -49,7 +49,7 @@ class SpanChoice(QWidget):  # type: ignore[misc]
         let_shrink(self.axis, letters=4)
         for box in (self.first, self.last):
             box.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-            box.setFixedWidth(_NARROW)
+            box.setStyleSheet(f"min-width: {_NARROW}px; max-width: {_NARROW}px;")  # napari's sheet has 70 and more
         for box in (self.axis, self.first, self.last):
             let_scroll(box)
         self.axis.currentIndexChanged.connect(self._take_axis)
