@@ -106,7 +106,9 @@ class Files:
         """A time-lapse of three channels, as ImageJ saves it."""
         path = self.folder / "lapse.tif"
         series = np.stack([np.stack([np.roll(frame, shift, 1) for frame in self.frames()]) for shift in (0, 5, 10)])
-        tifffile.imwrite(path, series, imagej=True, metadata={"axes": "TCYX", "mode": "composite"})
+        ramp, none = np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8)
+        colours = [np.stack([ramp if at == of else none for at in range(3)]) for of in range(3)]
+        tifffile.imwrite(path, series, imagej=True, metadata={"axes": "TCYX", "mode": "composite", "LUTs": colours})
         return path
 
     def slices(self) -> Path:
@@ -296,6 +298,7 @@ def cell_biologist(stage: Stage) -> None:
 def time_lapse(stage: Stage) -> None:
     """Three channels, opened as three layers, restored together and one after the other."""
     stage.drop(stage.files.channels())
+    wait(lambda: len(stage.viewer.layers) == 3, LONG)
     stage.shoot("three_layers")
     stage.open_panel()
     page = stage.page
