@@ -106,7 +106,9 @@ class Files:
         """A time-lapse of three channels, as ImageJ saves it."""
         path = self.folder / "lapse.tif"
         series = np.stack([np.stack([np.roll(frame, shift, 1) for frame in self.frames()]) for shift in (0, 5, 10)])
-        tifffile.imwrite(path, series, imagej=True, metadata={"axes": "TCYX", "mode": "composite"})
+        ramp, none = np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8)
+        colours = [np.stack([ramp if at == of else none for at in range(3)]) for of in range(3)]
+        tifffile.imwrite(path, series, imagej=True, metadata={"axes": "TCYX", "mode": "composite", "LUTs": colours})
         return path
 
     def slices(self) -> Path:
@@ -296,6 +298,7 @@ def cell_biologist(stage: Stage) -> None:
 def time_lapse(stage: Stage) -> None:
     """Three channels, opened as three layers, restored together and one after the other."""
     stage.drop(stage.files.channels())
+    wait(lambda: len(stage.viewer.layers) == 3, LONG)
     stage.shoot("three_layers")
     stage.open_panel()
     page = stage.page
@@ -359,7 +362,7 @@ def deconvolution(stage: Stage) -> None:
 
 
 def batch(stage: Stage) -> None:
-    """One image trains a model, and a folder is restored with it; one of its files is broken."""
+    """One image trains a model, and a folder is restored with it, one of whose files is broken; then all train one."""
     folder = stage.files.several()
     stage.drop(folder / "well_0.tif")
     stage.open_panel()
@@ -386,6 +389,15 @@ def batch(stage: Stage) -> None:
     click(tab.run_button)
     wait(lambda: not tab.runner.running, LONG)
     stage.shoot("again")
+    stage.entry(tab.form.train, "Quick", picture="train_menu")
+    wait(lambda: tab.words.text().startswith("Training"), LONG)
+    stage.shoot("training_on_all")
+    wait(lambda: not tab.runner.running, LONG)
+    stage.shoot("trained_on_all")
+    pick(tab.form.type, "OME-Zarr")
+    click(tab.run_button)
+    wait(lambda: not tab.runner.running, LONG)
+    stage.shoot("as_zarr")
 
 
 def small_screen(stage: Stage) -> None:
@@ -441,7 +453,7 @@ def mistakes(stage: Stage) -> None:
     raw = stage.viewer.add_image(stage.files.made(6, 120, 130), name="cells")
     page.form.subject.axes.setFocus()
     page.form.subject.axes.selectAll()
-    QTest.keyClicks(page.form.subject.axes, "qyx")
+    QTest.keyClicks(page.form.subject.axes, "yx")
     stage.press(Qt.Key.Key_Return)
     stage.shoot("wrong_axes")
     pick(page.form.editors["method"].box, "Noise2Noise")
@@ -493,6 +505,8 @@ def curiosity(stage: Stage) -> None:
     stage.shoot("advanced")
     click(page.form.advanced.fold)
     pick(page.form.effort, "Quick")
+    pick(page.form.extent, "Some planes")
+    stage.shoot("some_planes")
     pick(page.form.extent, "Drawn")
     stage.shoot("drawn_region")
     pick(page.form.extent, "Everything")

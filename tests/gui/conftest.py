@@ -244,7 +244,7 @@ def bound(request: Request) -> dict:
     ask(request.verb, request.image, **said)
     if request.config:
         method = getattr(request.own, "settled_method", None) or request.own.method
-        methods.configure(method, request.config)
+        methods.configure("posterior" if method == "auto" else method, request.config)  # what the noise may choose
     return said
 
 

@@ -16,7 +16,16 @@ from qtpy.QtCore import QObject, QPoint, QRect, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_restore.core.errors import RestoreError
-from napari_restore.core.events import FileState, Note, RestorationStarted, Saved, Stopped, TileDone
+from napari_restore.core.events import (
+    FileState,
+    Measured,
+    Note,
+    RestorationStarted,
+    Saved,
+    Stopped,
+    TileDone,
+    TrainingStarted,
+)
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
 from napari_restore.gui.batch.widget import BatchWidget
@@ -41,8 +50,13 @@ class PretendFolderEngine:
         self.raises: Exception | None = None
 
     def run(self, request, watch):
-        folder, output, pattern, stop = request.image, request.own.output, request.own.pattern, watch.stop
-        assert isinstance(watch, Watch) and request.verb == "restore_folder"
+        assert isinstance(watch, Watch)
+        stop = watch.stop
+        if request.verb == "train":
+            yield from self._train(request, stop)
+            return
+        folder, output, pattern = request.image, request.own.output, request.own.pattern
+        assert request.verb == "restore_folder"
         self.calls.append({"folder": folder, **asked(request)})
         self.threads.append(threading.current_thread())
         if self.raises is not None:
@@ -72,6 +86,20 @@ class PretendFolderEngine:
                 yield FileState(i, len(files), *file, state, "it is an empty file." if state == "failed" else "")
         finally:
             self.closed += 1
+
+    def _train(self, request, stop):
+        self.calls.append({"images": [image.name for image in request.image], **asked(request)})
+        if self.raises is not None:
+            raise self.raises
+        yield TrainingStarted("posterior", "cpu", "float32", 1, (64, 64), 8, 10, None)
+        for step in range(1, 11):
+            while not self.step.wait(0.01) and not stop.is_set():
+                pass
+            if stop.is_set():
+                yield Stopped("training", step, None)
+                break
+            yield Measured(step, 0.1 * step, 1.0, None, 1e-3, step / 10, 10.0 - step)
+        request.writing.save_model.write_bytes(b"model")
 
 
 @pytest.fixture
@@ -178,7 +206,7 @@ def test_one_row_is_redone_alone_and_any_row_opens(qtbot, viewer, ready, engine)
     assert engine.calls[-1]["pattern"] == "b.tif" and engine.calls[-1]["overwrite"] is True
     assert cells(ready) == ["done", "it is an empty file: failed", "done before", "done"], "the others as they were"
     ready.table.doubleClicked.emit(ready.rows.index(1, 0))
-    qtbot.waitUntil(lambda: "b" in viewer.layers, timeout=5000)
+    qtbot.waitUntil(lambda: "b" in viewer.layers, timeout=60_000)  # the first one loads the readers
 
 
 def test_nothing_is_overwritten_unless_asked(qtbot, ready, engine):
@@ -294,6 +322,62 @@ def test_what_was_chosen_last_is_offered_again(qtbot, viewer, ready, engine, fol
         widget.leave()
 
 
+def entries(widget):
+    return {entry.text().split(":")[0]: entry for entry in widget.form.train.menu().actions()}
+
+
+def test_one_model_is_trained_on_the_folder_and_chosen(qtbot, widget, folder, engine):
+    (folder / "d.tif").write_bytes(b"II*\0 no image")
+    assert not widget.form.train.isEnabled()
+    widget.form.folder.line.setText(str(folder))
+    qtbot.waitUntil(lambda: widget.rows.rowCount() == 5, timeout=5000)
+    assert widget.form.train.isEnabled() and not widget.run_button.isEnabled(), "a model is what is missing"
+    engine.step.clear()
+    entries(widget)["Quick"].trigger()
+    qtbot.waitUntil(lambda: "Training" in widget.words.text(), timeout=5000)
+    assert "5 images" in widget.words.text() and "d.tif" in widget.words.toolTip(), "what cannot be opened is said"
+    assert widget.cancel_button.isEnabled() and not widget.form.train.isEnabled() and not widget.form.type.isEnabled()
+    engine.step.set()
+    wait(qtbot, widget)
+    made = folder / "restored" / f"{folder.name}_model.safetensors"
+    assert engine.calls == [{"images": ["a", "b", "c", "e"], "effort": "quick", "save_model": made}]
+    assert widget.form.model.model == str(made) and made.is_file() and made.name in widget.words.text()
+    assert cells(widget) == ["waiting"] * 5 and widget.run_button.isEnabled()
+    entries(widget)["Thorough"].trigger()
+    wait(qtbot, widget)
+    assert made.with_stem(f"{folder.name}_model_2").is_file(), "none is written over"
+
+
+def test_a_training_on_the_folder_that_is_cancelled_keeps_its_model_and_one_that_fails_says_why(
+    qtbot, widget, folder, engine
+):
+    widget.form.folder.line.setText(str(folder))
+    qtbot.waitUntil(lambda: widget.rows.rowCount() == 5, timeout=5000)
+    engine.step.clear()
+    entries(widget)["Quick"].trigger()
+    qtbot.waitUntil(lambda: engine.calls != [], timeout=5000)
+    widget.cancel_button.click()
+    assert widget.words.text() == "Stopping at the next step …"
+    wait(qtbot, widget)
+    assert Path(widget.form.model.model).is_file()
+    engine.raises = RestoreError("b has axes YX and a ZYX: images to train on together need the same axes.")
+    entries(widget)["Quick"].trigger()
+    wait(qtbot, widget)
+    assert widget.words.text() == str(engine.raises) and widget.run_button.isEnabled()
+
+
+@pytest.mark.parametrize("type_", ["auto", "tiff", "zarr"])
+def test_results_are_of_the_type_that_is_chosen(qtbot, viewer, ready, engine, type_):
+    ready.form.type.setCurrentIndex(ready.form.type.findData(type_))
+    ready.run()
+    wait(qtbot, ready)
+    assert engine.calls[0].get("format", "auto") == type_
+    again = BatchWidget(viewer, engine=engine)
+    qtbot.addWidget(again)
+    assert again.form.type.currentData() == type_, "and so next time"
+    again.leave()
+
+
 def test_the_form_asks_for_what_is_written_of_it(ready):
     assert set(ready.form.options) == set(BATCH) and set(BATCH) < IN_THE_WINDOW["restore_folder"]
 
@@ -316,6 +400,26 @@ def test_the_model_trained_last_is_offered(viewer, engine, qtbot, tmp_path):
     widget.form.model.use(tmp_path / "m.safetensors")
     session.changed.emit()
     assert widget.form.model.model == str(tmp_path / "m.safetensors"), "what was chosen stays chosen"
+    session.model = None
+    session.changed.emit()
+    assert widget.form.model.model == str(tmp_path / "m.safetensors")
+    assert widget.form.model.findText("the model trained last") < 0
+    widget.leave()
+
+
+def test_a_model_whose_run_is_discarded_cannot_be_taken(viewer, engine, qtbot, folder):
+    session = PretendSession()
+    session.model = SimpleNamespace(name="first")
+    widget = BatchWidget(viewer, engine=engine, session=session)
+    qtbot.addWidget(widget)
+    widget.form.folder.line.setText(str(folder))
+    assert widget.run_button.isEnabled()
+    session.model = None
+    session.changed.emit()
+    assert not widget.run_button.isEnabled() and widget.form.model.currentIndex() == -1
+    session.model = SimpleNamespace(name="second")
+    session.changed.emit()
+    assert widget.run_button.isEnabled() and widget.form.model.model is session.model
     widget.leave()
 
 

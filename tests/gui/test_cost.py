@@ -51,6 +51,27 @@ def test_it_is_of_what_is_chosen(qtbot, widget, engine):
     qtbot.waitUntil(lambda: engine.estimated[-1] == ("super_resolve", {"effort": "thorough"}))
 
 
+def test_3d_or_plane_by_plane_is_a_choice_with_its_cost(qtbot, viewer, widget, engine, stack):
+    form = widget.form
+    viewer.layers["raw"].axis_labels = ("z", "y", "x")
+    assert form.depth.isVisibleTo(widget) and form.subject.image.axes == "ZYX"
+    for dimensions in ("3", "2"):
+        form.depth.setCurrentIndex(form.depth.findData(dimensions))
+        qtbot.waitUntil(
+            lambda dimensions=dimensions: engine.estimated[-1:] == [("denoise", {"dimensions": dimensions})],
+            timeout=10_000,
+        )
+    widget.run()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    assert engine.requests[-1].config == {"dimensions": "2"}
+    form.editors["method"].choose("zero_shot")
+    assert not form.depth.isVisibleTo(widget) and form.request().config == {}, "it has no such setting"
+    form.editors["method"].choose("posterior")
+    assert form.depth.isVisibleTo(widget)
+    viewer.layers["raw"].axis_labels = ("t", "y", "x")
+    assert not form.depth.isVisibleTo(widget) and form.request().config == {}, "no stack"
+
+
 @pytest.mark.parametrize(("option", "value"), [("seed", 5), ("precision", "float32"), ("steps", 20)])
 def test_options_of_the_run_that_the_method_does_not_have_are_taken(qtbot, widget, engine, option, value):
     """A seed under Advanced is no setting of the method: the cost line once said so, in red."""

@@ -109,6 +109,41 @@ def test_the_plane_in_view_alone_is_restored_over_its_place(qtbot, viewer, widge
     np.testing.assert_allclose(layer.data_to_world((0, 9, 11)), raw.data_to_world((z, 9, 11)))
 
 
+@pytest.mark.parametrize(("labels", "axis"), [("tyx", "T"), ("zyx", "Z")])
+def test_some_time_points_or_planes_alone_are_restored_over_their_place(qtbot, viewer, widget, stack, labels, axis):
+    raw = viewer.add_image(stack, name="raw", **{**PLACE, "axis_labels": tuple(labels)})
+    extent = widget.form.extent
+    assert not extent.span.isVisibleTo(widget)
+    extent.choose("span")
+    assert extent.span.isVisibleTo(widget) and extent.span.axis.currentData() == axis
+    assert extent.region(raw, open_image(raw)) is None, "at first all of them"
+    extent.span.first.setValue(4)
+    extent.span.last.setValue(2)
+    assert extent.span.first.value() == 2, "the first is never after the last"
+    extent.span.last.setValue(3)
+    widget.buttons.run_button.click()
+    wait(qtbot, widget)
+    layer = viewer.layers["raw_denoised_part"]
+    np.testing.assert_array_equal(np.asarray(layer.data), stack[2:4] + 1)
+    np.testing.assert_allclose(layer.data_to_world((0, 9, 11)), raw.data_to_world((2, 9, 11)))
+
+
+def test_planes_that_another_image_has_not_are_said(viewer, widget, stack):
+    viewer.add_image(np.zeros((3, 4, 40, 50)), name="film", axis_labels=tuple("tzyx"))
+    span = widget.form.extent.span
+    assert [span.axis.itemData(i) for i in range(span.axis.count())] == ["T", "Z"]
+    span.axis.setCurrentIndex(1)
+    span.first.setValue(3)
+    film = open_image(viewer.layers["film"])
+    assert span.region(film) == Region((0, 3, 0, 0), (3, 4, 40, 50))
+    with pytest.raises(RestoreError, match=r"planes 0 to 1: 3 is none"):
+        span.region(open_image(np.zeros((2, 40, 50)), axes="ZYX"))
+    with pytest.raises(RestoreError, match="one plane at one time"):
+        span.region(open_image(np.zeros((40, 50))))
+    viewer.add_image(np.zeros((40, 50)), name="plane")
+    assert span.axis.count() == 0
+
+
 @pytest.mark.parametrize("verb", ["denoise", "super_resolve"])
 def test_a_drawn_region_alone_is_restored_over_its_place(qtbot, viewer, widget, stack, engine, verb):
     raw = viewer.add_image(stack, name="raw", **PLACE)

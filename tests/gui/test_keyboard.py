@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QScrollBar,
+    QShortcut,
     QTableView,
     QTextEdit,
     QWidget,
@@ -89,10 +90,34 @@ def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
             if verb is not None:
                 page.form.verb.choose(verb)
                 rows = {name: label for name, label in page.form.rows.labels.items() if label.isVisibleTo(page)}
-                assert all("&" in label.text() or EDITORS[name].key for name, label in rows.items())
+                without = {name for name, label in rows.items() if "&" not in label.text()}
+                assert all(name == "dimensions" or EDITORS[name].key for name in without)
             used = letters_of(page)
             assert not set(used) & tabs, used
             assert len(used) > 6 and len(used) == len(set(used)) and not set(used) & (MENUS - {"D"}), used
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_no_key_has_two_meanings(qtbot: Any, widget: Any, image: bool) -> None:
+    """Of two in sight with the same key Qt takes none. A stack, or nothing open; all that can come into sight there."""
+    widget.setCurrentIndex(0)
+    page = widget.restore
+    if image:
+        page.form.subject.layer.axis_labels = ("z", "y", "x")
+        page.outcome.preview.turn.show()
+    else:
+        page._viewer.layers.clear()
+    for verb in page.form.verb.buttons:
+        page.form.verb.choose(verb)
+        seen = [each for each in page.findChildren(QWidget) if each.isVisibleTo(page)]
+        keys = [each.key().toString() for each in page.findChildren(QShortcut) if each.parent() in seen]
+        keys += [key for each in seen if isinstance(each, QAbstractButton) and (key := each.shortcut().toString())]
+        keys += [key for each in seen if isinstance(each, QLabel) and (key := mnemonic(each))]
+        assert sorted(keys) == sorted(set(keys)), verb
+
+
+def mnemonic(label: QLabel) -> str:
+    return QKeySequence.mnemonic(label.text()).toString() if label.buddy() is not None else ""
 
 
 BY_TAB = {"Cancel", "…", "Advanced", "Details", "Runs", "Defaults"}
@@ -194,6 +219,10 @@ def test_a_small_screen_has_every_button(qtbot: Any, seen: Any) -> None:
     window = seen.window()
     window.resize(1024, 600)
     qtbot.waitUntil(lambda: window.height() <= 600 and window.width() <= 1024, timeout=5000)
+    form = seen.restore.form
+    form.extent.choose("span")
+    qtbot.wait(100)
+    assert form.minimumSizeHint().width() < seen.restore.width(), "and nothing of the form is cut off at the right"
     words = seen.restore.buttons.words
     seen.restore.buttons.show_words("Draw a rectangle in the layer region to restore, then start. " * 2)
     qtbot.waitUntil(lambda: words.height() >= words.heightForWidth(words.width()) > 20, timeout=5000)

@@ -134,3 +134,21 @@ def test_running_work_is_wound_down_at_exit(qtbot, runner):
     time.sleep(0.05)
     room._wind_down()
     assert closed == [True]
+
+
+@pytest.mark.parametrize(("words", "left", "told"), [
+    ("cannot schedule new futures after interpreter shutdown", True, 0),
+    ("cannot schedule new futures after interpreter shutdown", False, 1),
+    ("another mistake", True, 1),
+])  # fmt: skip
+def test_the_interpreter_s_end_is_no_failure_of_work_that_was_left(caplog, words, left, told):
+    line = room.Line()
+    if left:
+        line.cut()
+
+    def work(stop):
+        yield 1
+        raise RuntimeError(words)
+
+    assert room._run(work, line).failure.kind == "RuntimeError"
+    assert len(caplog.records) == told

@@ -118,14 +118,25 @@ def test_a_stop_while_training_leaves_the_widget_usable(qtbot, viewer, widget, e
 
 
 def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engine):
-    engine.pause = 0.15
+    engine.pause = 1.0
+    widget.session.model = object()
+    widget.restore()
+    qtbot.waitUntil(lambda: " of 6 tiles" in widget.buttons.words.text(), timeout=20_000)
+    widget.buttons.stop_button.click()
+    wait(qtbot, widget)
+    assert idle(widget) and "raw_denoised" in viewer.layers and widget.buttons.words.text() == "Stopped"
+    assert "unfinished" in widget.outcome.messages.toPlainText()
+
+
+def test_a_stop_before_the_first_tile_leaves_no_empty_layer_over_the_image(qtbot, viewer, widget, engine):
+    engine.pause = 3.0
     widget.session.model = object()
     widget.restore()
     qtbot.waitUntil(lambda: "raw_denoised" in viewer.layers, timeout=5000)
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
-    assert idle(widget) and "raw_denoised" in viewer.layers and widget.buttons.words.text() == "Stopped"
-    assert "unfinished" in widget.outcome.messages.toPlainText()
+    assert idle(widget) and [layer.name for layer in viewer.layers] == ["raw"]
+    assert "before the first tile" in widget.outcome.messages.toPlainText()
 
 
 @pytest.mark.parametrize("error", [ImageError("one line for the user."), RuntimeError("CUDA out of memory")])

@@ -53,6 +53,7 @@ METHODS: dict[str, Listed] = {
         seconds={"quick": 5, "normal": 40, "thorough": 600},
         tip="For noise that is independent from pixel to pixel and can be measured: the sharpest without a second "
         "image.",
+        along_z=True,
     ),
     "noise2void2": Listed(
         where="napari_restore.methods.noise2void2:Noise2Void2",
@@ -62,6 +63,7 @@ METHODS: dict[str, Listed] = {
         "doi:10.1007/978-3-031-25069-9_33",
         seconds=_USUAL,
         tip="For noise that is independent from pixel to pixel, of whatever kind.",
+        along_z=True,
     ),
     "noise2void": Listed(
         where="napari_restore.methods.noise2void:Noise2Void",
@@ -70,6 +72,7 @@ METHODS: dict[str, Listed] = {
         "CVPR. doi:10.1109/CVPR.2019.00223",
         seconds=_USUAL,
         tip="As Noise2Void2, and the one that asks for the fewest pixels.",
+        along_z=True,
     ),
     "struct_noise2void": Listed(
         where="napari_restore.methods.struct_noise2void:StructNoise2Void",
@@ -78,6 +81,7 @@ METHODS: dict[str, Listed] = {
         "Self-Supervised Blind-Spot Networks. ISBI. doi:10.1109/ISBI45749.2020.9098336",
         seconds=_USUAL,
         tip="For noise in stripes: pixels along a row are hidden together.",
+        along_z=True,
     ),
     "recorrupted": Listed(
         where="napari_restore.methods.recorrupted:Recorrupted",
@@ -86,6 +90,7 @@ METHODS: dict[str, Listed] = {
         "Image Denoising. CVPR. doi:10.1109/CVPR46437.2021.00208",
         seconds={"quick": 10, "normal": 30, "thorough": 300},
         tip="For noise that neighbouring pixels share, alike in all directions, as after resampling.",
+        along_z=True,
     ),
     "zero_shot": Listed(
         where="napari_restore.methods.zero_shot:ZeroShot",
@@ -103,6 +108,7 @@ METHODS: dict[str, Listed] = {
         seconds=_USUAL,
         needs=("second",),
         tip="The same scene taken twice, with other noise.",
+        along_z=True,
     ),
     "supervised_denoising": Listed(
         where="napari_restore.methods.supervised_denoising:SupervisedDenoising",
@@ -112,6 +118,7 @@ METHODS: dict[str, Listed] = {
         seconds=_USUAL,
         needs=("target",),
         tip="The same scene without noise, to learn from.",
+        along_z=True,
     ),
     "dropout_unet": Listed(
         where="napari_restore.methods.dropout_unet:DropoutUNet",
@@ -122,6 +129,7 @@ METHODS: dict[str, Listed] = {
         seconds=_USUAL,
         needs=("target",),
         tip="To compare with: 15 million weights, for a GPU or for hours.",
+        along_z=True,
     ),
     "scale_equivariant": Listed(
         where="napari_restore.methods.scale_equivariant:ScaleEquivariant",
@@ -201,6 +209,7 @@ METHODS: dict[str, Listed] = {
         seconds=_USUAL,
         tip="For missing pixels, lines and planes: interpolation, and what the image itself teaches to add to it.",
         does="undo",
+        along_z=True,
     ),
     "interpolation": Listed(
         where="napari_restore.methods.interpolation:Interpolation",
@@ -213,6 +222,7 @@ METHODS: dict[str, Listed] = {
         tip="For missing pixels, without training: smooth surfaces, lines along Z, patches that look alike.",
         does="undo",
         learns=False,
+        along_z=True,
     ),
     "distilled": Listed(
         where="napari_restore.methods.distilled:Distilled",
@@ -280,6 +290,7 @@ METHODS: dict[str, Listed] = {
         tip="To compare with: blur taken for noise of the Fourier coefficients, in four variants. Learn from sharp "
         "images.",
         does="undo",
+        along_z=True,
     ),
     "denoised_upsampling": Listed(
         where="napari_restore.methods.denoised_upsampling:DenoisedUpsampling",

@@ -40,6 +40,8 @@ class Listed:
     does
         ``"denoise"`` leaves an image its pixels, ``"undo"`` undoes blur or coarse sampling,
         ``"copy"`` gives what another model gives.
+    along_z
+        Whether it can look at stacks plane by plane or in 3-D, as its setting ``dimensions`` says.
     learns
         Whether it has weights to train. One that does not is ready as soon as its settings are chosen.
     """
@@ -52,6 +54,7 @@ class Listed:
     takes: tuple[Partner, ...] = ()
     tip: str = ""
     does: Literal["denoise", "undo", "copy"] = "denoise"
+    along_z: bool = False
     learns: bool = True
 
     def load(self) -> type[Method]:

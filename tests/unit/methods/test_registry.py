@@ -23,6 +23,7 @@ def test_every_row_leads_to_a_method_that_describes_itself(name):
     assert is_dataclass(kind.Config) and kind.Config.__dataclass_params__.frozen
     assert kind.efforts.keys() == efforts
     known = {f.name for f in fields(kind.Config)}
+    assert row.along_z == ("dimensions" in known)
     for settings in kind.efforts.values():
         assert settings.keys() <= known
         methods.configure(name, settings)

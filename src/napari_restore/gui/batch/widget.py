@@ -13,13 +13,14 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxL
 from napari_restore.core.events import Event, Note, Stopped
 from napari_restore.gui.batch.form import BatchForm
 from napari_restore.gui.batch.table import FileRows, FileTable
-from napari_restore.gui.batch.work import listing, opening, restoring_folder
+from napari_restore.gui.batch.work import listing, opening, restoring_folder, training
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import Colours, focus_ring, main_button, progress_bar
+from napari_restore.gui.parts.describe import status_of
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.runner import Ended, Line, Runner
+from napari_restore.gui.parts.runner import Ended, Line, Runner, Start
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, package_engine
 
@@ -58,6 +59,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self.runner = Runner(self)
         self._lister = Runner(self, every_ms=30)
         self._opener = Runner(self, every_ms=30)
+        self._trains = False
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_LISTING_PAUSE_MS)
@@ -80,14 +82,21 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self._later.stop()
         self.rows.show_files([])
         self.form.remember()
-        self.runner.start(restoring_folder(self._engine, folder, self.form.options))
-        self._say("Getting ready", None)
-        self._show_state()
+        self._begin(restoring_folder(self._engine, folder, self.form.options))
+
+    def train(self, effort: str) -> None:
+        """Train one model on all images of the list, and choose it."""
+        place = self.form.model_place
+        if self.runner.running or place is None or not self.rows.rows:
+            return
+        self.form.remember()
+        paths = [row.file.path for row in self.rows.rows]
+        self._begin(training(self._engine, paths, place=place, effort=effort), trains=True)
 
     def cancel(self) -> None:
-        """Stop at the next tile; what is done is kept, and the next run goes on from there."""
+        """Stop at the next tile; what is done is kept, and the next run goes on from there. A model is kept, too."""
         self.runner.stop()
-        self._say("Stopping at the next tile …", None)
+        self._say("Stopping at the next step …" if self._trains else "Stopping at the next tile …", None)
         self._show_state()
 
     def open_row(self, index: QModelIndex) -> None:
@@ -106,7 +115,12 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         self._later.stop()
         self.rows.begin_one(index)
         options = {**self.form.options, "pattern": escape(Path(file.path).name), "overwrite": True}
-        self.runner.start(restoring_folder(self._engine, folder, options))
+        self._begin(restoring_folder(self._engine, folder, options))
+
+    def _begin(self, start: Start, *, trains: bool = False) -> None:
+        self._trains = trains
+        self.runner.start(start)
+        self.words.setToolTip("")
         self._say("Getting ready", None)
         self._show_state()
 
@@ -117,6 +131,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         missing = self.form.missing
         with self._focus.moved("stopping" if stopping else "running" if running else "idle"):
             self.form.allow(not running)
+            self.form.allow_training(not running and bool(self.rows.rows) and self.form.model_place is not None)
             self.run_button.setEnabled(not running and not missing)
             self.cancel_button.setEnabled(running and not stopping)
         self.run_button.setToolTip(missing or "Restore every image that is not done, one after the other.")
@@ -136,6 +151,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         if folder is None:
             self.rows.show_files([])
             self._say(self.form.missing)
+            self._show_state()
         elif not self._lister.start(listing(folder, given["pattern"], given["output"])):
             self._later.start()
 
@@ -144,6 +160,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
             return
         self.rows.show_files(ended.result or [])
         self._say(ended.failure.message if ended.failure else _images(len(ended.result)))
+        self._show_state()
 
     def _receive(self, events: list[Event]) -> None:
         last = self.rows.take(events)
@@ -152,7 +169,12 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         notes = [event.text for event in events if isinstance(event, Note)]
         if notes:
             self.words.setToolTip(notes[-1])
-        if self.rows.rows and not self.runner.stopping and not any(isinstance(event, Stopped) for event in events):
+        if self.runner.stopping or any(isinstance(event, Stopped) for event in events):
+            return
+        if self._trains:
+            for status in [told for event in events if (told := status_of(event)) is not None][-1:]:
+                self._say(f"{status.text} on {_images(len(self.rows.rows))}", status.fraction)
+        elif self.rows.rows:
             self._say(*self._progress())
 
     def _progress(self) -> tuple[str, float]:
@@ -166,6 +188,10 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
     def _end(self, ended: Ended) -> None:
         if ended.failure is not None:
             self._say(ended.failure.message)
+        elif self._trains:
+            self._trains = False
+            self.form.model.use(ended.result)
+            self._say(f"{ended.result.name} is trained, kept among the results, and chosen: now Restore all.", 1.0)
         else:
             self._say(self._summary(), fraction=1.0 - self.rows.count("waiting") / max(len(self.rows.rows), 1))
         self._show_state()
@@ -217,6 +243,7 @@ class BatchWidget(Docked, QWidget):  # type: ignore[misc]
         """Every signal there is, in one place."""
         self.form.changed.connect(self._show_state)
         self.form.listed.connect(self._later.start)
+        self.form.train_wanted.connect(self.train)
         self._later.timeout.connect(self._list)
         self.run_button.clicked.connect(lambda _: self.run())
         self.cancel_button.clicked.connect(lambda _: self.cancel())

@@ -123,6 +123,7 @@ IN_WINDOW: Mapping[str, str] = {
     "unreadable": "Unreadable under Advanced",
     "pattern": "the box Files in the tab Batch",
     "suffix": "the box Suffix in the tab Batch",
+    "format": "the box Type in the tab Batch",
     "pixel_size": "the scale of the layer",
     "device": "the device under File ▸ Preferences",
     "memory_share": "the memory share under File ▸ Preferences",

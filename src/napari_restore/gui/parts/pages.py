@@ -17,6 +17,7 @@ PAGES: Mapping[str, str] = {
     "missing": "inpainting.md#what-is-missing",
     "denoise": "inpainting.md#how-it-is-done",
     "method": "which-method.md",
+    "dimensions": "denoising.md#settings",
     "effort": "denoising.md#how-long-to-train",
     "advanced": "denoising.md#settings",
     "region": "large-images.md",

@@ -8,11 +8,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_restore.core.errors import RestoreError, first_line, out_of_memory
 from napari_restore.core.events import Failed
@@ -30,8 +31,9 @@ _FULL = (
 _NO_SPACE = "Free some space on the disk, or choose another folder, then start again."
 
 _GRACE = 60.0
-"""Seconds that all work together gets to wind down when the interpreter exits: no window is open any more, and a step
-of training on a busy machine takes its time. Cut off amid one, torch aborts, and what was learned is lost."""
+"""Seconds that all work together gets to wind down when napari has been closed, or the interpreter exits: no window is
+open any more, and a step of training on a busy machine takes its time. Cut off amid one, torch aborts, and what was
+learned is lost."""
 
 Keep = Callable[["Ended"], None]
 """What becomes of the end of work that nobody waits for any more; in its thread, or in that which cut it off."""
@@ -163,8 +165,7 @@ def _spawn(start: Start, line: Line) -> threading.Thread:
     """A thread that knows nothing of Qt objects, so that it may outlive them."""
     thread = threading.Thread(target=_work, args=(start, line), name="napari-restore", daemon=True)
     if not _ALIVE:
-        atexit.unregister(_wind_down)
-        atexit.register(_wind_down)
+        _wait_at_the_end()
     _ALIVE[thread] = line
     thread.start()
     return thread
@@ -196,8 +197,14 @@ def _run(start: Start, line: Line) -> Ended:
     except RestoreError as error:
         return Ended(None, Failed(type(error).__name__, for_widget(str(error))))
     except BaseException as error:  # noqa: BLE001  nothing may leave a worker: napari loses it, or aborts
-        _log.exception("the work failed")
+        if not (line.left.is_set() and _no_executor(error)):
+            _log.exception("the work failed")
         return Ended(None, Failed(type(error).__name__, in_words(error)))
+
+
+def _no_executor(error: BaseException) -> bool:
+    """Whether the interpreter is at its end, where no application was there to quit first: nobody is to be told."""
+    return isinstance(error, RuntimeError) and "cannot schedule new futures after" in str(error)
 
 
 def in_words(error: BaseException) -> str:
@@ -224,8 +231,23 @@ def _empty(mail: SimpleQueue[Any]) -> list[Any]:
 _ALIVE: dict[threading.Thread, Line] = {}
 
 
+def _wait_at_the_end() -> None:
+    """Have work wind down when the application quits, or else at exit.
+
+    The first is early enough for work that writes: the interpreter closes all executors before any function of
+    ``atexit``, and what writes with one (Zarr does) fails from then on. The second is for applications that never ran.
+    """
+    atexit.unregister(_wind_down)
+    atexit.register(_wind_down)
+    application = QCoreApplication.instance()
+    if application is not None:
+        with suppress(TypeError, RuntimeError):  # it was not connected yet
+            application.aboutToQuit.disconnect(_wind_down)
+        application.aboutToQuit.connect(_wind_down)
+
+
 def _wind_down() -> None:
-    """At exit: let running work close its files, and keep what it has learned."""
+    """Let running work close its files, and keep what it has learned: no window is open any more."""
     for line in list(_ALIVE.values()):
         line.cut()
     end = time.monotonic() + _GRACE

@@ -147,7 +147,8 @@ class Actions(QWidget):  # type: ignore[misc]
         if status.fraction is not None:
             self.bar.setValue(round(1000 * min(max(status.fraction, 0.0), 1.0)))
         self._status = status
-        self.words.setText(f"{self._whose}: {status.text}" if self._whose else status.text)
+        named = not self._whose or f"{self._whose}: " in status.text  # a failure may name its layer itself
+        self.words.setText(status.text if named else f"{self._whose}: {status.text}")
 
     def show_words(self, text: str) -> None:
         """Say what is of no run."""

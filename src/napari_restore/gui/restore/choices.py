@@ -331,6 +331,30 @@ class EffortChoice(QComboBox):  # type: ignore[misc]
         return effort
 
 
+class DepthChoice(QComboBox):  # type: ignore[misc]
+    """Whether a stack is looked at plane by plane or in 3-D; the line below it says what that costs."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        for words, dimensions in (
+            ("Chosen by the method", None),
+            ("Plane by plane", "2"),
+            ("In 3-D: several times slower", "3"),
+        ):
+            self.addItem(words, dimensions)
+        let_shrink(self)
+        self.setToolTip(
+            "Plane by plane suits thin stacks and planes that lie far apart. In 3-D the network looks along Z, too:\n"
+            "better where neighbouring planes look alike. Time and memory of each are told below."
+        )
+
+    @property
+    def options(self) -> dict[str, str]:
+        """As methods take it; nothing where it is left to them."""
+        dimensions: str | None = self.currentData()
+        return {} if dimensions is None else {"dimensions": dimensions}
+
+
 class FactorChoice(Editor):
     """How much finer the pixels become: in the plane, or from plane to plane of a stack."""
 

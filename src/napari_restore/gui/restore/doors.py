@@ -24,7 +24,7 @@ _AROUND = {"axes", "effort", "region", "output", "save_model", "model", "report"
 In its menu is what makes a copy of the model, with what is set of its training.
 """
 
-BATCH = ("pattern", "model", "output", "suffix", "overwrite")
+BATCH = ("pattern", "model", "output", "suffix", "format", "overwrite")
 """The form of the tab Batch."""
 
 
@@ -83,7 +83,7 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
     **{verb: _FROM_LAYER | _HERE | _PLACED | (_UNDONE if VERBS[verb].does == "undo" else {}) for verb in SHOWN},
     "train": {
         **_FROM_LAYER,
-        "validation": "The window trains on the one image that is looked at, of which some pixels are held out.",
+        "validation": "The window holds out some pixels of what it trains on, one image or a folder.",
         "run": "The window keeps the model itself, until it is saved.",
         "resume": "A training that is stopped leaves its model in the window, and no folder to go on from.",
     },
@@ -104,7 +104,6 @@ NOT_IN_THE_WINDOW: Mapping[str, Mapping[str, str]] = {
     "restore_folder": {
         **_FROM_FILE,
         **_NGFF,
-        "format": "Each result is of the kind of its image: OME-TIFF for TIFF, OME-Zarr for all else.",
         "precision": _AS_TRAINED,
         "tile": "It is chosen for each image, by its size and the memory there is.",
         "together": "It is chosen by the device.",

@@ -43,7 +43,7 @@ class Row:
 
 
 EDITORS: Mapping[str, Row] = {
-    "factor": Row("Factor", lambda around: FactorChoice(), key="Alt+6"),
+    "factor": Row("Factor", lambda around: FactorChoice(), key="Alt+Shift+6"),
     "psf": Row("PSF", lambda around: PsfChoice(around.viewer, around.links), key="Alt+5"),
     "noise": Row("&Noise", lambda around: NoiseChoice(around.engine)),
     "mask": Row("Mas&k", lambda around: MaskChoice(around.viewer, around.links)),

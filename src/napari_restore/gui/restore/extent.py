@@ -1,4 +1,4 @@
-"""How much of an image is restored: everything, the plane in view, or the box around what is drawn."""
+"""How much of an image is restored: everything, the plane in view, some planes, or the box around what is drawn."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.restore.span import SpanChoice
 from napari_restore.sources.image import Image
 
-Extent = Literal["everything", "plane", "drawn"]
+Extent = Literal["everything", "plane", "span", "drawn"]
 
-_LABELS: dict[Extent, str] = {"everything": "Everything", "plane": "Plane in view", "drawn": "Drawn region"}
+_LABELS: dict[Extent, str] = {
+    "everything": "Everything",
+    "plane": "Plane in view",
+    "span": "Some planes or times",
+    "drawn": "Drawn region",
+}
 
 DRAWN = "region to restore"
 """What the layer to draw in is called, where the viewer has none."""
 
 
 class ExtentChoice(QComboBox):  # type: ignore[misc]
-    """Everything, the plane in view, or the box around the shapes of a Shapes layer.
+    """Everything, the plane in view, some planes or time points, or the box around the shapes of a Shapes layer.
 
     Choosing the last one in a viewer without such a layer adds one, ready to draw a rectangle.
 
@@ -37,6 +43,8 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
 
     Attributes
     ----------
+    span
+        Which planes or time points; in sight where these are chosen.
     said
         Signal: what to do next, in words, and their level.
     """
@@ -47,16 +55,20 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
         super().__init__(parent)
         self._viewer = viewer
         self._over = over
+        self.span = SpanChoice()
+        self.span.hide()
         for extent, label in _LABELS.items():
             self.addItem(label, extent)
         self.setSizePolicy(self.sizePolicy().Policy.Expanding, self.sizePolicy().Policy.Fixed)
         self.setToolTip(
             "What is restored; training looks at the whole image in any case.\n"
             "Plane in view: the axes displayed, where the sliders stand.\n"
+            "Some planes or times: from one to another, as the slider counts them.\n"
             "Drawn region: the box around the selected shapes of a Shapes layer, or around all of them.\n"
             "A shape reaches through the axes that its layer does not have."
         )
         self.activated.connect(self._offer_to_draw)
+        self.currentIndexChanged.connect(lambda _: self.span.setVisible(self.extent == "span"))
         # A box without a layer to draw in would be a dead end at the next click on the main button.
         links.connect(viewer.layers.events.removed, self._forget)
 
@@ -77,17 +89,19 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
         Raises
         ------
         RestoreError
-            If nothing is drawn over the image.
+            If nothing is drawn over the image, or it has not the planes that are chosen.
         """
         if self.extent == "everything":
             return None
-        displayed = self._viewer.dims.displayed
-        found = (
-            plane_in_view(image, layer, self._viewer.dims.point, displayed)
-            if self.extent == "plane"
-            else drawn_region(image, layer, drawing(self._viewer))
-        )
+        found = self._part(layer, image)
         return None if found == Region.of_shape(image.shape) else found
+
+    def _part(self, layer: Any, image: Image) -> Region:
+        if self.extent == "plane":
+            return plane_in_view(image, layer, self._viewer.dims.point, self._viewer.dims.displayed)
+        if self.extent == "span":
+            return self.span.region(image)
+        return drawn_region(image, layer, drawing(self._viewer))
 
     def _offer_to_draw(self, _: int = 0) -> None:
         if self.extent != "drawn":

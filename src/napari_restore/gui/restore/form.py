@@ -16,7 +16,7 @@ from napari_restore.gui.parts.named import label_of, to_focus
 from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.advanced import Advanced
-from napari_restore.gui.restore.choices import EffortChoice, PlaceChoice, VerbChoice
+from napari_restore.gui.restore.choices import DepthChoice, EffortChoice, PlaceChoice, VerbChoice
 from napari_restore.gui.restore.cost import CostLine
 from napari_restore.gui.restore.editors import EDITORS, Around, Editors
 from napari_restore.gui.restore.extent import ExtentChoice
@@ -25,6 +25,7 @@ from napari_restore.gui.restore.preset_choice import PresetChoice
 from napari_restore.gui.restore.reproduce import Places
 from napari_restore.gui.restore.subject import Subject
 from napari_restore.gui.restore.work import Engine
+from napari_restore.methods import listed
 from napari_restore.sources.image import Image
 from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import Option, Request, ask, options_of
@@ -50,6 +51,7 @@ class Form(QWidget):  # type: ignore[misc]
         self.verb = VerbChoice()
         self.subject = Subject(viewer, links, self)
         self.editors = Editors(Around(viewer, links, engine, self.subject), self)
+        self.depth = DepthChoice()
         self.effort = EffortChoice()
         self.advanced = Advanced()
         self.cost = CostLine(engine, self._costs)
@@ -74,8 +76,7 @@ class Form(QWidget):  # type: ignore[misc]
         """What the main button asks for, of one of several layers; or None, and the reason is said."""
         try:
             image = self.subject.open(layer)
-            options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
-            return ask(self.verb.verb, image, **options, **self._part(image, layer))
+            return ask(self.verb.verb, image, **self._options(image), **self._part(image, layer))
         except RestoreError as error:
             self.said.emit(f"{layer.name}: {error}", "error")
             return None
@@ -111,6 +112,7 @@ class Form(QWidget):  # type: ignore[misc]
         """Let settings be changed; they can be looked at in any case."""
         self.verb.setEnabled(allowed)
         self.rows.allow(allowed)
+        self.extent.span.setEnabled(allowed)
         self.subject.allow(allowed)
         self.advanced.allow(allowed)
         self.cost.allow(allowed)
@@ -161,8 +163,24 @@ class Form(QWidget):  # type: ignore[misc]
 
     def _wanted(self, image: Image, *, whole: bool = False) -> Request:
         """All that the user has chosen; or a ``RestoreError``."""
-        options = {**self.advanced.options, "effort": self.effort.effort, **self.editors.options}
-        return ask(self.verb.verb, image, **options, **({} if whole else self._part(image)))
+        return ask(self.verb.verb, image, **self._options(image), **({} if whole else self._part(image)))
+
+    def _options(self, image: Image) -> dict[str, Any]:
+        """All but the part that is meant."""
+        depth = self.depth.options if self._looks_along_z(image) else {}
+        return {**self.advanced.options, **depth, "effort": self.effort.effort, **self.editors.options}
+
+    def _looks_along_z(self, image: Image | None) -> bool:
+        """Whether there is a choice between planes and 3-D."""
+        method = self._method
+        able = method == "auto" or listed(method).along_z  # of what the noise chooses among, all can
+        return image is not None and image.geometry.length("Z") > 1 and able
+
+    @property
+    def _method(self) -> str:
+        """The method that works, as far as that is settled."""
+        instant = VERBS[self.verb.verb].instant
+        return instant if self.effort.effort == "instant" else self.editors.method
 
     @property
     def _of_restoring(self) -> dict[str, Any]:
@@ -194,20 +212,20 @@ class Form(QWidget):  # type: ignore[misc]
         """Show the settings of the chosen verb alone, each with what is said of it."""
         options = {option.name: option for option in options_of(self.verb.verb)}
         self.editors.show_verb(self.verb.verb, options)
-        self.rows.show(set(self.rows.labels) - (set(EDITORS) - set(self.editors.shown)))
+        self.rows.show(set(self.rows.labels) - (set(EDITORS) - set(self.editors.shown)) - {"dimensions"})
         self.rows.tell(options)
         self._take_change()
 
     def _take_change(self) -> None:
         """Something else is asked for: let the rest suit it."""
-        instant = VERBS[self.verb.verb].instant
-        self.effort.show_method(self.editors.method, instant=instant)
-        method = instant if self.effort.effort == "instant" else self.editors.method
-        self.advanced.show_method(method, elsewhere=self.editors.elsewhere)
+        self.effort.show_method(self.editors.method, instant=VERBS[self.verb.verb].instant)
+        self.advanced.show_method(self._method, elsewhere={*self.editors.elsewhere, "dimensions"})
         self._take_image()
 
     def _take_image(self) -> None:
         self.editors.show_image(self.subject.image)
+        self.extent.span.show_image(self.subject.image)
+        self.rows.show_one("dimensions", self._looks_along_z(self.subject.image))
         self._take_option()
 
     def _take_option(self, _: Any = None) -> None:
@@ -224,6 +242,8 @@ class Form(QWidget):  # type: ignore[misc]
         self.advanced.changed.connect(self._take_option)
         self.effort.currentIndexChanged.connect(lambda _: self._take_change())
         self.extent.currentIndexChanged.connect(self._take_option)
+        self.extent.span.changed.connect(self._take_option)
+        self.depth.currentIndexChanged.connect(self._take_option)
         self.extent.said.connect(self.said)
         self.place.said.connect(self.said)
 
@@ -241,11 +261,14 @@ class Form(QWidget):  # type: ignore[misc]
             rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
             if each.key:
                 to_focus(self.editors[name], each.key)
-        rows.add(line, "effort", "&Effort", self.effort)
-        rows.grid.addWidget(self.cost, line + 1, 1, 1, 3)
-        rows.grid.addWidget(self.advanced, line + 2, 0, 1, 5)
-        rows.add(line + 3, "region", "Wh&at", self.extent)
-        rows.add(line + 4, "output", "Res&ult", self.place)
+        rows.add(line, "dimensions", "Z axis", self.depth)
+        to_focus(self.depth, "Alt+Shift+Z")
+        rows.add(line + 1, "effort", "&Effort", self.effort)
+        rows.grid.addWidget(self.cost, line + 2, 1, 1, 3)
+        rows.grid.addWidget(self.advanced, line + 3, 0, 1, 5)
+        rows.add(line + 4, "region", "Wh&at", self.extent)
+        rows.grid.addWidget(self.extent.span, line + 5, 1, 1, 3)
+        rows.add(line + 6, "output", "Res&ult", self.place)
         help_key = QShortcut(QKeySequence.StandardKey.HelpContents, self)
         help_key.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         help_key.activated.connect(rows.tell_about_focus)
@@ -286,9 +309,13 @@ class Rows:
 
     def show(self, names: Container[str]) -> None:
         """Show these, and hide the others."""
-        for name, label in self.labels.items():
-            for each in (label, self.widgets[name], self.questions[name]):
-                each.setVisible(name in names)
+        for name in self.labels:
+            self.show_one(name, name in names)
+
+    def show_one(self, name: str, there: bool) -> None:
+        """Show a setting, or hide it."""
+        for each in (self.labels[name], self.widgets[name], self.questions[name]):
+            each.setVisible(there)
 
     def tell_about_focus(self) -> None:
         """Open the page about the setting that the keyboard is in; about all of them where it is in none."""

@@ -38,7 +38,7 @@ class Hint(QFrame):  # type: ignore[misc]
         self.words.setWordWrap(True)
         self.sample_button = QPushButton("Open the sample")
         self.hide_button = QPushButton("Hide these hints")
-        for button, key in ((self.sample_button, "Alt+5"), (self.hide_button, "Alt+Q")):
+        for button, key in ((self.sample_button, "Alt+J"), (self.hide_button, "Alt+Q")):
             button.setShortcut(key)
             button.setToolTip(f"Or press {key}.")
         self.sample_button.clicked.connect(lambda _checked: sample())

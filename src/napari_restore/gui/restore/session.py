@@ -349,6 +349,8 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
                 self.said.emit(stopped_words(what, step, path), "warning")
+                if what == "restoration" and not step and path in self._unfinished:
+                    self._unfinished.pop(path).discard()  # a layer of nothing would hide the measured one
 
     def _begin_result(self, started: RestorationStarted) -> None:
         path = started.path
@@ -477,6 +479,8 @@ def stopped_words(what: str, step: int, path: str | None) -> str:
     """What a stop left behind."""
     if what == "training":
         return f"Stopped after {step:,} training steps. The model as it is now is kept: see Restore with…"
+    if not step:
+        return f"Stopped before the first tile: there is no result. Its file is unfinished: {path}"
     kept = "They stay in the layer"
     return f"Stopped after {step:,} tiles. {kept}; its file is unfinished: {path}" if path else f"{kept}."
 
