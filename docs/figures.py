@@ -179,10 +179,12 @@ def photographs() -> Rows:
         15: ["denoise_bsd68_15", "denoise_bsd68_15_noise2void2"],
         50: ["denoise_bsd68_50", "denoise_bsd68_50_noise2void2"],
     }
-    files[25] = [f"denoise_bsd68_25_{each}" for each in ("noise2void2", "posterior", "pairs")]
+    files[25] = [f"denoise_bsd68_25_{each}" for each in ("noise2void2", "pairs")]
+    posterior = {int(each["sigma"]): each["learned"][0]["psnr"] for each in found("denoise_bsd68_posterior")}
     rows = {}
     for sigma, names in sorted(files.items()):
         learned = {each["method"]: each["psnr"] for name in names for part in found(name) for each in part["learned"]}
+        learned["posterior"] = posterior[sigma]
         ways = [classical[sigma][way]["psnr"] for way in ("median", "mean", "wavelet", "nlm", "total_variation")]
         networks = ("noise2void2", "posterior", "noise2noise", "supervised_denoising")
         rows[str(sigma)] = [hundredths(each) for each in [*ways, *(learned[network] for network in networks)]]
