@@ -12,6 +12,7 @@ import napari
 import numpy as np
 import tifffile
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
 
 from napari_restore.gui.parts.closing import Closing
 from napari_restore.gui.tabs import MainWidget, Preferences
@@ -28,7 +29,7 @@ def main() -> None:
         viewer.add_image(stack + ord(name), name=name, axis_labels=("z", "y", "x"))
     tabs = MainWidget(viewer, preferences=Preferences(device="cpu", folder=folder))
     viewer.window.add_dock_widget(tabs, name="Restore")
-    begun = {"training": train, "queue": queue, "baselines": baselines, "batch": batch}[work]
+    begun = {"training": train, "queue": queue, "baselines": baselines, "batch": batch, "export": export}[work]
     begun(viewer, tabs, folder)
     QTimer.singleShot(0, lambda: close(viewer, tabs))
     napari.run()
@@ -75,6 +76,20 @@ def batch(viewer: Any, tabs: Any, folder: Path) -> None:
     until(lambda: tabs.batch.rows.rowCount() == 12)
     tabs.batch.run()
     until(lambda: tabs.batch.rows.count("done") > 0)
+
+
+def export(viewer: Any, tabs: Any, folder: Path) -> None:
+    """Of a model that was trained for a moment; the network is being traced, which nobody can stop."""
+    page = tabs.restore
+    page.form.editors["method"].choose("noise2void")
+    page.train()
+    until(lambda: bool(page.outcome.plot.traces["training"].steps))
+    page.stop()
+    until(lambda: not page.session.runner.running)
+    QFileDialog.getSaveFileName = lambda *_: (str(folder / "model.zip"), "")
+    page.export()
+    until(lambda: "torch.onnx._internal.exporter._core" in sys.modules)
+    pump(0.5)
 
 
 def close(viewer: Any, tabs: Any) -> None:

@@ -110,7 +110,7 @@ def test_hints_lead_through_the_first_run_to_the_true_gain(qtbot: Any, viewer: A
     qtbot.waitUntil(lambda: "in truth" in page.buttons.words.text(), timeout=20_000)
     truth, raw = (np.asarray(layer.data, float) for layer in (viewer.layers[0], viewer.layers[1]))
     gain = 10 * np.log10(np.square(raw - truth).mean() / np.square(raw + 1 - truth).mean())
-    assert page.buttons.words.text() == f"Done, {gain:+.1f} dB in truth"
+    assert page.buttons.words.text() == f"Done, {gain:+.1f}\u00a0dB in truth"
     assert "curtain" in page.hint.words.text()
     page.hint.hide_button.click()
     page._show_state()

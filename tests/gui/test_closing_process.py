@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("closed_amid_work.py")
 
 
-@pytest.mark.parametrize("work", ["training", "queue", "baselines", "batch"])
+@pytest.mark.parametrize("work", ["training", "queue", "baselines", "batch", "export"])
 def test_the_process_ends(work: str, tmp_path: Path) -> None:
     """Baselines in 3-D once kept it for 13 s, and then torch aborted: ``terminate called``."""
     environment = {**os.environ, "NAPARI_CONFIG": str(tmp_path / "napari.yaml"), "XDG_CONFIG_HOME": str(tmp_path)}
@@ -21,3 +22,5 @@ def test_the_process_ends(work: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "closed amid it" in ended.stdout, ended.stdout
     assert "Traceback" not in ended.stderr and "terminate called" not in ended.stderr, ended.stderr
+    for package in tmp_path.glob("*.zip"):
+        assert zipfile.ZipFile(package).testzip() is None, "it is whole, or not there"

@@ -12,9 +12,11 @@ from napari_restore.core.sizes import describe_bytes
 from napari_restore.gui.restore import cost as room
 from napari_restore.gui.restore.cost import cost_words
 from napari_restore.gui.restore.pace import Pace
+from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import package_engine
 from napari_restore.gui.tabs import MainWidget, Preferences
+from napari_restore.verbs import VERBS
 from napari_restore.verbs.request import ask
 from napari_restore.verbs.words import asked
 
@@ -36,9 +38,14 @@ def widget(viewer, engine, monkeypatch):
     return widget
 
 
+def said(widget):
+    """The line, with spaces at which it may break and others alike."""
+    return widget.form.cost.text().replace("\u00a0", " ")
+
+
 def test_it_is_said_before_a_click(qtbot, widget):
-    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
-    assert widget.form.cost.text() == "About 40 s of training, 7 to 21 s of restoring; 480 MiB of 18 GiB memory"
+    qtbot.waitUntil(lambda: said(widget) != "")
+    assert said(widget) == "About 40 s of training, 7 to 21 s of restoring; 480 MiB of 18 GiB memory"
     assert widget.form.cost.isVisibleTo(widget)
 
 
@@ -79,14 +86,14 @@ def test_options_of_the_run_that_the_method_does_not_have_are_taken(qtbot, widge
     editor = widget.form.advanced.editors[option].native
     (editor.setCurrentIndex if option == "precision" else editor.setValue)(1 if option == "precision" else value)
     qtbot.waitUntil(lambda: bool(engine.estimated) and engine.estimated[-1] == ("denoise", {option: value}))
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
     widget.run()
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
     assert engine.calls[-1] == engine.estimated[-1], "the very request that was estimated"
 
 
 def test_several_changes_are_one_estimate(qtbot, widget, engine):
-    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
+    qtbot.waitUntil(lambda: said(widget) != "")
     before = len(engine.estimated)
     for effort in ("quick", "normal", "thorough"):
         widget.form.effort.setCurrentIndex(widget.form.effort.findData(effort))
@@ -98,30 +105,30 @@ def test_several_changes_are_one_estimate(qtbot, widget, engine):
 def test_too_much_is_said_and_what_else_is_wrong_is_left_to_the_run(qtbot, widget, engine):
     engine.raises = RestoreError("restoring takes about 30 GiB of memory, of 18 GiB that may be used")
     widget.form.effort.setCurrentIndex(widget.form.effort.findData("thorough"))
-    qtbot.waitUntil(lambda: "30 GiB" in widget.form.cost.text())
+    qtbot.waitUntil(lambda: "30 GiB" in said(widget))
     engine.raises = RuntimeError("a bug")
     widget.form.effort.setCurrentIndex(widget.form.effort.findData("quick"))
-    qtbot.waitUntil(lambda: widget.form.cost.text() == "")
+    qtbot.waitUntil(lambda: said(widget) == "")
 
 
 def test_of_another_layer_nothing_is_said_until_it_is_known(qtbot, viewer, widget, engine, stack):
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
     raw = viewer.layers["raw"]
     other = viewer.add_image(stack, name="other")
     widget.form.subject.layers.choose(other)
-    assert widget.form.cost.text() == "Time and memory: …" and not widget.form.cost.isEnabled()
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text() and widget.form.cost.isEnabled())
+    assert said(widget) == "Time and memory: …" and not widget.form.cost.isEnabled()
+    qtbot.waitUntil(lambda: "of restoring" in said(widget) and widget.form.cost.isEnabled())
     engine.pause = 0.1
     widget.form.subject.layers.choose(raw)
     widget.run()
     qtbot.wait(150)
-    assert widget.form.cost.text() == "Time and memory: …", "while it runs the estimate of another one is no help"
+    assert said(widget) == "Time and memory: …", "while it runs the estimate of another one is no help"
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
 
 
 def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, widget, engine):
-    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
+    qtbot.waitUntil(lambda: said(widget) != "")
     engine.pause = 0.1
     widget.run()
     count = len(engine.estimated)
@@ -130,7 +137,7 @@ def test_without_an_image_and_during_a_run_nothing_is_estimated(qtbot, viewer, w
     assert len(engine.estimated) == count
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
     viewer.layers.clear()
-    qtbot.waitUntil(lambda: widget.form.cost.text() == "")
+    qtbot.waitUntil(lambda: said(widget) == "")
 
 
 def test_a_run_does_not_share_the_processor_with_an_estimate(qtbot, widget, engine):
@@ -140,7 +147,7 @@ def test_a_run_does_not_share_the_processor_with_an_estimate(qtbot, widget, engi
     qtbot.waitUntil(lambda: engine.cut_off == 1)
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
     engine.slow_estimate = False
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text())
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
     assert len(engine.estimated) >= 2, "it is worked out after the run"
 
 
@@ -154,7 +161,7 @@ def test_nothing_is_estimated_while_what_a_run_does_is_loaded(qtbot, viewer, eng
     qtbot.wait(800)
     assert not engine.estimated
     loaded.set()
-    qtbot.waitUntil(lambda: widget.form.cost.text() != "")
+    qtbot.waitUntil(lambda: said(widget) != "")
 
 
 def test_words():
@@ -164,13 +171,20 @@ def test_words():
     assert cost_words(card, Pace()) == words
 
 
+@pytest.mark.parametrize("verb", [verb for verb in SHOWN if VERBS[verb].instant])
+def test_of_what_learns_nothing_no_training_is_said(verb):
+    instant = Cost(VERBS[verb].instant, 5.0, 7.0, 480 * MIB, 18 * 1024 * MIB)
+    assert cost_words(instant, Pace()).startswith("About 5 s of choosing its settings, ")
+    assert "training" not in cost_words(instant, Pace())
+
+
 def test_the_share_of_memory_is_handed_on():
     engine = package_engine(device="cpu", memory_share=0.3)
     for request in (ask("denoise", "a.tif"), ask("restore_folder", "a", model="m", output="b")):
         preferred = engine.preferring(request)
         assert (preferred.computing.device, preferred.restoring.memory_share) == ("cpu", 0.3)
-    said = ask("denoise", "a.tif", device="cuda:1", memory_share=0.5)
-    assert asked(engine.preferring(said)) == asked(said), "what a request says itself comes first"
+    own = ask("denoise", "a.tif", device="cuda:1", memory_share=0.5)
+    assert asked(engine.preferring(own)) == asked(own), "what a request says itself comes first"
 
 
 def test_the_preference_reaches_the_engine(viewer, qtbot):
@@ -184,6 +198,6 @@ def test_the_package_estimates_what_the_widget_wishes(qtbot, viewer, monkeypatch
     monkeypatch.setattr(room, "_SETTLES_MS", 30)
     widget = RestoreWidget(viewer, engine=package_engine(device="cpu"))
     qtbot.addWidget(widget)
-    qtbot.waitUntil(lambda: "of restoring" in widget.form.cost.text(), timeout=60_000)
-    assert "iB of" in widget.form.cost.text()
+    qtbot.waitUntil(lambda: "of restoring" in said(widget), timeout=60_000)
+    assert "iB of" in said(widget)
     widget.leave()

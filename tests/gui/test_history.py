@@ -166,10 +166,10 @@ def test_the_line_learns_from_a_run(qtbot: Any, widget: Any, engine: Any, monkey
     engine.method = "auto"  # that which the pretended estimate is of
     monkeypatch.setattr(Tally, "rest", 3.5)
     cost = widget.form.cost
-    qtbot.waitUntil(lambda: "7 to 21 s of restoring" in cost.text() and not cost._stale, timeout=10_000)
+    qtbot.waitUntil(lambda: "7 to 21\u00a0s of restoring" in cost.text() and not cost._stale, timeout=10_000)
     widget.run()
     wait(qtbot, widget)
-    assert ", 4 s of restoring" in cost.text() and Pace().expected("auto", 10.0) == (5.0, 5.0)
+    assert ", 4\u00a0s of restoring" in cost.text() and Pace().expected("auto", 10.0) == (5.0, 5.0)
 
 
 @pytest.mark.parametrize(

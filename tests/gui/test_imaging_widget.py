@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget, QDoubleSpinBox, QFileDialog
 
 from napari_restore.core.errors import ImageError
 from napari_restore.core.region import Region
@@ -162,14 +163,19 @@ def test_only_stacks_can_be_finer_along_z(viewer, widget, engine, stack):
         ("gaussian", {"std": 2, "z": 1.5}, "gaussian:1.5,2,2"),
         ("box", {"radius": 3}, "box:3"),
         ("motion", {"length": 5, "angle": -45}, "motion:5,-45"),
-        ("theory", {"NA": 0.8, "wavelength": 0.6}, "theory:NA=0.8,wavelength=0.6,pixel=0.1,n=1.515"),
+        ("theory", {"NA": 0.8, "wavelength": 0.6, "z": 0}, "theory:NA=0.8,wavelength=0.6,pixel=0.1,n=1.515"),
+        ("theory", {"NA": 0.8}, "theory:NA=0.8,wavelength=0.52,pixel=0.1,n=1.515,z=3"),
         ("theory", {"z": 0.5}, "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515,z=0.5"),
         (
             "theory",
             {"mode": "confocal", "z": 0.5, "depth": 2},
             "theory:NA=1.4,wavelength=0.52,pixel=0.1,n=1.515,mode=confocal,pinhole=1,z=0.5,depth=2,ns=1.33",
         ),
-        ("theory", {"mode": "lightsheet", "NA": 1}, "theory:NA=1,wavelength=0.52,pixel=0.1,n=1.515,mode=lightsheet"),
+        (
+            "theory",
+            {"mode": "lightsheet", "NA": 1, "z": 0},
+            "theory:NA=1,wavelength=0.52,pixel=0.1,n=1.515,mode=lightsheet",
+        ),
     ],
 )
 def test_the_picture_follows_the_numbers(qtbot, widget, kind, changes, text):
@@ -180,7 +186,7 @@ def test_the_picture_follows_the_numbers(qtbot, widget, kind, changes, text):
         box = form.boxes[name]
         box.setCurrentIndex(box.findData(value)) if name == "mode" else box.setValue(value)
     assert editor(widget, "psf").request.source == text
-    expected = psfs.parse(text, ndim=3 if "z" in changes else 2)
+    expected = psfs.parse(text, ndim=3 if changes.get("z") or "z=" in text else 2)
     qtbot.waitUntil(lambda: editor(widget, "psf").seen.kernel is not before, timeout=5000)
     np.testing.assert_array_equal(editor(widget, "psf").seen.kernel, expected)
     assert not editor(widget, "psf").picture.empty and editor(widget, "psf").error == ""
@@ -197,6 +203,21 @@ def test_the_pixel_of_the_theory_is_that_of_the_result(viewer, widget):
     form.boxes["pixel"].setValue(0.07)
     editor(widget, "factor").box.setCurrentIndex(0)
     assert form.boxes["pixel"].value() == pytest.approx(0.07), "what the user has set stays"
+
+
+def test_the_step_along_z_is_that_of_the_layer(viewer, widget, stack):
+    widget.form.verb.choose("deblur")
+    form = choose_psf(widget, "theory")
+    assert form.boxes["z"].text() == "3.000 µm"
+    fine = viewer.add_image(stack, name="fine", **{**PLACE, "scale": (0.4, 0.1, 0.1)})
+    unknown = viewer.add_image(stack, name="unknown", axis_labels=PLACE["axis_labels"])
+    widget.form.subject.layers.choose(fine)
+    assert form.text.endswith(",z=0.4")
+    widget.form.subject.layers.choose(unknown)
+    assert form.boxes["z"].text() == "in focus", "the step of another layer says nothing of this one"
+    form.boxes["z"].setValue(0.2)
+    widget.form.subject.layers.choose(fine)
+    assert form.text.endswith(",z=0.2"), "what the user has set stays"
 
 
 OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
@@ -402,6 +423,33 @@ def test_it_fits_a_small_screen_with_every_psf(qtbot, viewer, widget, kind):
     content = fresh._scroll.widget()
     assert content.minimumSizeHint().width() <= fresh._scroll.viewport().width(), "nothing is cut off at the right"
     fresh.leave()
+
+
+@pytest.mark.parametrize("mode", ["confocal", "lightsheet"])
+def test_the_words_in_the_boxes_of_a_microscope_are_whole(qtbot, make_napari_viewer_proxy, engine, stack, mode):
+    """In napari's own style, whose buttons leave less room than others."""
+    shown = make_napari_viewer_proxy(show=True)
+    shown.add_image(stack, **PLACE)
+    widget = RestoreWidget(shown, engine=engine)
+    shown.window.add_dock_widget(widget, name="Restore")
+    widget.form.verb.choose("deblur")
+    boxes = choose_psf(widget, "theory").boxes
+    boxes["mode"].setCurrentIndex(boxes["mode"].findData(mode))
+    dock = next(each for each in widget.window().findChildren(QDockWidget) if each.isAncestorOf(widget))
+    widget.window().resizeDocks([dock], [400], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: widget.width() <= 400 and boxes["depth"].isVisible(), timeout=5000)
+    qtbot.wait(100)
+    for box in boxes.values():
+        if isinstance(box, QDoubleSpinBox) and box.isVisible():
+            for words in (box.specialValueText(), box.text()):
+                assert box.fontMetrics().horizontalAdvance(words) <= room_in(box), f"{words} is cut off"
+
+
+def room_in(box):
+    """For words, in the widget that is seen."""
+    line = box.lineEdit()
+    margins = line.textMargins()
+    return line.contentsRect().width() - margins.left() - margins.right() - 4  # Qt's own, two at each side
 
 
 def test_a_run_scrolls_to_what_is_seen_of_it(qtbot, viewer, widget, engine):

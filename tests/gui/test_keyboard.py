@@ -97,6 +97,22 @@ def test_letters_go_to_each_row_of_every_page(qtbot: Any, widget: Any) -> None:
             assert len(used) > 6 and len(used) == len(set(used)) and not set(used) & (MENUS - {"D"}), used
 
 
+def test_a_key_that_is_no_letter_of_its_label_is_told_in_the_tooltips(widget: Any) -> None:
+    page = widget.restore
+    page.form.subject.layer.axis_labels = ("z", "y", "x")
+    told = set()
+    for verb in page.form.verb.buttons:
+        page.form.verb.choose(verb)
+        rows = page.form.rows
+        for name, label in rows.labels.items():
+            for shortcut in rows.widgets[name].findChildren(QShortcut) if label.isVisibleTo(page) else ():
+                key = shortcut.key().toString(QKeySequence.SequenceFormat.NativeText)
+                told.add(key)
+                for each in (label, rows.widgets[name]):
+                    assert each.toolTip().endswith(f" ({key})") and each.toolTip().count(key) == 1, each.toolTip()
+    assert told == {"Alt+5", "Alt+Shift+6", "Alt+Shift+Z"}
+
+
 @pytest.mark.parametrize("image", [True, False])
 def test_no_key_has_two_meanings(qtbot: Any, widget: Any, image: bool) -> None:
     """Of two in sight with the same key Qt takes none. A stack, or nothing open; all that can come into sight there."""

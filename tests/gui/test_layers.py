@@ -113,6 +113,64 @@ def test_a_plane_that_became_large_ends_as_a_pyramid(viewer):
     assert (result.layer.scale.tolist(), result.layer.translate.tolist()) == ([0.5, 0.5], [-0.25, -0.25])
 
 
+def shown(viewer):
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+@pytest.mark.parametrize("blending", ["additive", "minimum", "multiplicative"])
+def test_a_result_takes_the_place_of_a_layer_that_mixes_with_others(viewer, stack, tmp_path, blending):
+    raw = viewer.add_image(stack, blending=blending, **place())
+    viewer.add_image(stack, blending=blending, name="other")
+    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")
+    first, second = (ResultLayer(viewer, raw, open_image(raw)) for _ in range(2))
+    first.begin(tmp_path, "0")
+    assert first.layer.blending == blending and shown(viewer) == ["raw_denoised", "other"]
+    second.begin(tmp_path, "0", older=[first])
+    assert shown(viewer) == ["raw_denoised [1]", "other"], "an older result would be added to it as well"
+    second.discard()
+    assert shown(viewer) == ["raw_denoised", "other"], "that which was seen before is seen again"
+    raw.visible = True
+    first.show_again()
+    assert shown(viewer) == ["raw_denoised", "other"]
+    first.discard()
+    assert shown(viewer) == ["raw", "other"]
+
+
+def test_a_result_that_is_discarded_unseen_changes_nothing_in_sight(viewer, stack, tmp_path):
+    raw = viewer.add_image(stack, blending="additive", **place())
+    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")
+    first, second = (ResultLayer(viewer, raw, open_image(raw)) for _ in range(2))
+    first.begin(tmp_path, "0")
+    second.begin(tmp_path, "0", older=[first])
+    first.discard()
+    assert shown(viewer) == ["raw_denoised [1]"]
+
+
+@pytest.mark.parametrize(("blending", "part"), [("translucent", None), ("additive", Region((0, 0, 0), (2, 9, 9)))])
+def test_a_result_that_covers_the_raw_layer_leaves_it_in_sight(viewer, stack, tmp_path, blending, part):
+    """So does a part of an image: around it there is nothing else to be seen."""
+    raw = viewer.add_image(stack, blending=blending, **place())
+    zarr.create_array(tmp_path / "0", shape=stack.shape if part is None else part.shape, dtype="uint16")
+    result = ResultLayer(viewer, raw, open_image(raw), part=part)
+    result.begin(tmp_path, "0")
+    assert raw.visible and result.layer.visible and str(result.layer.blending).startswith("translucent")
+
+
+def test_restored_channels_are_seen_together_in_their_colours(make_napari_viewer_proxy, tmp_path):
+    viewer = make_napari_viewer_proxy(show=True)
+    looks = {"blending": "additive", "contrast_limits": (0, 200)}
+    for value, colour in ((20, "red"), (60, "green"), (100, "blue")):
+        viewer.add_image(np.full((40, 50), value, np.uint8), name=colour, colormap=colour, **looks)
+    for raw in list(viewer.layers):
+        result = ResultLayer(viewer, raw, open_image(raw))
+        result.finish([zarr.array(np.asarray(raw.data) + 50)])
+        result.raise_()
+    picture = viewer.screenshot(flash=False)
+    red, green, blue, _ = picture[picture.shape[0] // 2, picture.shape[1] // 2]
+    for seen, value in ((red, 70), (green, 110), (blue, 150)):
+        assert abs(int(seen) - 255 * value / 200) < 3
+
+
 def test_a_result_that_the_user_deletes_stays_deleted(viewer, stack, tmp_path):
     raw = viewer.add_image(stack, **place())
     array = zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")

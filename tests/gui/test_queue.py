@@ -88,3 +88,17 @@ def test_rows_are_taken_out_and_cancel_ends_all(qtbot: Any, widget: Any, engine:
     assert rows(widget)[2:] == ["c: stopped", "d: stopped"] and engine.closed == 2
     assert widget.buttons.run_button.isEnabled() and widget.form.subject.layer.name == "c"
     assert "0 of 4 layers" in widget.outcome.messages.toPlainText()
+
+
+def test_channels_are_replaced_by_their_results(qtbot: Any, widget: Any, engine: Any) -> None:
+    viewer, engine.pause = widget._viewer, 0.001
+    for name in "abc":
+        viewer.layers[name].blending = "additive"
+    choose(widget, "abc")
+    widget.run()
+    qtbot.waitUntil(lambda: not widget.queue.running and not widget.session.runner.running, timeout=20_000)
+    seen = {layer.name for layer in viewer.layers if layer.visible}
+    assert seen == {"a_denoised", "b_denoised", "c_denoised", "d"}
+    assert {str(viewer.layers[f"{name}_denoised"].blending) for name in "abc"} == {"additive"}
+    widget.session.discard(widget.session.past[-1])
+    assert viewer.layers["c"].visible and not viewer.layers["a"].visible

@@ -13,6 +13,7 @@ from napari_restore.gui.parts.describe import (
     describe_time,
     for_widget,
     status_of,
+    unbroken,
     verdict_of,
 )
 from napari_restore.sources import open_image
@@ -47,6 +48,16 @@ def test_what_is_not_known_is_not_said():
 )
 def test_time_in_words(seconds, words):
     assert describe_time(seconds) == words
+
+
+@pytest.mark.parametrize("unit", ["%", "dB", "s", "min", "h", "µm", "px", "MiB", "GiB"])
+def test_no_line_ends_between_a_number_and_its_unit(unit):
+    assert unbroken(f"in 3 {unit} of it, 4 {unit}; 5 {unit}") == f"in 3\u00a0{unit} of it, 4\u00a0{unit}; 5\u00a0{unit}"
+
+
+def test_other_words_may_begin_a_line():
+    said = "4 of 8 tiles, 3 simpler ways, 2 hours, 18 × 512"
+    assert unbroken(said) == said
 
 
 def test_the_guess_names_the_box_in_the_widget():

@@ -14,7 +14,7 @@ class Cost:
     method
         That was estimated: the one ``"auto"`` chooses, where that was asked for.
     training_seconds
-        The budget; None where it is in steps.
+        The budget; None where it is in steps. Of a method that learns nothing, what choosing its settings takes.
     restoring_seconds
         From a small part of the image, of computing alone.
     memory

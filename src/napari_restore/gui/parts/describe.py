@@ -73,6 +73,11 @@ def breakable(text: str) -> str:
     return re.sub(r"(?<=\S)([/\\])(?=\S)", "\\1\u200b", text)
 
 
+def unbroken(text: str) -> str:
+    """The same to the eye; but no line ends between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=(?:%|dB|s|min|h|px|nm|µm|mm|[KMG]iB)(?!\w))", "\u00a0", text)
+
+
 def describe_time(seconds: float) -> str:
     """A duration as people say it: ``8 s``, ``2 min 10 s``, ``1 h 5 min``."""
     whole = max(0, round(seconds))

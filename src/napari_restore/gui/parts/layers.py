@@ -30,6 +30,9 @@ _LEAST_PAUSE = 0.3
 """Seconds between two refreshes, at least: a refresh reads the whole plane in the GUI thread."""
 
 
+_MIXING = frozenset({"additive", "minimum", "multiplicative"})
+"""Blendings in which a layer hides nothing of those below: where it shows the same anew, both would count."""
+
 _MADE_BY = "made_by"
 """What made a result, in its layer's metadata."""
 
@@ -72,7 +75,10 @@ class ResultLayer:
         self._image = image
         self._name = raw.name
         self._looks = looks_of(raw)
+        if part is not None and mixes(raw):
+            self._looks.pop("blending")  # around the part the raw layer stays in sight: it is covered, and not hidden
         self._part = part
+        self._covered: list[Any] = []
         self._place = part_of_layer(raw, part)
         self._axes = image.axes[: self._place.ndim]
         self._centred: Mapping[str, bool] = {}
@@ -91,11 +97,18 @@ class ResultLayer:
         """Seconds to wait before the next refresh: never more than a tenth of the time goes into refreshing."""
         return max(_LEAST_PAUSE, 9 * self._cost, self._drawn + _LEAST_PAUSE - time.monotonic())
 
-    def begin(self, path: str | Path, array: str, *, started: RestorationStarted | None = None) -> None:
+    def begin(
+        self,
+        path: str | Path,
+        array: str,
+        *,
+        started: RestorationStarted | None = None,
+        older: Sequence[ResultLayer] = (),
+    ) -> None:
         """Show the output that is being filled in; if it was finished and renamed meanwhile, ``finish`` will.
 
         ``started`` says how the result is called and what makes it, and where its pixels lie if there are more of them
-        than in the image.
+        than in the image; ``older`` are results shown before.
         """
         if started is not None:
             parts = [self._name, started.suffix, *([started.method] if started.method else [])]
@@ -108,6 +121,7 @@ class ResultLayer:
         except FileNotFoundError:
             return
         self._show(opened)
+        self._cover([one.layer for one in older if one.shown and one is not self and one._raw is self._raw])
 
     def refresh(self) -> None:
         """Show the tiles written since the last time."""
@@ -122,6 +136,7 @@ class ResultLayer:
         """Show the finished file, which has another name than the unfinished one, and keep where it came from."""
         if not self.begun:
             self._show(levels[0])
+            self._cover()
         if not self.shown:
             return
         arranged = [self._arranged(level) for level in levels]
@@ -146,6 +161,7 @@ class ResultLayer:
         if not self.shown:
             insert_above(self._viewer, self.layer, self._raw)
         self.layer.visible = True
+        self._cover()
 
     def raise_(self) -> None:
         """Put it over all other images; what is drawn stays above it."""
@@ -179,9 +195,21 @@ class ResultLayer:
         insert_above(self._viewer, layer, self.layer if self.shown else self._raw)
 
     def discard(self) -> None:
-        """Take the layer away: another run shows the same output."""
-        if self.shown:
-            self._viewer.layers.remove(self.layer)
+        """Take the layer away: another run shows the same output. What was hidden for it is seen again."""
+        if not self.shown:
+            return
+        for layer in self._covered if self.layer.visible else ():
+            layer.visible = True
+        self._covered = []
+        self._viewer.layers.remove(self.layer)
+
+    def _cover(self, older: Sequence[Any] = ()) -> None:
+        """Hide what shows the same, the raw layer and older results, where this one mixes with what lies below it."""
+        if self._looks.get("blending") in _MIXING:
+            seen = [layer for layer in (self._raw, *older) if layer in self._viewer.layers and layer.visible]
+            for layer in seen:
+                layer.visible = False
+            self._covered = seen or self._covered
 
     def _show(self, array: Any) -> None:
         data = self._arranged(array)
@@ -222,11 +250,17 @@ def part_of_layer(raw: Any, part: Region | None) -> Placement:
     return place if part is None else place.on_grid(part.start[: place.ndim], (1.0,) * place.ndim)
 
 
+def mixes(layer: Any) -> bool:
+    """Whether a layer is mixed with those below it, as channels are, and covers none of them."""
+    return str(layer.blending) in _MIXING
+
+
 def looks_of(raw: Any) -> dict[str, Any]:
     """How the raw layer looks, as arguments of a new layer."""
     looks: dict[str, Any] = {
         "name": f"{raw.name}_denoised",
         "rgb": bool(raw.rgb),
+        "blending": str(raw.blending),
         "interpolation2d": raw.interpolation2d,
         "rendering": raw.rendering,
     }

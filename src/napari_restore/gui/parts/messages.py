@@ -8,7 +8,7 @@ from typing import Literal
 from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QSizePolicy, QTextBrowser, QWidget
 
-from napari_restore.gui.parts.describe import for_widget
+from napari_restore.gui.parts.describe import for_widget, unbroken
 
 Level = Literal["info", "warning", "error"]
 
@@ -39,5 +39,5 @@ class Messages(QTextBrowser):  # type: ignore[misc]
     def say(self, text: str, level: Level = "info") -> None:
         """Add a line; options that it names in backticks are said in the words of the window."""
         colour = f' style="color:{self._colours[level]}"' if self._colours[level] else ""
-        self.append(f"<span{colour}>{SIGNS[level]}{html.escape(for_widget(text))}</span>")
+        self.append(f"<span{colour}>{SIGNS[level]}{html.escape(unbroken(for_widget(text)))}</span>")
         self.moveCursor(QTextCursor.MoveOperation.End)

@@ -36,8 +36,13 @@ def with_key(button: QAbstractButton, key: str, *, tip: str = "") -> None:
         What the tooltip says; what it said, where not given.
     """
     button.setShortcut(QKeySequence(key))  # Qt forgets it when the words change
+    button.setToolTip(tip_with(key, tip or button.toolTip()))
+
+
+def tip_with(key: str, tip: str) -> str:
+    """What a tooltip says, and then a key, once; nothing of that where it is empty."""
     said = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
-    button.setToolTip(f"{(tip or button.toolTip()).removesuffix(f' ({said})')} ({said})")
+    return f"{tip.removesuffix(f' ({said})')} ({said})" if said else tip
 
 
 def to_focus(widget: QWidget, key: str) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QVBoxLayout,
 
 from napari_restore.gui.parts.bar import Bar
 from napari_restore.gui.parts.colours import main_button, progress_bar
-from napari_restore.gui.parts.describe import Status, breakable, shortened
+from napari_restore.gui.parts.describe import Status, breakable, shortened, unbroken
 from napari_restore.gui.parts.focus import State
 from napari_restore.gui.parts.named import with_key
 from napari_restore.gui.restore.models import Known
@@ -148,7 +148,7 @@ class Actions(QWidget):  # type: ignore[misc]
             self.bar.setValue(round(1000 * min(max(status.fraction, 0.0), 1.0)))
         self._status = status
         named = not self._whose or f"{self._whose}: " in status.text  # a failure may name its layer itself
-        self.words.setText(status.text if named else f"{self._whose}: {status.text}")
+        self.words.setText(unbroken(status.text if named else f"{self._whose}: {status.text}"))
 
     def show_words(self, text: str) -> None:
         """Say what is of no run."""
@@ -157,7 +157,7 @@ class Actions(QWidget):  # type: ignore[misc]
 
     def show_said(self, text: str) -> None:
         """What came of a button that begins no run: saved, copied, checked; nothing where that is of the past."""
-        self.said.setText(breakable(text))
+        self.said.setText(unbroken(breakable(text)))
         self.said.setVisible(bool(text))
 
     def show_whose(self, name: str) -> None:

@@ -27,7 +27,7 @@ from napari_restore.core.events import Compared
 from napari_restore.core.geometry import finer_grid
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.describe import Status
-from napari_restore.gui.parts.layers import insert_above, looks_of, part_of_layer
+from napari_restore.gui.parts.layers import insert_above, looks_of, mixes, part_of_layer
 from napari_restore.gui.parts.runner import Ended, Runner
 from napari_restore.gui.restore.in_view import region_in_view
 from napari_restore.gui.restore.session import Session, world_in_view
@@ -237,6 +237,7 @@ def baseline_layers(
         rate = {axis: fine // coarse for axis, fine, coarse in finer}
         here = place.on_grid(*finer_grid(axes, rate, centred))
         looks = {**looks_of(raw), **here.kwargs, "name": f"{raw.name} {label}"}
+        looks["visible"] = not mixes(raw)  # else it would be added to the result
         shown = np.round(pixels).clip(0, 255).astype(np.uint8) if looks["rgb"] else pixels
         layers.append(ImageLayer(shown, multiscale=False, **looks))
     return layers

@@ -11,10 +11,11 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_restore.core.cost import Cost
 from napari_restore.core.events import Event
 from napari_restore.core.sizes import describe_bytes
-from napari_restore.gui.parts.describe import describe_time, describe_times
+from napari_restore.gui.parts.describe import describe_time, describe_times, unbroken
 from napari_restore.gui.parts.runner import Ended, Runner, Start
 from napari_restore.gui.restore.pace import Pace
 from napari_restore.gui.restore.work import Engine, resolved
+from napari_restore.methods import METHODS
 from napari_restore.verbs.request import Request
 
 _SETTLES_MS = 700
@@ -131,14 +132,16 @@ class CostLine(QLabel):  # type: ignore[misc]
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         self.setEnabled(not self._stale)
-        self.setText(text)
+        self.setText(unbroken(text))
         self.setStyleSheet(f"color: {self._colour};" if wrong and self._colour else "")
         self.setVisible(bool(text))
 
 
 def cost_words(cost: Cost, pace: Pace) -> str:
     """Such as ``About 40 s of training, 7 to 12 s of restoring; 480 MiB of 18 GiB memory``."""
-    parts = [f"{describe_time(cost.training_seconds)} of training"] if cost.training_seconds is not None else []
+    known = METHODS.get(cost.method)
+    before = "training" if known is None or known.learns else "choosing its settings"
+    parts = [f"{describe_time(cost.training_seconds)} of {before}"] if cost.training_seconds is not None else []
     least, most = (max(1.0, each) for each in pace.expected(cost.method, cost.restoring_seconds))
     parts.append(f"{describe_times(least, most)} of restoring")
     memory = f"{describe_bytes(cost.memory)} of {describe_bytes(cost.memory_limit)} memory"

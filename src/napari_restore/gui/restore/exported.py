@@ -12,6 +12,10 @@ from napari_restore.gui.parts.runner import Start
 from napari_restore.gui.restore.asked import AskedFile
 from napari_restore.sources.image import Image
 
+_GRACE = 2.0
+"""Seconds that napari's end waits for a package: tracing a network takes ten and more, cannot be stopped, and has
+nothing to lose when it is cut off."""
+
 
 class ExportFile(AskedFile):
     """Writes the model of the session as a package of the BioImage Model Zoo."""
@@ -26,7 +30,7 @@ class ExportFile(AskedFile):
             return
         kinds = {"Packages of the BioImage Model Zoo": (".zip",)}
         path = self.asked("Export for other programs", "model.zip", kinds)
-        if path is not None and self.writer.start(_exporting(model, path, image)):
+        if path is not None and self.writer.start(_exporting(model, path, image), grace=_GRACE):
             self.said.emit(f"Writing {path.name}: the network as a graph that other programs run.", "info")
 
 

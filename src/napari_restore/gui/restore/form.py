@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QGridLayout, QLabel, QVBoxLayout, QWidg
 from napari_restore.core.errors import RestoreError
 from napari_restore.gui.parts.describe import tip_of
 from napari_restore.gui.parts.links import Links
-from napari_restore.gui.parts.named import label_of, to_focus
+from napari_restore.gui.parts.named import label_of, tip_with, to_focus
 from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.remembered import Remembered
 from napari_restore.gui.restore.advanced import Advanced
@@ -258,11 +258,8 @@ class Form(QWidget):  # type: ignore[misc]
         rows.grid.addWidget(self.subject.size, 4, 0, 1, 3)
         rows.grid.addWidget(self.subject.give, 4, 3, 1, 2)
         for row, (name, each) in enumerate(EDITORS.items(), start=5):
-            rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows)
-            if each.key:
-                to_focus(self.editors[name], each.key)
-        rows.add(line, "dimensions", "Z axis", self.depth)
-        to_focus(self.depth, "Alt+Shift+Z")
+            rows.add(row, name, each.label, self.editors[name], grows=self.editors[name].grows, key=each.key)
+        rows.add(line, "dimensions", "Z axis", self.depth, key="Alt+Shift+Z")
         rows.add(line + 1, "effort", "&Effort", self.effort)
         rows.grid.addWidget(self.cost, line + 2, 1, 1, 3)
         rows.grid.addWidget(self.advanced, line + 3, 0, 1, 5)
@@ -291,21 +288,38 @@ class Rows:
         self.labels: dict[str, QLabel] = {}
         self.widgets: dict[str, QWidget] = {}
         self._told: dict[str, list[QWidget]] = {}
+        self._keys: dict[str, str] = {}
         self.grid = QGridLayout()
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setSpacing(6)
         self.grid.setColumnStretch(2, 1)
 
-    def add(self, row: int, name: str, words: str, widget: QWidget, *, columns: int = 3, grows: bool = False) -> None:
-        """A setting and its name, which stays at the top of one that may grow."""
+    def add(
+        self,
+        row: int,
+        name: str,
+        words: str,
+        widget: QWidget,
+        *,
+        columns: int = 3,
+        grows: bool = False,
+        key: str = "",
+    ) -> None:
+        """A setting and its name, which stays at the top of one that may grow; its key where no letter is free."""
         label = label_of(words, widget)
+        if key:
+            to_focus(widget, key)
         label.setMinimumHeight(28 if grows else widget.sizeHint().height())
         side = Qt.AlignmentFlag.AlignTop if grows else Qt.AlignmentFlag.AlignVCenter
         self.grid.addWidget(label, row, 0, side)
         self.grid.addWidget(widget, row, 1, 1, columns)
         self.labels[name], self.widgets[name], self.questions[name] = label, widget, Question(name, words)
         self.grid.addWidget(self.questions[name], row, 4, side)
+        self._keys[name] = key
         self._told[name] = [label] if widget.toolTip() else [label, widget]
+        if own := widget.toolTip():
+            for each in (label, widget):
+                each.setToolTip(tip_with(key, own))
 
     def show(self, names: Container[str]) -> None:
         """Show these, and hide the others."""
@@ -327,7 +341,7 @@ class Rows:
         """Let tooltips say what is said of the options; a widget that says more of itself keeps its own."""
         for name, widgets in self._told.items():
             for widget in widgets if name in options else ():
-                widget.setToolTip(tip_of(options[name].text))
+                widget.setToolTip(tip_with(self._keys[name], tip_of(options[name].text)))
 
     def allow(self, allowed: bool) -> None:
         """Let all of them be changed."""

@@ -181,15 +181,14 @@ def known_of(image: Image, *, finer: int) -> dict[str, Any]:
     known: dict[str, Any] = {}
     if (pixel := image.geometry.micrometres("X")) is not None:
         known["pixel"] = pixel / finer
+    if image.geometry.length("Z") > 1 and (step := image.geometry.micrometres("Z")) is not None:
+        known["z"] = step
     if (optics := image.optics) is None:
         return known
     light = optics.channels[0] if optics.channels and alike(optics.channels) else ChannelOptics()
     main = light.excitation if light.mode in ("confocal", "twophoton") else light.emission
     known |= {"NA": optics.na, "n": _nearest_index(index_of(optics)), "mode": light.mode, "wavelength": main}
-    known |= {
-        "emission": light.emission,
-        "z": image.geometry.micrometres("Z") if image.geometry.length("Z") > 1 else None,
-    }
+    known["emission"] = light.emission
     return {name: value for name, value in known.items() if value is not None}
 
 
@@ -252,14 +251,15 @@ FORMULAS: Mapping[str, Formula] = {
             ),
             "z": Number(
                 "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True,
-                tip="From plane to plane. With it the blur along Z counts too, which takes longer.",
+                tip="From plane to plane, as the layer says. With it the blur along Z counts too, which takes longer; "
+                "at 0 every plane is taken for one in focus.",
             ),
             "sheet": Number(
                 "Sheet", 4, 0.05, 1000, unit=" µm", stack=True, modes=("lightsheet",),
                 tip="Thickness of the light sheet: the full width at half its maximum.",
             ),
             "depth": Number(
-                "Depth", 0, 0, 1000, digits=1, unit=" µm", special="at the glass", stack=True,
+                "Depth", 0, 0, 1000, digits=1, unit=" µm", special="at glass", stack=True,
                 tip="How far below the cover glass the middle of the stack is; counts with the sample's index.",
             ),
             "ns": Options("Sample", SAMPLES, "Gives the refractive index where depth counts.", stack=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -156,8 +156,7 @@ class PsfChoice(Editor):
         """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
         if image is not None:
-            for name, value in known_of(image, finer=finer).items():
-                self.forms["theory"].suggest(name, value)
+            self.forms["theory"].suggest(known_of(image, finer=finer))
         for form in self.forms.values():
             form.show_stack(axes == 3)
         if (axes, finer, image) != (self._axes, self._finer, self._image):
@@ -301,7 +300,8 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         self._fields = {name: _made(field) for name, field in formula.fields.items()}
         self.boxes = {name: each.native for name, each in self._fields.items()}
         self._labels = {name: label_of(field.label, self.boxes[name]) for name, field in formula.fields.items()}
-        self._suggested = {name: each.value for name, each in self._fields.items()}
+        self._first = {name: each.value for name, each in self._fields.items()}
+        self._suggested = dict(self._first)
         self._stack = False
         grid = QGridLayout(self)  # a container of magicgui's would indent each box as its name is long
         grid.setContentsMargins(0, 0, 0, 0)
@@ -319,11 +319,12 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         concerning = {name: each.value for name, each in self._fields.items() if self._concerns(name)}
         return self._formula.write(concerning)
 
-    def suggest(self, name: str, value: Any) -> None:
-        """Set a number or one of several values, unless the user has."""
-        if self._fields[name].value == self._suggested[name]:
-            self._fields[name].value = value
-            self._suggested[name] = self._fields[name].value
+    def suggest(self, known: Mapping[str, Any]) -> None:
+        """Set what is known of an image, and the rest as it was at first; but nothing that the user has set."""
+        for name, field in self._fields.items():
+            if field.value == self._suggested[name]:
+                field.value = known.get(name, self._first[name])
+                self._suggested[name] = field.value
 
     def show_stack(self, stack: bool) -> None:
         """Show what is for stacks alone, or hide it."""

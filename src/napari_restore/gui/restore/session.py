@@ -361,7 +361,7 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(f"The layer {self._run.raw.name} is gone; its result is shown on top.", "info")
             if path in self._unfinished:
                 self._unfinished.pop(path).discard()
-            self._run.result.begin(path, started.array, started=started)
+            self._run.result.begin(path, started.array, started=started, older=self._shown)
             self._unfinished[path] = self._run.result
 
     def _go_beside(self) -> None:
