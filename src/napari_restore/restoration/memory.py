@@ -105,9 +105,9 @@ def appetite(job: TileJob) -> Appetite:
     of twice what is added and half as much again, tell what a voxel of either kind takes. (Of smaller ones the lengths
     that Fourier transforms are rounded up to are most.)
 
-    Groups of patches that look alike take as much of any larger tile, and nearly all of a small one. They come after the
-    network, which holds more for a voxel: its line is that of the network alone, and what a small plane with patches
-    takes beyond it is added, whatever the tile.
+    Groups of patches that look alike take as much of any larger tile, and nearly all of a small one. They come after
+    the network, which holds more for a voxel: the line is that of the network alone, and what a small plane with
+    patches takes beyond it is added, whatever the tile.
     """
     job = all_asked_for(job)
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
