@@ -123,7 +123,7 @@ def appetite(job: TileJob) -> Appetite:
     return replace(network, base=max(network.base, _allocated(job, full) - network.each * prod(full)))
 
 
-def _of_network(job: TileJob, few: Sequence[int], many: Sequence[int]) -> Appetite:
+def _of_network(job: TileJob, few: tuple[int, ...], many: tuple[int, ...]) -> Appetite:
     """A line through what tiles of two sizes take."""
     small, large = _allocated(job, few), _allocated(job, many)
     each = max(0.0, (large - small) / (prod(many) - prod(few))) if prod(many) > prod(few) else small / prod(few)
