@@ -342,6 +342,11 @@ class Method(nn.Module):
         """A copy whose steps and restorations take as much memory, and less time where that can be."""
         return copy.deepcopy(self)
 
+    @property
+    def full(self) -> int:
+        """Pixels along Y and X from which it holds no more beside its network, ``as_graph``; 0 if it holds nothing."""
+        return 0
+
     def timed(self) -> tuple[Self, float]:
         """A copy whose time on a few pixels tells that of this one, and how many times as long this one takes.
 

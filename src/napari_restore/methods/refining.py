@@ -22,6 +22,7 @@ from napari_restore.methods.measuring import constants, noise_covariances, noise
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
 from napari_restore.methods.similar_patches import (
+    FULL,
     RADIUS,
     STEP,
     Choice,
@@ -165,6 +166,11 @@ class Refining(Denoiser):
     def refines(self) -> bool:
         """Whether patches that look alike take part in what is restored; how sure it is, is told without them."""
         return self.config.similar == "yes" and not self.gives_deviations and self._most_passes > 0
+
+    @property
+    def full(self) -> int:
+        """Of the patches, whose groups are held beside the planes."""
+        return FULL if self.refines else 0
 
     @property
     def _most_passes(self) -> int:

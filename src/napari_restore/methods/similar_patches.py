@@ -30,6 +30,9 @@ RADIUS = 2 * REACH + SIDE - 1
 """Pixels along Y and X by which one is determined: its patches, those they are alike to, and where these look."""
 
 _AT_ONCE = 256  # patches whose groups are held in memory, some 10 MB: more are no faster
+FULL = STEP * math.isqrt(_AT_ONCE)
+"""Pixels along Y and X of a plane that has so many: of larger ones no more groups are held at once."""
+
 _EXACT = 1e-5  # of the mean variance: what is added to each, so that no rounding makes a covariance negative
 _LEAST_POWER = 1e-3  # of white noise's, of what noise that neighbours share lacks
 _OUTSIDE = 1e9  # instead of pixels there are not; infinity has no gradient

@@ -32,6 +32,8 @@ def helpers(device: torch.device) -> tuple[int, int]:
 
 
 _SIDES = {2: (64, 192), 3: (16, 32)}
+_PLANES = 4
+"""Of the tile that tells what groups of patches take: they are of one plane at a time."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ def appetite(job: TileJob) -> Appetite:
     Where the method adds voxels around a sample, these are most of a small tile, and fewer of a larger one: two tiles,
     of twice what is added and half as much again, tell what a voxel of either kind takes. (Of smaller ones the lengths
     that Fourier transforms are rounded up to are most.)
+
+    Groups of patches that look alike take as much of any larger tile, and nearly all of a small one. They come after
+    the network, which holds more for a voxel: the line is that of the network alone, and what a small plane with
+    patches takes beyond it is added, whatever the tile.
     """
     job = all_asked_for(job)
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
@@ -109,6 +115,16 @@ def appetite(job: TileJob) -> Appetite:
     few, many = (_shape_of(job, [side] * len(most), most) for side in _SIDES[len(most)])
     if any(job.method.padding):
         return _of_padded(replace(job, method=job.method.in_short()), many, most)
+    if not job.method.full:
+        return _of_network(job, few, many)
+    network = _of_network(replace(job, method=job.method.as_graph()), few, many)
+    planes = max(_PLANES, 2 * job.method.neighbours + 1)
+    full = _shape_of(job, [planes if a not in "YX" else job.method.full for a in job.method.spatial], most)
+    return replace(network, base=max(network.base, _allocated(job, full) - network.each * prod(full)))
+
+
+def _of_network(job: TileJob, few: tuple[int, ...], many: tuple[int, ...]) -> Appetite:
+    """A line through what tiles of two sizes take."""
     small, large = _allocated(job, few), _allocated(job, many)
     each = max(0.0, (large - small) / (prod(many) - prod(few))) if prod(many) > prod(few) else small / prod(few)
     return Appetite(max(0.0, small - each * prod(few)), each)

@@ -202,6 +202,20 @@ def test_the_appetite_of_a_deconvolution_is_what_it_takes(name: str, psf: str, p
     assert 0.98 * measured < appetite(job).of(samples.shape[2:]) < 1.1 * measured
 
 
+@pytest.mark.parametrize(("name", "shape"), [("noise2void", (320, 320)), ("posterior", (4, 160, 160))])
+def test_the_appetite_of_patches_that_look_alike_is_what_they_take(name: str, shape: tuple[int, ...]) -> None:
+    """Their groups are most of a small tile, and as large in any other."""
+    noise = {"similar": "yes", "sigma": (10.0,), "gain": (0.0,), "offset": (0.0,), "mean": (100.0,), "std": (20.0,)}
+    beside = {"neighbours": 1, "combine": "yes"} if name == "posterior" else {}
+    torch.manual_seed(0)
+    method = build_method(name, {"dimensions": "2", **noise, **beside}, spatial="ZYX"[-len(shape) :], channels=1)
+    job = job_of(shape, shape, Model(name, method.eval(), Normalisation((100.0,), (20.0,))))
+    assert job.method.full
+    samples = read_tile(job, 0).samples
+    measured = peak_of(lambda: restore_together(job, samples))
+    assert 0.98 * measured < appetite(job).of(samples.shape[2:]) < measured + 10 * MIB
+
+
 def planned(job: TileJob, **options: object) -> int:
     return plan_memory(job, Appetite(0, 400), together=1, pieces=(1, 1), share=1, now=0, **options).host
 
