@@ -1,8 +1,8 @@
 """What is left of noise alone, and what comes back of small structures? Models of real frames, put to the guards.
 
 Each frame is denoised as it is by default. Its model is then shown noise as strong as the frame's, without structure,
-on a dark, a middling and a bright signal: told is the deviation of the result over that of the noise. Told, too, are the
-contrasts, over the noise's deviation, from which nine of ten planted spots come back, and what is flagged.
+on a dark, a middling and a bright signal: told is the deviation of the result over that of the noise. Told, too, are
+the contrasts, over the noise's deviation, from which nine of ten planted spots come back, and what is flagged.
 
     python benchmarks/noise_alone.py frames/*.tif --out benchmarks/results/noise_alone.json
 """

@@ -63,7 +63,7 @@ def measured(method, patch, batch, precision="float32"):
 
     def compared():
         with torch.no_grad():
-            method.eval().restore(held_out.pixels)
+            method.eval().restore(learned.pixels)  # batch by batch
 
     with autocast(CPU, precision):
         found = max(peak_of(lambda: method.train()(learned, rng).backward()), peak_of(judged))
