@@ -1,5 +1,6 @@
 """Planes beside a plane are seen; of its own, a hidden pixel is not, and tiles are the whole."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -158,16 +159,17 @@ def by_hand(image, axes, along, model):
         -1, method.channels, *(image.shape[axes.index(a)] for a in (along, *"YX"))
     )
     n, (height, width) = moved.shape[2], moved.shape[3:]
+    margin = 4 * math.ceil(max(method.radius[-2:]) / 4)
     result = np.empty_like(moved)
     for plane in range(n):
         index = [plane + d for d in range(-k, k + 1)]
         index = [min(k - 1 - i, n - 1) if i < 0 else max(2 * n - 1 - k - i, 0) if i >= n else i for i in index]
         assert index.count(plane) == 1
-        read = [np.pad(np.arange(m), (36, 36 + -m % 4), mode="reflect") for m in (height, width)]
+        read = [np.pad(np.arange(m), (margin, margin + -m % 4), mode="reflect") for m in (height, width)]
         seen = torch.from_numpy((moved[:, :, index][..., read[0], :][..., read[1]] - 100) / 20)
         with torch.no_grad():
             restored = method.restore(seen)[:, :, k].numpy() * 20 + 100
-        result[:, :, plane] = restored[..., 36 : 36 + height, 36 : 36 + width]
+        result[:, :, plane] = restored[..., margin : margin + height, margin : margin + width]
     shape = [image.shape[i] for i in order]
     return np.transpose(result.reshape(shape), np.argsort(order))
 
