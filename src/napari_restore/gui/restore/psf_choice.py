@@ -323,7 +323,11 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         """Set what is known of an image, and the rest as it was at first; but nothing that the user has set."""
         for name, field in self._fields.items():
             if field.value == self._suggested[name]:
-                field.value = known.get(name, self._first[name])
+                value = known.get(name, self._first[name])
+                possible = (
+                    not hasattr(field, "max") or field.min <= value <= field.max
+                )  # of no microscope: planes of CT
+                field.value = value if possible else self._first[name]
                 self._suggested[name] = field.value
 
     def show_stack(self, stack: bool) -> None:
