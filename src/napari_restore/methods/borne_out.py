@@ -44,11 +44,11 @@ def borne_out(measured: Tensor, predicted: Tensor, variance: Tensor, noise: Tens
     shape = predicted.shape
     y, p, v, n = (each.float().reshape(-1, 1, *shape[-2:]) for each in (measured, predicted, variance, noise))
     known = (y != 0).float()
-    smooth = _mean(known * p, known, DETAIL)
+    smooth = _fine(_sums(known * p, DETAIL) / _sums(known, DETAIL).clamp(min=_LEAST), p)
     detail = p - smooth
-    power = _sums(known * detail.square(), WINDOW)
-    slope = _sums(known * (y - smooth) * detail, WINDOW) / power.clamp(min=_LEAST)
-    chance = _sums(known * detail.square() * n, WINDOW, squared=True) / power.clamp(min=_LEAST).square()
+    power = _sums(known * detail.square(), WINDOW).clamp(min=_LEAST)
+    slope = _sums(known * (y - smooth) * detail, WINDOW) / power
+    chance = _sums(known * detail.square() * n, WINDOW, squared=True) / power.square()
     share = (1 - chance / slope.square().clamp(min=_LEAST)).clamp(0, 1) * (slope > 0)
     kept = smooth + _fine(share, p) * detail
     return kept.view(shape), (v * _fine(_believed(y - kept, v, n, known), p)).view(shape)
@@ -61,18 +61,12 @@ def _believed(left: Tensor, variance: Tensor, noise: Tensor, known: Tensor) -> T
     return ((more + hidden) / _sums(known * variance, WINDOW).clamp(min=_LEAST)).clamp(0, 1)
 
 
-def _mean(pixels: Tensor, known: Tensor, reach: int) -> Tensor:
-    """About each pixel, of those that are known."""
-    return _fine(_sums(pixels, reach) / _sums(known, reach).clamp(min=_LEAST), pixels)
-
-
 def _sums(pixels: Tensor, reach: int, *, squared: bool = False) -> Tensor:
     """In a pyramid about each square of ``STEP`` pixels, with weights of 1 and more, or with their squares."""
     beyond = (0, -pixels.shape[-1] % STEP, 0, -pixels.shape[-2] % STEP)
     coarse = F.avg_pool2d(F.pad(pixels, beyond), STEP) * STEP**2
     up = torch.arange(1, reach + 2, device=pixels.device, dtype=pixels.dtype)
-    weights = torch.cat([up, up[:-1].flip(0)])
-    weights = weights.square() if squared else weights
+    weights = torch.cat([up, up[:-1].flip(0)]) ** (2 if squared else 1)
     across = F.conv2d(coarse, weights.view(1, 1, 1, -1), padding=(0, reach))
     return F.conv2d(across, weights.view(1, 1, -1, 1), padding=(reach, 0))
 

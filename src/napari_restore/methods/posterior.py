@@ -321,7 +321,7 @@ class Posterior(Refining):
         noise = self.all_noise(channel, mean)
         if self.gives_deviations:
             return (noise * _at(variance / noise, self.config.told[channel])).sqrt()
-        if self.config.combine != "yes":
+        if not self._asks_pixels:
             return mean
         pixels = own(y, self.neighbours).float()
         mean, variance = borne_out(pixels, mean, variance, noise)

@@ -47,9 +47,8 @@ def features_for(wanted: str, images: Sequence[Image], normalisation: Normalisat
 
 def _planes(images: Sequence[Image], normalisation: Normalisation) -> torch.Tensor:
     """The middles of some images, in units of their deviation, as ``(N, 1, Y, X)``."""
-    from napari_restore.judging.part import (
-        middle,
-    )  # loads scipy.stats: a second, which a first picture does not wait for
+    # It loads scipy.stats: a second, which a first picture does not wait for.
+    from napari_restore.judging.part import middle
 
     found = []
     for which in sorted({round(k) for k in np.linspace(0, len(images) - 1, _BOXES)}):
