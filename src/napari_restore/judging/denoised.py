@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.judging import words
 from napari_restore.judging.kinds import kept_by_kind, stays_noisy
-from napari_restore.judging.looked_at import DEPTH, Units, denoiser_of, noise_of, part_looked_at
+from napari_restore.judging.looked_at import DEPTH, Noise, Units, denoiser_of, noise_of, part_looked_at
 from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
@@ -100,18 +101,7 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
 
     restored = denoise(pixels)
     noise = noise_of(seen.measured, image)
-    error: EstimatedError | None = None
-    if noise is not None:
-        rng = np.random.default_rng(seed)
-        error = estimated_error(
-            denoise,
-            pixels,
-            variance=noise.variance / units.scale**2,
-            spread=noise.spread,
-            correlated=noise.correlated,
-            rng=rng,
-            restored=restored,
-        )
+    error = None if noise is None else _error(denoise, pixels, restored, noise, units, seed=seed)
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(
@@ -134,6 +124,27 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
         whiteness=float(whiteness(np.nan_to_num(removed))),
         verdict=words.dim_planes(*kinds) if kinds and noisy else told,
         trusted=found.share < _LOST and (error is None or error.better) and not noisy and not shared,
+    )
+
+
+def _error(
+    denoise: Callable[[NDArray[Any]], NDArray[np.float32]],
+    pixels: NDArray[np.float32],
+    restored: NDArray[np.float32],
+    noise: Noise,
+    units: Units,
+    *,
+    seed: int,
+) -> EstimatedError:
+    """Of what was restored, in these units."""
+    return estimated_error(
+        denoise,
+        pixels,
+        variance=noise.variance / units.scale**2,
+        spread=noise.spread,
+        correlated=noise.correlated,
+        rng=np.random.default_rng(seed),
+        restored=restored,
     )
 
 

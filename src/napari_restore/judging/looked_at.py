@@ -16,7 +16,7 @@ from napari_restore.core.region import Region
 from napari_restore.judging.part import LEAST_PIXELS, middle
 from napari_restore.methods.apply import restore_region
 from napari_restore.methods.device import find_device
-from napari_restore.methods.measuring import noise_covariances, noise_levels
+from napari_restore.methods.measuring import known_noise
 from napari_restore.metrics.noise_level import varied
 from napari_restore.sources import Image, open_image
 from napari_restore.sources.pixels import Seen
@@ -90,24 +90,18 @@ class Noise:
 
 def noise_of(pixels: NDArray[Any], image: Image) -> Noise | None:
     """None where it is not known."""
-    try:
-        levels = noise_levels([image])
-        white = all(level.white for level in varied(levels))
-        found = () if white else noise_covariances([image])
-    except ImageError:  # no block of finite pixels
-        return None
-    if not all(level.reliable and level.sigma > 0 for level in varied(levels)):
+    known = known_noise([image])
+    if known is None or not all(level.reliable and level.sigma > 0 for level in varied(known.levels)):
         return None
     correlated, correlation = None, None
-    if not white:
-        if not all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant):
-            return None
-        correlated = partial(_mixed, axes=image.axes, correlations=[each.correlation for each in found])
-        correlation = max(found, key=lambda each: max(each.next_yx)).correlation
+    if known.covariances:
+        correlations = [each.correlation for each in known.covariances]
+        correlated = partial(_mixed, axes=image.axes, correlations=correlations)
+        correlation = max(known.covariances, key=lambda each: max(each.next_yx)).correlation
     split = _channels_first(pixels, image.axes)
-    variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, levels, strict=True)])
+    variances = np.stack([level.pixels.unbiased_at(y) for y, level in zip(split, known.levels, strict=True)])
     ordered = np.moveaxis(variances, 0, image.axes.index("C")) if "C" in image.axes else variances[0]
-    return Noise(ordered, max(level.spread for level in varied(levels)), correlated, correlation)
+    return Noise(ordered, max(level.spread for level in varied(known.levels)), correlated, correlation)
 
 
 def _channels_first(pixels: NDArray[Any], axes: str) -> NDArray[Any]:

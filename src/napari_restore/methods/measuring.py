@@ -106,6 +106,40 @@ def measure(
     )
 
 
+@dataclass(frozen=True)
+class KnownNoise:
+    """Of each channel.
+
+    Attributes
+    ----------
+    covariances
+        None of them where the noise is white in all channels.
+    """
+
+    levels: Sequence[NoiseLevel]
+    covariances: Sequence[NoiseCovariance] = ()
+
+    @property
+    def found(self) -> Sequence[NoiseLevel | NoiseCovariance]:
+        """What is filtered by: correlations, too, unless there are none."""
+        return self.covariances or self.levels
+
+
+def known_noise(images: Sequence[Image]) -> KnownNoise | None:
+    """The noise of each channel, measured, with its correlation unless it is white in all; None where it is not known.
+
+    Channels of one value have none.
+    """
+    try:
+        levels = noise_levels(images)
+        white = all(level.white for level in varied(levels))
+        known = KnownNoise(levels, () if white else noise_covariances(images))
+    except ImageError:  # too small, or no part of it is finite
+        return None
+    sure = all(each.reliable for each, level in zip(known.found, levels, strict=True) if not level.constant)
+    return known if sure and varied(levels) else None
+
+
 def check_lengths(image: Image, spatial: str, *, asked: Iterable[str] = (), label: str) -> None:
     """Refuse an image that is too small along an axis for a method to undo something along it.
 

@@ -15,10 +15,9 @@ from annotated_types import Interval
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_restore.core.errors import ImageError
 from napari_restore.core.events import Note
 from napari_restore.methods.denoiser import Denoiser
-from napari_restore.methods.measuring import constants, noise_covariances, noise_levels
+from napari_restore.methods.measuring import constants, known_noise
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
 from napari_restore.methods.similar_patches import (
@@ -31,8 +30,6 @@ from napari_restore.methods.similar_patches import (
     correlation_in_a_patch,
     unless_large,
 )
-from napari_restore.metrics.covariance import NoiseCovariance
-from napari_restore.metrics.noise_level import varied
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.operators.noise import CorrelatedGaussian, from_covariance
 from napari_restore.sources import Image
@@ -81,13 +78,13 @@ def measured_settings(
     asked: Choice, images: Sequence[Image], *, passes: int
 ) -> tuple[dict[str, Any], tuple[Note, ...]]:
     """Settings of ``RefiningConfig`` for images whose noise is to be measured, and what is said of them."""
-    found = _known(images)
-    similar, said = similar_if(asked, noise_is_known=bool(found), images=images, passes=passes)
-    if similar == "no":
+    known = known_noise(images)
+    similar, said = similar_if(asked, noise_is_known=known is not None, images=images, passes=passes)
+    if known is None or similar == "no":
         return {"similar": similar}, said
-    white = not any(isinstance(each, NoiseCovariance) for each in found)
-    matrices = () if white else tuple(as_rows(each.correlation) for each in found)
-    return {"similar": similar, "correlation": matrices, **noise_settings([n.pixels for n in found], images)}, said
+    matrices = tuple(as_rows(each.correlation) for each in known.covariances)
+    pixels = [each.pixels for each in known.found]
+    return {"similar": similar, "correlation": matrices, **noise_settings(pixels, images)}, said
 
 
 def noise_settings(pixels: Sequence[PixelNoise], images: Sequence[Image]) -> dict[str, Any]:
@@ -112,18 +109,6 @@ def as_rows(correlation: NDArray[np.float64]) -> Matrix:
 def _like_noise(correlation: Matrix) -> CorrelatedGaussian:
     """Draws such noise, of variance 1: made once, and asked for in each step."""
     return from_covariance(np.array(correlation))
-
-
-def _known(images: Sequence[Image]) -> Sequence[Any]:
-    """The noise of each channel, with its correlation unless it is white in all; none where it is not known."""
-    try:
-        levels = noise_levels(images)
-        white = all(level.white for level in varied(levels))
-        found: Sequence[Any] = levels if white else noise_covariances(images)
-    except ImageError:  # too small, or no part of it is finite
-        return ()
-    known = all(each.reliable for each, level in zip(found, levels, strict=True) if not level.constant)
-    return found if known and varied(levels) else ()
 
 
 def similar_if(

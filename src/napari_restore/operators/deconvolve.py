@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -75,37 +76,40 @@ def richardson_lucy(
     blind = unseen if bool(unseen.any()) else None
     seen = torch.where(unseen, 1, seen)
     least = LEAST_SEEN * float(start.mean())  # of the start: it is the same for every tile
+    update = _Update(y, operator, seen, least, weight, prior, background)
     x = before = start
     done = 0
     while True:
         onward = 1 + (done - 1) / (done + 2) if accelerated and done > 1 else 1.0
         # In a call of its own, so that while the next one is waited for nothing but its result takes memory.
-        before, x = x, _updated(x, before, y, operator, onward, seen, least, weight, prior, background)
+        before, x = x, update.of(x, before, onward)
         x = x if blind is None else torch.where(blind, start, x)
         done += 1
         yield x
 
 
-def _updated(
-    x: Tensor,
-    before: Tensor,
-    y: Tensor,
-    operator: Operator,
-    onward: float,
-    seen: Tensor,
-    least: float,
-    weight: float,
-    prior: Prior,
-    background: float,
-) -> Tensor:
-    """One update, from where the last two lead to."""
-    ahead = torch.lerp(before, x, onward).clamp_(min=least) if onward != 1 else x
-    # Operators with negative lobes give values below 0, which the update has no meaning for.
-    expected = (operator(ahead) + background).clamp_(min=least)
-    change = operator.adjoint(torch.div(y, expected, out=expected)).div_(seen).clamp_(min=0)
-    if weight > 0:
-        change.div_(CURBS[prior](ahead, weight).mul_(-weight).add_(1).clamp_(min=_LEAST_CURB))
-    return change.mul_(ahead)
+@dataclass(frozen=True, eq=False)
+class _Update:
+    """What all updates of one image have in common; ``least`` is what an estimate is above, everywhere."""
+
+    y: Tensor
+    operator: Operator
+    seen: Tensor
+    least: float
+    weight: float
+    prior: Prior
+    background: float
+
+    def of(self, x: Tensor, before: Tensor, onward: float) -> Tensor:
+        """The next estimate, from where the last two lead to."""
+        least = self.least
+        ahead = torch.lerp(before, x, onward).clamp_(min=least) if onward != 1 else x
+        # Operators with negative lobes give values below 0, which the update has no meaning for.
+        expected = (self.operator(ahead) + self.background).clamp_(min=least)
+        change = self.operator.adjoint(torch.div(self.y, expected, out=expected)).div_(self.seen).clamp_(min=0)
+        if self.weight > 0:
+            change.div_(CURBS[self.prior](ahead, self.weight).mul_(-self.weight).add_(1).clamp_(min=_LEAST_CURB))
+        return change.mul_(ahead)
 
 
 def curb(x: Tensor, weight: float) -> Tensor:
