@@ -609,6 +609,9 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
         "Richardson-Lucy, tuned on the truth, at {} dB": lambda: [
             hundredths(found("sei_deblur_2_baselines")["baselines"]["richardson_lucy"])
         ],
+        "{} x {} x {} px at half its maximum to {} x {} x {} (": lambda: [
+            f"{pixels:.1f}" for each in ("measured_px", "restored_px") for pixels in found("measured_psf")[each]
+        ],
     },
     "measuring.md": {
         "kept {} to {} % of the deviation of noise alone": lambda: kept_of_noise("noise_alone"),

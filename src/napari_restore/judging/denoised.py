@@ -71,7 +71,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     Parameters
     ----------
     size
-        Pixels along Y and X of the part, at most; all channels, one plane, or 8 where the method looks along Z or T.
+        Pixels along Y and X of the part, at most; all channels, one plane, or 8 where the method looks along Z or T, of
+        half the size where its network is 3-D: with what lies around, that takes no more memory than a tile.
         Where planes differ by much, the darkest and the brightest one are looked at by themselves, too.
     seed
         Of the random probe of the SURE estimate.
@@ -88,6 +89,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     along = model.method.spatial[:-2]
     if any(axis not in image.axes for axis in along):  # one picture, for a model that looks at planes beside it
         return None
+    if along and not model.method.neighbours:
+        size //= 2
     seen = part_looked_at(image, along, size)
     if seen is None:
         return None

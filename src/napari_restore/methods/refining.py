@@ -131,7 +131,7 @@ def stabilised(pixels: Tensor, noise: Noise) -> Tensor:
     For a variance that is a line of the signal this is the integral over its root, Anscombe's transform (1948,
     doi:10.1093/biomet/35.3-4.246), with no division by the slope, which may be 0.
     """
-    return 2 * pixels / (noise(pixels).sqrt() + noise(torch.zeros_like(pixels)).sqrt())
+    return 2 * pixels / noise(pixels).sqrt_().add_(noise(pixels.new_zeros(())).sqrt())
 
 
 class Refining(Denoiser):

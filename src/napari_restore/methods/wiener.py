@@ -32,6 +32,11 @@ class Wiener(Classical):
         margins = [blur.margin for blur in self.filters if isinstance(blur, Blur)]
         return tuple(max(along) for along in zip(*margins, strict=True))
 
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Of the longest filter, too, where it is not separable."""
+        return tuple(max(along) for along in zip(*(blur.padding for blur in self.filters), strict=True))
+
     def plain(self, pixels: Tensor) -> Tensor:
         """The result itself, as nothing is learned."""
         return self.restore(pixels)

@@ -55,5 +55,6 @@ class PixelNoise:
 
         ``gain`` must be above 0.
         """
-        photons = (signal - self.offset) / self.gain
-        return self.gain**2 * (photons + (photons.square() + _DARK).sqrt()) / 2 + self.constant
+        photons = (signal - self.offset).div_(self.gain)  # in place: one tensor of an image less at a time
+        photons = photons + photons.square().add_(_DARK).sqrt_()
+        return photons.mul_(self.gain**2).div_(2).add_(self.constant)

@@ -20,6 +20,9 @@ from napari_restore.restoration.work import Tile, TileJob
 from napari_restore.store.model import Model
 from napari_restore.store.output import OutputWriter
 
+_NEARLY = 0.9
+"""Of the memory planned: a process that holds so much after a tile may hold more than that in the next."""
+
 
 class LocalRunner:
     """Restores tiles in this process."""
@@ -52,6 +55,7 @@ class LocalReady:
     def plan(self, job: TileJob, *, share: float) -> LocalPlanned:
         """What this process will hold; the network sees less at once where memory is short."""
         job.method.to(job.device)
+        release_buffers()  # of training, which are of other sizes: they would stay beside all that comes
         fitting = Fitting(job)
         with kept_buffers():
             memory = fitting.plan(share=share)
@@ -89,8 +93,8 @@ class LocalPlanned:
         return progress.done < progress.tiles
 
     def _keep_to_plan(self) -> None:
-        """Each thread that reads or writes keeps what it has freed, and others cannot have it: not beyond the plan."""
-        if held() > self.memory.host:
+        """What is freed stays, in gaps that the next tile does not all fill, and with threads: not beyond the plan."""
+        if held() > _NEARLY * self.memory.host:
             release_buffers()
 
     def _told(self, tiles: Iterable[Written], progress: Progress) -> Iterator[Event]:

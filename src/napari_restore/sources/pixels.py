@@ -6,7 +6,7 @@ The rule is settled once for an image (``settled``) and is local: whether a pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,17 +231,17 @@ def _as(value: float, dtype: np.dtype[Any]) -> float:
     return float(dtype.type(value)) if dtype.kind == "f" and np.isfinite(value) else value
 
 
-def flat_areas(plane: NDArray[Any], live: tuple[float, ...] = ()) -> Mask:
+def flat_areas(plane: NDArray[Any], live: Sequence[float] = ()) -> Mask:
     """Where ``(Y, X)`` has one exact value in a square of 5 x 5 pixels or more, and what is of this value beside it."""
     if not _may_be_flat(plane):
         return np.zeros(plane.shape, np.bool_)
     from scipy.ndimage import maximum_filter, minimum_filter  # most images need none of it
 
     finite = np.isfinite(plane)
-    values = plane.astype(np.float64)
+    values = plane.astype(np.result_type(plane.dtype, np.float32), copy=False)  # holds every value of the plane
     low = minimum_filter(np.where(finite, values, -np.inf), _SOLID)
     high = maximum_filter(np.where(finite, values, np.inf), _SOLID)
-    alike = (low == high) & np.isfinite(low) & ~np.isin(values, live)
+    alike = (low == high) & np.isfinite(low) & ~np.isin(values, np.asarray(live, values.dtype))
     area = maximum_filter(alike, _SOLID) if alike.any() else alike
     for _ in range(_BESIDE if area.any() else 0):
         above = maximum_filter(np.where(area, values, -np.inf), 3)
