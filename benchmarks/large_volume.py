@@ -1,8 +1,9 @@
 """A volume of four times the memory allowed, deconvolved from disk to disk: the plan, and what it took.
 
 The operating system refuses the process any more memory than it holds once its libraries are loaded, and ``--allowed``
-(``RLIMIT_DATA``, Linux). The peak is that of opening the volume, choosing and restoring. The volume is float32 noise
-about a few levels, in chunks of a sixteenth of a plane.
+(``RLIMIT_DATA``, Linux); what each thread keeps for itself, stack and all, counts there, written to or not. The peak
+is that of opening the volume, choosing and restoring. The volume is float32 noise about a few levels, in chunks of a
+sixteenth of a plane.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ PSF = "gaussian:0.7,1,1"
 
 def main() -> None:
     parser = reporting.parser(__doc__)
-    parser.add_argument("--allowed", type=int, default=256, help="MiB on top of the libraries")
+    parser.add_argument("--allowed", type=int, default=384, help="MiB on top of the libraries")
     parser.add_argument("--times", type=float, default=4.0, help="the volume, in memory allowed")
     parser.add_argument("--iterations", type=int, default=3)
-    parser.add_argument("--tile", type=reporting.shape_of, default=(16, 128, 128), help="what fits in 256 MiB")
+    parser.add_argument("--tile", type=reporting.shape_of, default=(16, 128, 128), help="what fits")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     planes = math.ceil(given.times * given.allowed * MIB / (4 * SIDE**2))
