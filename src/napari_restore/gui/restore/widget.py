@@ -278,6 +278,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         if not self.session.runner.running and not self.isActiveWindow():
             QApplication.alert(self.window())
 
+    def _take_removed(self, event: Any) -> None:
+        """A layer was deleted, perhaps a result."""
+        self.session.take_removed(event.value)
+
     def _go_back(self) -> None:
         """The layer to restore is that of the run which is gone back to, and not its result, which is selected."""
         if self.session.run is not None:
@@ -385,6 +389,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
         self._links.connect(self._viewer.layers.events.removing, partial(take_context, self._viewer))
+        self._links.connect(self._viewer.layers.events.removed, self._take_removed)
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
