@@ -192,8 +192,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.guards.check(self.form.subject.opened())
 
     def export(self) -> None:
-        """Write the model trained last for other programs, to be tried on the chosen layer."""
-        self.exported.ask(self.form.subject.opened())
+        """Write the model trained last for other programs, to be tried on the chosen layer; or cancel that."""
+        if self.exported.writer.running:
+            self.exported.writer.stop()
+        else:
+            self.exported.ask(self.form.subject.opened())
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -249,7 +252,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_status(status)
         self._activity.show_status(status)
 
-    def _show_state(self) -> None:
+    def _show_state(self, *_: object) -> None:
         runners = (self.session.runner, self.outcome.baselines.runner)
         running = any(runner.running for runner in runners)
         state: State = "stopping" if any(runner.stopping for runner in runners) else "running" if running else "idle"
@@ -257,6 +260,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
+        self.buttons.show_exporting(self.exported.writer.running)
         self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
         self.buttons.show_doubt(state == "idle" and loses_detail(getattr(self.session.result, "report", {})))
         self.hint.tell(has_layer=has_layer, has_result=self.session.result is not None)
@@ -363,6 +367,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.guards.said.connect(self._say_outcome)
         self.buttons.export.connect(self.export)
         self.exported.said.connect(self._say_outcome)
+        self.exported.said.connect(self._show_state)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
         self.saved.said.connect(self._say_outcome)
