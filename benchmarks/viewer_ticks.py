@@ -248,11 +248,11 @@ def compare(given: Any, phases: Phases, tabs: Any, viewer: Any) -> None:
     with phases.measuring("compare, curtain begun"):
         widget.choose("curtain")
         live(1)
-    assert widget.mode == "curtain", widget.message.text()
+    assert widget.mode == "curtain", widget.controls.message.text()
     mouse = Mouse(viewer)
     mouse.press(0.5)
     seen: set[int] = set()
-    widget.divider.valueChanged.connect(seen.add)
+    widget.controls.divider.valueChanged.connect(seen.add)
     places = itertools.cycle([0.5 + 0.3 * np.sin(t) for t in np.linspace(0, 2 * np.pi, 60, endpoint=False)])
     next(places)
     phases.measure("compare, curtain dragged", given.idle, every=(0.03, lambda: mouse.move(next(places))))
