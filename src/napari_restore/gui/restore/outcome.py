@@ -65,6 +65,7 @@ class Outcome(QObject):  # type: ignore[misc]
         session.compared.connect(self._compare)
         session.judged.connect(self.comparison.show_rows)
         session.finished.connect(self._offer_baselines)
+        session.over.connect(self._leave_out)
         self.preview.turned.connect(session.turn)
         self.comparison.wanted.connect(self.baselines.make)
         self.baselines.changed.connect(self._show_baselines)
@@ -77,7 +78,8 @@ class Outcome(QObject):  # type: ignore[misc]
     @property
     def bottom(self) -> QWidget:
         """Down to where one wants to see: the comparison, once there is one."""
-        return self.plot if self.comparison.isHidden() else self.comparison
+        shown = (part for part in (self.comparison, self.plot) if not part.isHidden())
+        return next(shown, self.preview)
 
     def set_colours(self, theme: Any, *, text: str, error: str) -> None:
         """Take the colours of the viewer's theme."""
@@ -103,10 +105,15 @@ class Outcome(QObject):  # type: ignore[misc]
         """A run begins: forget the last one."""
         run = self._session.run
         self.plot.clear_traces(VERBS[run.verb].curve if run is not None else "error")
+        self.plot.show()
         self._before = None
         self.preview.clear()
         self.comparison.clear()
         self.grown.emit()
+
+    def _leave_out(self) -> None:
+        """Where nothing was learned there is no curve: axes without one tell nobody anything."""
+        self.plot.setVisible(self.plot.drawn)
 
     def _compare(self, pair: Pair) -> None:
         if not pair.preview.across:

@@ -87,6 +87,11 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.show_floor(None)
         self.setLabel("left", _AXIS[kind], color=self._text)
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a curve."""
+        return any(self.traces[name].values for name in _DRAWN[self._kind])
+
     def show_floor(self, loss: float | None) -> None:
         """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
         self.floor.setVisible(loss is not None and self._kind == "error")
