@@ -63,7 +63,8 @@ def test_what_is_seen_of_a_run_is_said_to_be_of_its_layer(qtbot: Any, viewer: An
 
 
 def test_where_nothing_is_learned_there_is_no_curve(qtbot: Any, widget: Any) -> None:
-    plot = widget.outcome.plot
+    plot = widget.outcome.place
+    assert plot.isHidden()
     for begin, there in ((widget.run, True), (widget.restore, False), (widget.run, True)):
         begin()
         assert not plot.isHidden(), "it may come"

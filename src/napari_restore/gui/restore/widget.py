@@ -241,7 +241,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _show_verb(self, _: object = None) -> None:
         """What the main button does, and what its curves are."""
         self.buttons.show_verb(self.form.verb.verb, layers=len(self._layers()))
-        self.outcome.plot.setToolTip(VERBS[self.form.verb.verb].loss)
+        self.outcome.place.setToolTip(VERBS[self.form.verb.verb].loss)
 
     def _show_status(self, status: Status | None) -> None:
         """How far it is, here and in napari's activity dock; None where it is as the last run left it."""
