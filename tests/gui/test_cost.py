@@ -151,6 +151,15 @@ def test_a_run_does_not_share_the_processor_with_an_estimate(qtbot, widget, engi
     assert len(engine.estimated) >= 2, "it is worked out after the run"
 
 
+def test_an_estimate_that_is_cut_off_says_nothing(qtbot, widget, engine):
+    """As at napari's end; an exception in a slot fails a test."""
+    engine.slow_estimate = True
+    qtbot.waitUntil(lambda: bool(engine.estimated))
+    widget.form.cost._runner.flag.set()
+    qtbot.waitUntil(lambda: not widget.form.cost._runner.running)
+    assert said(widget) == ""
+
+
 def test_nothing_is_estimated_while_what_a_run_does_is_loaded(qtbot, viewer, engine, monkeypatch):
     monkeypatch.setattr(room, "_SETTLES_MS", 30)
     loaded = threading.Event()
