@@ -22,10 +22,11 @@ they call.
 
 Of each hold told, in milliseconds: `wall` by the clock; `cpu`, the thread's processor time, which is less where the
 thread waited for a core or for Python's lock while a worker had it; `napari`, the part within calls of ours to napari
-that make, add, take away or refresh a layer; `gc`, the part in Python's collector of cyclic garbage, which begins
-wherever the next object is made, in napari's code as in ours, and looks at everything that is loaded, torch too;
-`line`, and `line_wall` with neither. `longest` is by the clock and leaves nothing out; `longest_without` leaves out
-`napari` and `gc`.
+that make, add, take away or refresh a layer, or move an entry of its activity dock, amid which it handles all events
+that wait, the next picture of the canvas among them; `gc`, the part in Python's collector of cyclic garbage, which
+begins wherever the next object is made, in napari's code as in ours, and looks at everything that is loaded, torch
+too; `line`, and `line_wall` with neither. `longest` is by the clock and leaves nothing out; `longest_without` leaves
+out `napari` and `gc`.
 A viewer with nothing of ours pays the same for a layer: see the phase "layer added and removed".
 """
 
@@ -61,6 +62,7 @@ NAPARI = (
     ("napari.components.viewer_model", "ViewerModel", ("add_layer", "add_image")),
     ("napari.layers", "Layer", ("refresh",)),
     ("napari.layers", "Image", ("__init__",)),
+    ("napari.utils.progress", "progress", ("__init__", "update", "close")),
 )
 TICK_MS = 5
 SLIDER_EVERY = 0.5
@@ -248,11 +250,11 @@ def compare(given: Any, phases: Phases, tabs: Any, viewer: Any) -> None:
     with phases.measuring("compare, curtain begun"):
         widget.choose("curtain")
         live(1)
-    assert widget.mode == "curtain", widget.message.text()
+    assert widget.mode == "curtain", widget.controls.message.text()
     mouse = Mouse(viewer)
     mouse.press(0.5)
     seen: set[int] = set()
-    widget.divider.valueChanged.connect(seen.add)
+    widget.controls.divider.valueChanged.connect(seen.add)
     places = itertools.cycle([0.5 + 0.3 * np.sin(t) for t in np.linspace(0, 2 * np.pi, 60, endpoint=False)])
     next(places)
     phases.measure("compare, curtain dragged", given.idle, every=(0.03, lambda: mouse.move(next(places))))

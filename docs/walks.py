@@ -153,11 +153,14 @@ class Stage:
 
     def shoot(self, step: str) -> None:
         """The screen where the window is, with what lies over it."""
-        pump(0.8)
+        for _ in range(4):  # what a slow picture of the canvas held up comes with the next turn of the loop
+            pump(0.2)
         self._count += 1
         path = self._output / self._name / f"{self._count:02}_{step}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         frame = self.window.frameGeometry()
+        if (popup := QApplication.activePopupWidget()) is not None:
+            frame = frame.united(popup.frameGeometry())
         shot = self.window.screen().grabWindow(0, frame.x(), frame.y(), frame.width(), frame.height())
         shot.save(str(path), "PNG")
         print(path, flush=True)

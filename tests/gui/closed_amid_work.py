@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def batch(viewer: Any, tabs: Any, folder: Path) -> None:
 
 
 def export(viewer: Any, tabs: Any, folder: Path) -> None:
-    """Of a model that was trained for a moment; the network is being traced, which nobody can stop."""
+    """Of a model that was trained for a moment."""
     page = tabs.restore
     page.form.editors["method"].choose("noise2void")
     page.train()
@@ -88,8 +89,8 @@ def export(viewer: Any, tabs: Any, folder: Path) -> None:
     until(lambda: not page.session.runner.running)
     QFileDialog.getSaveFileName = lambda *_: (str(folder / "model.zip"), "")
     page.export()
-    until(lambda: "torch.onnx._internal.exporter._core" in sys.modules)
-    pump(0.5)
+    until(lambda: any(Path(tempfile.gettempdir()).glob("napari-restore-*/said.txt")))
+    pump(1.0)
 
 
 def close(viewer: Any, tabs: Any) -> None:

@@ -248,6 +248,12 @@ def bound(request: Request) -> dict:
     return said
 
 
+@pytest.fixture(autouse=True, scope="session")
+def curves_loaded() -> None:
+    """What draws them takes seconds to load on a busy machine, once: not within the time that a test waits."""
+    import napari_restore.gui.restore.plot  # noqa: F401
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path) -> None:
     """What the widget remembers is kept with the test, and not with the user."""

@@ -107,7 +107,7 @@ def test_baselines_have_a_cancel(qtbot: Any, seen: Any, engine: Any) -> None:
     assert page.buttons.stop_button.isEnabled() and not page.buttons.run_button.isEnabled()
     assert page.buttons.bar.maximum() == 0
     qtbot.waitUntil(lambda: entries() == ["The making of the baselines"], timeout=10_000)
-    qtbot.waitUntil(lambda: "Bicubic interpolation is there" in page.buttons.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Bicubic interpolation done" in page.buttons.words.text(), timeout=10_000)
     page.buttons.stop_button.click()
     qtbot.waitUntil(lambda: not page.outcome.baselines.runner.running, timeout=10_000)
     assert "raw Bicubic interpolation" in seen.layers and "raw Wiener filter" not in seen.layers

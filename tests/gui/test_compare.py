@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_restore.gui.compare.borrowed import Borrowed
 from napari_restore.gui.compare.curtain import grid_of, visuals_of
+from napari_restore.gui.compare.letters import EDGE, SIDE, corners
 from napari_restore.gui.compare.pair import likely_pair
 from napari_restore.gui.compare.widget import CompareWidget
 from napari_restore.gui.parts.canvas import canvas_of
@@ -20,6 +21,9 @@ from napari_restore.gui.restore.session import camera_of
 
 GREY = {"contrast_limits": (0, 1), "colormap": "gray", "interpolation2d": "nearest"}
 PLACE = {"scale": (3.0, 0.5, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
+
+BELOW = EDGE + SIDE + 10
+"""The row below the letters on the canvas, and the column beside them."""
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +139,14 @@ def test_the_divider_is_where_the_slider_says(viewer, widget):
     widget.choose("curtain")
     for fraction in (0.25, 0.5, 0.7):
         widget.controls.divider.setValue(round(1000 * fraction))
-        line = picture(viewer)[10].astype(int)
+        line = picture(viewer)[BELOW].astype(int)
         at = round(fraction * len(line))
         assert (line[: at - 4] == 0).all() and (line[at + 4 :] == 255).all()
         assert line[at - 4 : at + 4].min() == 0 and line[at - 4 : at + 4].max() == 255
     widget.controls.divider.setValue(0)
-    assert (picture(viewer) == 255).all()
+    assert (picture(viewer)[BELOW:] == 255).all()
     widget.controls.divider.setValue(1000)
-    assert (picture(viewer) == 0).all()
+    assert (picture(viewer)[BELOW:] == 0).all()
 
 
 def test_the_divider_can_lie_flat(viewer, widget):
@@ -150,7 +154,7 @@ def test_the_divider_can_lie_flat(viewer, widget):
     widget.controls.way.setCurrentIndex(widget.controls.way.findData("top | bottom"))
     widget.choose("curtain")
     widget.controls.divider.setValue(300)
-    column = picture(viewer)[:, 10].astype(int)
+    column = picture(viewer)[:, BELOW].astype(int)
     at = round(0.3 * len(column))
     assert (column[: at - 4] == 0).all() and (column[at + 4 :] == 255).all()
 
@@ -204,6 +208,34 @@ def test_blinking_takes_turns(viewer, widget, qtbot):
     assert sides(viewer) == (0,) * 4 and not widget._timer.isActive()
     widget.choose("off")
     assert state(viewer) == before and seen[-1] == ""
+
+
+def test_letters_say_whose_picture_is_where(viewer, widget):
+    def seen() -> list[bool]:
+        """A letter in the upper left corner, and in the upper right and the lower left one."""
+        pixels, last = picture(viewer), EDGE + SIDE
+        places = (np.s_[EDGE:last, EDGE:last], np.s_[EDGE:last, -last:-EDGE], np.s_[-last:-EDGE, EDGE:last])
+        return [bool(pixels[place].max() > 200 > np.median(pixels[place])) for place in places]
+
+    assert seen() == [False] * 3
+    widget.choose("curtain")
+    assert seen() == [True, True, False]
+    widget.controls.way.setCurrentIndex(1)
+    assert seen() == [True, False, True]
+    widget.controls.divider.setValue(0)
+    assert seen() == [True, False, False], "B alone"
+    widget.choose("off")
+    assert seen() == [False] * 3
+
+
+def test_letters_have_corners_of_their_own_and_none_on_a_side_that_is_too_narrow():
+    size, far = (400, 300), (400 - EDGE - SIDE, EDGE)
+    near = (EDGE, EDGE)
+    assert corners(0.5, upright=True, size=size) == {"A": near, "B": far}
+    assert corners(0.05, upright=True, size=size) == {"B": far}
+    assert corners(0.95, upright=True, size=size) == {"A": near}
+    assert corners(1, upright=True, size=size) == {"A": near} and corners(0, upright=True, size=size) == {"B": near}
+    assert corners(0.5, upright=False, size=size) == {"A": near, "B": (EDGE, 300 - EDGE - SIDE)}
 
 
 def test_no_more_than_three_flashes_a_second(widget):

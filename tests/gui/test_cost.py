@@ -9,6 +9,7 @@ import pytest
 from napari_restore.core.cost import Cost
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.sizes import describe_bytes
+from napari_restore.gui.parts.runner import Ended
 from napari_restore.gui.restore import cost as room
 from napari_restore.gui.restore.cost import cost_words
 from napari_restore.gui.restore.pace import Pace
@@ -149,6 +150,14 @@ def test_a_run_does_not_share_the_processor_with_an_estimate(qtbot, widget, engi
     engine.slow_estimate = False
     qtbot.waitUntil(lambda: "of restoring" in said(widget))
     assert len(engine.estimated) >= 2, "it is worked out after the run"
+
+
+def test_an_estimate_that_is_cut_off_changes_nothing(qtbot, widget):
+    """As at napari's end; an exception in a slot fails a test."""
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
+    before = said(widget)
+    widget.form.cost._runner.ended.emit(Ended(None, None))
+    assert said(widget) == before
 
 
 def test_nothing_is_estimated_while_what_a_run_does_is_loaded(qtbot, viewer, engine, monkeypatch):

@@ -62,6 +62,16 @@ def test_what_is_seen_of_a_run_is_said_to_be_of_its_layer(qtbot: Any, viewer: An
     assert words.text() == "Choose the Axes box", "what is of no run is said of no layer"
 
 
+def test_where_nothing_is_learned_there_is_no_curve(qtbot: Any, widget: Any) -> None:
+    plot = widget.outcome.place
+    assert plot.isHidden()
+    for begin, there in ((widget.run, True), (widget.restore, False), (widget.run, True)):
+        begin()
+        assert not plot.isHidden(), "it may come"
+        wait(qtbot, widget)
+        assert plot.isHidden() != there
+
+
 def test_ten_seconds_more_after_the_end_and_after_cancel(
     qtbot: Any, viewer: Any, widget: Any, engine: Any, stack: Any
 ) -> None:

@@ -220,6 +220,21 @@ def test_the_step_along_z_is_that_of_the_layer(viewer, widget, stack):
     assert form.text.endswith(",z=0.2"), "what the user has set stays"
 
 
+def test_the_form_says_which_numbers_the_image_does_not_tell(qtbot, viewer, widget, stack):
+    caption = editor(widget, "psf").caption
+    widget.form.verb.choose("deblur")
+    choose_psf(widget, "theory")
+    seen(qtbot, widget)
+    assert "image tells no size" not in caption.text()
+    unknown = {"stack": stack, "plane": stack[0]}
+    for name, labels in (("stack", "Pixel and Z step:"), ("plane", "Pixel:")):
+        viewer.add_image(unknown[name], name=name)  # in pixels, as napari opens what says nothing
+        widget.form.subject.layers.choose(viewer.layers[name])
+        qtbot.waitUntil(lambda labels=labels: f"\n{labels} the image tells no size" in caption.text(), timeout=5000)
+    choose_psf(widget, "gaussian")
+    qtbot.waitUntil(lambda: "image tells no size" not in caption.text(), timeout=5000)  # its numbers are in pixels
+
+
 OME = """<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
 <Instrument ID="I"><Objective ID="O" LensNA="1.2" Immersion="Water"/></Instrument>
 <Image><InstrumentRef ID="I"/><ObjectiveSettings ID="O"/><Pixels><Channel EmissionWavelength="525"
@@ -462,10 +477,10 @@ def test_a_run_scrolls_to_what_is_seen_of_it(qtbot, viewer, widget, engine):
     fresh.form.verb.choose("deblur")
     choose_psf(fresh, "theory")
     qtbot.wait(50)
-    bottom = fresh.outcome.plot.geometry().bottom()
     fresh.run()
     qtbot.waitUntil(lambda: fresh._scroll.verticalScrollBar().value() > 0, timeout=5000)
     top = fresh._scroll.verticalScrollBar().value()
+    bottom = fresh.outcome.place.geometry().bottom()
     assert top <= fresh.outcome.preview.y() and bottom <= top + fresh._scroll.viewport().height()
     fresh.session.stop()
     wait(qtbot, fresh)

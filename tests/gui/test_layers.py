@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari_restore.core.events import RestorationStarted
 from napari_restore.core.region import Region
 from napari_restore.gui.parts.layers import ResultLayer, arrange
+from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.sources import open_image
 
 
@@ -134,6 +135,33 @@ def test_a_result_takes_the_place_of_a_layer_that_mixes_with_others(viewer, stac
     assert shown(viewer) == ["raw_denoised", "other"]
     first.discard()
     assert shown(viewer) == ["raw", "other"]
+
+
+def test_what_a_deleted_result_hid_is_seen_again(make_napari_viewer_proxy, stack, engine, qtbot):
+    viewer = make_napari_viewer_proxy()
+    viewer.add_image(stack, name="raw", blending="additive", axis_labels=("z", "y", "x"))
+    widget = RestoreWidget(viewer, engine=engine)
+    viewer.window.add_dock_widget(widget, name="Restore")
+    for _ in range(2):
+        widget.run()
+        qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=10_000)
+    assert shown(viewer) == ["raw_denoised [1]"]
+    viewer.layers.remove("raw_denoised [1]")
+    assert shown(viewer) == ["raw_denoised"], "the older one"
+    viewer.layers.remove("raw_denoised")
+    assert shown(viewer) == ["raw"]
+
+
+def test_the_raw_layer_is_seen_again_where_both_results_are_deleted(viewer, stack, tmp_path):
+    raw = viewer.add_image(stack, blending="additive", **place())
+    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")
+    first, second = (ResultLayer(viewer, raw, open_image(raw)) for _ in range(2))
+    first.begin(tmp_path, "0")
+    second.begin(tmp_path, "0", older=[first])
+    for result in (first, second):  # that which is hidden goes first
+        viewer.layers.remove(result.layer)
+        result.gone(result.layer)
+    assert shown(viewer) == ["raw"]
 
 
 def test_a_result_that_is_discarded_unseen_changes_nothing_in_sight(viewer, stack, tmp_path):

@@ -136,20 +136,6 @@ def test_running_work_is_wound_down_at_exit(qtbot, runner):
     assert closed == [True]
 
 
-def test_work_that_has_nothing_to_lose_holds_up_no_end(qtbot, runner):
-    done = threading.Event()
-
-    def deaf(stop):
-        done.wait(30)
-        yield 1
-
-    runner.start(deaf, grace=0.01)
-    room._wind_down()
-    assert room._ALIVE and runner.flag.is_set(), "it was asked to stop, and not waited for"
-    done.set()
-    qtbot.waitUntil(lambda: not room._ALIVE, timeout=3000)
-
-
 @pytest.mark.parametrize(("words", "left", "told"), [
     ("cannot schedule new futures after interpreter shutdown", True, 0),
     ("cannot schedule new futures after interpreter shutdown", False, 1),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_restore.core.errors import ImageError
 from napari_restore.gui.parts import runner as room
 from napari_restore.gui.parts.describe import unbroken
+from napari_restore.gui.restore import exported
 from napari_restore.gui.restore.widget import RestoreWidget
-from napari_restore.verbs import exporting
 
 PLACE = {"scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, "axis_labels": ("z", "y", "x")}
 
@@ -322,15 +323,20 @@ def test_a_report_of_the_last_result_is_saved(qtbot, viewer, raw, brief, tmp_pat
     assert "How to cite" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_a_model_is_put_to_the_guards_and_exported(qtbot, viewer, brief, tmp_path, monkeypatch):
+@pytest.fixture
+def cells(viewer, brief):
+    """A widget whose trainings have two steps, and an image."""
     rng = np.random.default_rng(0)
     viewer.add_image(rng.poisson(60 + 40 * np.indices((80, 96)).sum(0) % 17, (80, 96)).astype(np.uint16), name="cells")
     widget = RestoreWidget(viewer, engine=brief(method="noise2void", steps=2))
     viewer.window.add_dock_widget(widget, name="Restore")
+    return widget
+
+
+def test_a_model_is_put_to_the_guards(qtbot, cells):
+    widget = cells
     widget.buttons.check_action.trigger()
     assert "no model yet to check" in said(widget)
-    widget.buttons.export_action.trigger()
-    assert "no model yet to export" in said(widget)
     widget.train()
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
     before = said(widget)
@@ -341,10 +347,46 @@ def test_a_model_is_put_to_the_guards_and_exported(qtbot, viewer, brief, tmp_pat
     last = found.splitlines()[-1]
     assert last.startswith("⚠ ") and widget.buttons.said.text() == unbroken(last), "the worst of it is in sight"
 
-    given: list[object] = []
-    monkeypatch.setattr(exporting, "export", lambda *args: given.extend(args) or args[1])  # itself: test_exporting.py
+
+def test_a_model_is_exported_by_a_process_that_can_be_ended(qtbot, cells, tmp_path, monkeypatch):
+    widget, entry = cells, cells.buttons.export_action
+    entry.trigger()
+    assert "no model yet to export" in said(widget)
+    widget.train()
+    qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m"), ""))
-    widget.buttons.export_action.trigger()
-    qtbot.waitUntil(lambda: not widget.exported.writer.running, timeout=60_000)
-    assert f"Exported for other programs: {tmp_path / 'm.zip'}" in said(widget)
-    assert given[0] is widget.session.model and given[2].name == "cells"
+    for body, told in EXPORTS.items():
+        (tmp_path / "export.py").write_text(PRETENDED.format(body=body))
+        monkeypatch.setattr(exported, "PROGRAM", (sys.executable, str(tmp_path / "export.py"), "export"))
+        entry.trigger()
+        assert entry.text() == "Cancel the export"
+        if "sleep" in body:
+            qtbot.waitUntil((tmp_path / "begun").exists, timeout=60_000)
+            entry.trigger()
+        qtbot.waitUntil(lambda: not widget.exported.writer.running, timeout=60_000)
+        assert entry.text() == "Export for other programs…" and told.format(tmp_path / "m.zip") in said(widget)
+    assert (tmp_path / "m.zip").read_text() == "noise2void (1, 128, 128) CYX", "the model, and the image"
+
+
+PRETENDED = """
+import time, pathlib, napari_restore
+from napari_restore.cli import main
+from napari_restore.core.errors import ModelError
+from napari_restore.sources import open_image
+
+def export(model, output, image=None, **given):
+    {body}
+
+napari_restore.export = export
+main()
+"""
+"""The shell's own way to ``export``, which itself takes long: see ``test_exporting.py``."""
+
+EXPORTS = {
+    "pathlib.Path(output).with_name('begun').touch(); time.sleep(600)": "The export is cancelled: nothing is written.",
+    "raise ModelError('no word for it in `start`')": "no word for it",
+    "raise KeyError('unforeseen')": "The export failed: KeyError: 'unforeseen'",
+    "opened, name = open_image(image, axes=given['axes']), napari_restore.load_model(model).name; "
+    "output.write_text(f'{name} {opened.shape} {opened.axes}'); return output": "Exported for other programs: {}",
+}
+"""What becomes of it, and what is said."""

@@ -21,6 +21,7 @@ from PIL import Image as Picture
 from napari_restore.core.errors import ModelError
 from napari_restore.core.version import __version__
 from napari_restore.methods.apply import restore_samples
+from napari_restore.store.files import atomic_write, disk_errors
 from napari_restore.store.graph import OPSET, any_size, write_graph
 from napari_restore.store.model import Model, begun_with
 
@@ -87,7 +88,10 @@ def write_package(
             described = _described(model, files, example.shape[2:], name=name, authors=authors, licence=licence)
         except ValueError as error:
             raise ModelError(f"{path.name}: {_reason(error)}") from None
-        save_bioimageio_package(described, output_path=path, local_files_only=True)
+        packed = files / "package.zip"
+        save_bioimageio_package(described, output_path=packed, local_files_only=True)
+        with disk_errors(path):
+            atomic_write(path, packed.read_bytes())
 
 
 def _check_licence(name: str) -> None:

@@ -79,14 +79,14 @@ def export(
             f"{exported.method.label} has steps that ONNX has no word for: share its .safetensors file, which "
             "napari-restore reads."
         )
-    example = _example(exported.portable, image, axes=axes, channel=channel, series=series)
+    example = example_of(exported.portable, image, axes=axes, channel=channel, series=series)
     label = name or f"{exported.method.label} (napari-restore)"
     write_package(exported, path, example=example, name=label, authors=tuple(authors), licence=licence)
     return path
 
 
-def _example(model: Model, image: Any, **opening: Any) -> NDArray[np.float32]:
-    """Pixels ``(1, C, *S)`` to try the package with: the image's middle, or noise."""
+def example_of(model: Model, image: Any, **opening: Any) -> NDArray[np.float32]:
+    """Pixels ``(1, C, *S)`` to try the package of a portable model with: the image's middle, or noise."""
     import numpy as np
 
     from napari_restore.core.layout import to_samples

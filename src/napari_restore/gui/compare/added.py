@@ -88,7 +88,8 @@ class Added(QObject):  # type: ignore[misc]
         self._structure = self._placed(layer, instead_of=self._structure)
         if there:
             self._lay_on_measured(*self._pair)
-        self.said.emit(f"In this plane {verdict}. Orange marks it, on A; B is hidden.")
+        marked = " Orange marks it." if np.any(found > 0) else ""
+        self.said.emit(f"In this plane {verdict}.{marked} A is seen, and B hidden.")
         self.ended.emit()
 
     def _lay_on_measured(self, first: Any, second: Any) -> None:

@@ -36,6 +36,12 @@ _MODES: dict[Mode, tuple[str, str]] = {
     "blink": ("Blin&k", "A and B by turns, in the same place: the eye finds what moves or changes."),
 }
 
+_HINTS: dict[Mode, str] = {
+    "off": "",
+    "curtain": f"Drag the divider in the canvas. Hold {KEY} to see B alone.",
+    "blink": f"Hold {KEY} to see B alone.",
+}
+
 _WAYS: dict[Way, str] = {"left | right": "A left, B right", "top | bottom": "A above, B below"}
 
 STEPS = 1000
@@ -63,7 +69,7 @@ class Controls(QWidget):  # type: ignore[misc]
         self.structure_button = QPushButton("F&ind structure in it")
         self.regions = RegionChoice(viewer)
         self.regions_button = QPushButton("Measure them")
-        self.seen = QElidingLabel()
+        self.hint, self.seen = QLabel(), QElidingLabel()
         self.message = QLabel()
         self._divider_name = label_of("&Divider", self.divider)
         self._rate_name = label_of("Rat&e", self.rate)
@@ -98,6 +104,8 @@ class Controls(QWidget):  # type: ignore[misc]
             part.setEnabled(mode != "blink")
         for part in (self._rate_name, self.rate, self._rate_said):
             part.setEnabled(mode != "curtain")
+        self.hint.setText(_HINTS[mode])
+        self.hint.setVisible(bool(_HINTS[mode]))
         rate = self.rate.value()
         self._rate_said.setText(f"{rate} pictures a second" if rate else f"while {KEY} is held")
 
@@ -147,6 +155,7 @@ class Controls(QWidget):  # type: ignore[misc]
 
     def _dress_words(self) -> None:
         self.message.setWordWrap(True)
+        self.hint.setWordWrap(True)
         self.seen.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setTextFormat(Qt.TextFormat.PlainText)
         named = {self.first: "Image A", self.second: "Image B", self.divider: "Divider", self.rate: "Blink rate"}
@@ -158,8 +167,6 @@ class Controls(QWidget):  # type: ignore[misc]
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
         column.addLayout(self._form())
-        hint = QLabel(f"Drag the divider in the canvas. Hold {KEY} to see B alone.")
-        hint.setWordWrap(True)
         for widget, page in (
             (self.same_box, "compare"),
             (self.alone_box, "compare"),
@@ -175,7 +182,7 @@ class Controls(QWidget):  # type: ignore[misc]
             line.addWidget(part, share)
         line.addWidget(Question("regions", "the regions"))
         column.addLayout(line)
-        for widget in (hint, self.seen, self.message):
+        for widget in (self.hint, self.seen, self.message):
             column.addWidget(widget)
         column.addStretch(1)
 

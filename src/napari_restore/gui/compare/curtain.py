@@ -1,5 +1,6 @@
-"""Two layers' pictures, each in its own part of the canvas. VisPy's insides are known here and in `parts/canvas.py`.
+"""Two layers' pictures, each in its own part of the canvas.
 
+VisPy's insides are known here, in `letters.py` and in `parts/canvas.py`.
 No pixel is copied and no plane is read again: each picture gets a filter of the graphics card that leaves out what
 lies on the other side of the divider. What napari does with the layers (slices, pyramids, transforms) stays as it is.
 """
@@ -14,6 +15,7 @@ from vispy.scene.visuals import Mesh
 from vispy.visuals.filters import Clipper
 from vispy.visuals.transforms import STTransform
 
+from napari_restore.gui.compare.letters import Letters, corners
 from napari_restore.gui.parts.canvas import canvas_of
 
 Way = Literal["left | right", "top | bottom"]
@@ -46,7 +48,7 @@ class _Side:
 
 
 class Curtain:
-    """Shows the first layer on one side of a divider and the second on the other, until ``close``.
+    """Shows the first layer, A, on one side of a divider and the second, B, on the other, until ``close``.
 
     The divider stays where it is on the screen while the camera moves.
 
@@ -69,6 +71,7 @@ class Curtain:
         self._scene = self._canvas._scene_canvas
         self._sides = (_Side(first, Clipper()), _Side(second, Clipper()))
         self._bars = [_bar(self._canvas.view, colour) for *_, colour in (*_BARS, *_HANDLE)]
+        self._letters = Letters(self._canvas.view, order=_ON_TOP)
         self._drawn: object = None
         self.fraction = fraction
         self.way: Way = way
@@ -106,6 +109,7 @@ class Curtain:
             _dress(side, [])
         for bar in self._bars:
             bar.parent = None
+        self._letters.remove()
         self._scene.update()
 
     def _suit(self, event: Any = None) -> None:
@@ -141,6 +145,7 @@ class Curtain:
             bar.visible = 0 < self.fraction < 1
             bar.transform.translate = (*middle, 0, 0)
             bar.transform.scale = (*(size if upright else size[::-1]), 1, 1)
+        self._letters.place(corners(self.fraction, upright=upright, size=(width, height)))
 
 
 def grid_of(viewer: Any) -> Any:

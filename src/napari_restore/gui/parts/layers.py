@@ -196,12 +196,14 @@ class ResultLayer:
 
     def discard(self) -> None:
         """Take the layer away: another run shows the same output. What was hidden for it is seen again."""
-        if not self.shown:
-            return
-        for layer in self._covered if self.layer.visible else ():
-            layer.visible = True
-        self._covered = []
-        self._viewer.layers.remove(self.layer)
+        if self.shown:
+            self._uncover()
+            self._viewer.layers.remove(self.layer)
+
+    def gone(self, layer: Any) -> None:
+        """The user has taken a layer away: where it is this one, what was hidden for it is seen again."""
+        if layer is self.layer:
+            self._uncover()
 
     def _cover(self, older: Sequence[Any] = ()) -> None:
         """Hide what shows the same, the raw layer and older results, where this one mixes with what lies below it."""
@@ -210,6 +212,13 @@ class ResultLayer:
             for layer in seen:
                 layer.visible = False
             self._covered = seen or self._covered
+
+    def _uncover(self) -> None:
+        """Show what was hidden for this one; the raw layer, where that was an older result which is gone."""
+        if self._covered and self.layer.visible:
+            for layer in [one for one in self._covered if one in self._viewer.layers] or [self._raw]:
+                layer.visible = True
+        self._covered = []
 
     def _show(self, array: Any) -> None:
         data = self._arranged(array)
@@ -229,8 +238,9 @@ class ResultLayer:
         _, state, _ = self.layer.as_layer_data_tuple()
         whole = ImageLayer(list(levels), **{**state, "multiscale": True, "cache": False})
         insert_above(self._viewer, whole, self.layer)
-        self._viewer.layers.remove(self.layer)
-        self.layer, whole.name = whole, state["name"]
+        small, self.layer = self.layer, whole
+        self._viewer.layers.remove(small)
+        whole.name = state["name"]
 
 
 def load_readers() -> None:

@@ -61,15 +61,12 @@ class Line:
         What the thread has sent.
     keep
         Takes the last letter where nobody listens.
-    grace
-        Seconds that the work gets to wind down when napari has been closed.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     left: threading.Event = field(default_factory=threading.Event)
     mail: SimpleQueue[Any] = field(default_factory=SimpleQueue)
     keep: Keep | None = None
-    grace: float = _GRACE
 
     def cut(self) -> None:
         """Ask for a stop, and listen no more."""
@@ -128,16 +125,15 @@ class Runner(QObject):  # type: ignore[misc]
         """Whether a stop was asked for and the work has not ended yet."""
         return self.running and self.flag.is_set()
 
-    def start(self, start: Start, *, keep: Keep | None = None, grace: float = _GRACE) -> bool:
+    def start(self, start: Start, *, keep: Keep | None = None) -> bool:
         """Begin; False, and nothing happens, while other work is running or after ``abandon``.
 
-        ``keep`` takes what comes of it if nobody listens by then; ``grace`` are the seconds that napari's end waits
-        for it at most.
+        ``keep`` takes what comes of it if nobody listens by then.
         """
         if self.running or self._abandoned:
             return False
         self.flag.clear()
-        self.line.keep, self.line.grace = keep, grace
+        self.line.keep = keep
         self._thread = _spawn(start, self.line)
         self._timer.start()
         return True
@@ -255,5 +251,5 @@ def _wind_down() -> None:
     alive, began = dict(_ALIVE), time.monotonic()
     for line in alive.values():
         line.cut()
-    for thread, line in alive.items():
-        thread.join(timeout=max(0.0, began + line.grace - time.monotonic()))
+    for thread in alive:
+        thread.join(timeout=max(0.0, began + _GRACE - time.monotonic()))

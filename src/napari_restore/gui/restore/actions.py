@@ -221,14 +221,18 @@ class Actions(QWidget):  # type: ignore[misc]
             "what the model makes of it."
         )
         self.check_action.triggered.connect(lambda _checked: self.check.emit())
-        self.export_action = menu.addAction("Export for other programs…")
-        self.export_action.setToolTip(
-            "The model trained last as a package of the BioImage Model Zoo, for Fiji, ilastik and others."
-        )
+        self.export_action = menu.addAction("")
+        self.show_exporting(False)
         self.export_action.triggered.connect(lambda _checked: self.export.emit())
         self.copy_button.setMenu(menu)
         self.copy_button.setFixedWidth(36)
         self.copy_button.setAccessibleName("Copy as script or command, save a report, check or export the model")
+
+    def show_exporting(self, exporting: bool) -> None:
+        """Offer to export the model, or to cancel that."""
+        self.export_action.setText("Cancel the export" if exporting else "Export for other programs…")
+        package = "The model trained last as a package of the BioImage Model Zoo, for Fiji, ilastik and others."
+        self.export_action.setToolTip("What is written of it is removed." if exporting else package)
 
     def _copy(self, words: str, _checked: bool = False) -> None:
         self.copy.emit(words)

@@ -176,7 +176,6 @@ class Baselines(QObject):  # type: ignore[misc]
         region = Region.of_shape(run.image.shape) if whole else deepened(region, run.image, spatial)
         self._of = (run.raw, run.image, region, centred)
         self.runner.start(comparing(self._engine, run.image, model, region))
-        self.said.emit("Making the baselines …", "info")
         self.status.emit(Status(None, "Making the baselines"))
         self.changed.emit()
 
@@ -191,7 +190,7 @@ class Baselines(QObject):  # type: ignore[misc]
 
     def _tell(self, made: list[Made]) -> None:
         """Which one is there already; how long the next one takes is not known."""
-        self.status.emit(Status(None, f"Making the baselines: {made[-1].label} is there"))
+        self.status.emit(Status(None, f"Making the baselines: {made[-1].label} done"))
 
     def _show(self, ended: Ended) -> None:
         stopped = self.runner.flag.is_set()

@@ -120,7 +120,8 @@ class CostLine(QLabel):  # type: ignore[misc]
             self._wait.start()
 
     def _show(self, ended: Ended) -> None:
-        if self._stale:  # something has changed since: the next one is on its way
+        stopped = ended.failure is None and ended.result is None
+        if self._stale or stopped:  # something has changed since: the next one is on its way
             return
         self._known = ended.result if ended.failure is None else None
         if ended.failure is None:

@@ -113,7 +113,7 @@ class ExtentChoice(QComboBox):  # type: ignore[misc]
             self._viewer.layers.selection.active = shapes
             shapes.mode = "add_rectangle"
         if not len(shapes.data):
-            self.said.emit(f"Draw a rectangle in the layer {shapes.name}, then start.", "info")
+            self.said.emit(f"Draw a rectangle in the layer “{shapes.name}”, then start.", "info")
 
     def _forget(self, event: Any = None) -> None:
         if self.extent == "drawn" and drawing(self._viewer) is None:

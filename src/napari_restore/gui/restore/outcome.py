@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_restore.core.events import Preview
+from napari_restore.core.events import Measured, Preview
 from napari_restore.gui.parts.colours import kind_of, written
 from napari_restore.gui.parts.folded import Folded
 from napari_restore.gui.parts.messages import Level, Messages
 from napari_restore.gui.restore.comparing import Baselines, ComparePane
 from napari_restore.gui.restore.in_view import change
-from napari_restore.gui.restore.plot import LossPlot
 from napari_restore.gui.restore.preview import Look, PreviewPane
 from napari_restore.gui.restore.runs import RunsPane
 from napari_restore.gui.restore.session import Session
 from napari_restore.gui.restore.work import Engine, Pair
 from napari_restore.sources.image import Image
-from napari_restore.verbs import VERBS
+from napari_restore.verbs import VERBS, Curve
+
+if TYPE_CHECKING:
+    from napari_restore.gui.restore.plot import LossPlot
+
+_HIGH = 165
+"""Pixels for the curves."""
 
 _HELD_OUT = {"dark": "#ffb454", "light": "#b45309"}
 """The bold curve, on dark and on light: orange, told apart from grey by everybody."""
@@ -31,6 +36,8 @@ class Outcome(QObject):  # type: ignore[misc]
 
     Attributes
     ----------
+    place
+        Where the curves are, once there are some.
     widgets
         From the top down.
     grown
@@ -48,7 +55,13 @@ class Outcome(QObject):  # type: ignore[misc]
         self.whose.hide()
         self._before: Preview | None = None
         self.preview = PreviewPane()
-        self.plot = LossPlot()
+        self._plot: LossPlot | None = None
+        self._colours: dict[str, str] = {}
+        self._kind: Curve = "error"
+        self.place = QWidget()
+        QVBoxLayout(self.place).setContentsMargins(0, 0, 0, 0)
+        self.place.setFixedHeight(_HIGH)
+        self.place.hide()
         self.comparison = ComparePane()
         self.runs = RunsPane(session)
         self.messages = Messages()
@@ -60,29 +73,45 @@ class Outcome(QObject):  # type: ignore[misc]
         self.baselines = Baselines(viewer, engine, session, self)
         session.begun.connect(self._begin)
         session.said.connect(self.say)
-        session.measured.connect(self.plot.add)
-        session.floored.connect(self.plot.show_floor)
+        session.measured.connect(self._draw)
+        session.floored.connect(self._show_floor)
         session.compared.connect(self._compare)
         session.judged.connect(self.comparison.show_rows)
         session.finished.connect(self._offer_baselines)
+        session.over.connect(self._leave_out)
         self.preview.turned.connect(session.turn)
         self.comparison.wanted.connect(self.baselines.make)
         self.baselines.changed.connect(self._show_baselines)
 
     @property
+    def plot(self) -> LossPlot:
+        """The curves. Made when there is something to draw: pyqtgraph takes longer to load than all else here."""
+        if self._plot is None:
+            from napari_restore.gui.restore.plot import LossPlot
+
+            self._plot = LossPlot()
+            self._plot.clear_traces(self._kind)
+            self._plot.set_colours(**self._colours)
+            self.place.layout().addWidget(self._plot)
+        return self._plot
+
+    @property
     def widgets(self) -> tuple[QWidget, ...]:
         """The parts, in their order."""
-        return (self.whose, self.preview, self.plot, self.comparison, self.runs, self.details)
+        return (self.whose, self.preview, self.place, self.comparison, self.runs, self.details)
 
     @property
     def bottom(self) -> QWidget:
         """Down to where one wants to see: the comparison, once there is one."""
-        return self.plot if self.comparison.isHidden() else self.comparison
+        shown = (part for part in (self.comparison, self.place) if not part.isHidden())
+        return next(shown, self.preview)
 
     def set_colours(self, theme: Any, *, text: str, error: str) -> None:
         """Take the colours of the viewer's theme."""
         kind = kind_of(theme)
-        self.plot.set_colours(background=written(theme.background), text=text, accent=_HELD_OUT[kind])
+        self._colours = {"background": written(theme.background), "text": text, "accent": _HELD_OUT[kind]}
+        if self._plot is not None:
+            self._plot.set_colours(**self._colours)
         for folded in (self.runs, self.details):
             folded.set_colours(text=text)
         self.messages.set_colours(warning="#8a5a00" if kind == "light" else written(theme.warning), error=error)
@@ -102,11 +131,24 @@ class Outcome(QObject):  # type: ignore[misc]
     def _begin(self) -> None:
         """A run begins: forget the last one."""
         run = self._session.run
-        self.plot.clear_traces(VERBS[run.verb].curve if run is not None else "error")
+        self._kind = VERBS[run.verb].curve if run is not None else "error"
+        if self._plot is not None:
+            self._plot.clear_traces(self._kind)
+        self.place.show()
         self._before = None
         self.preview.clear()
         self.comparison.clear()
         self.grown.emit()
+
+    def _leave_out(self) -> None:
+        """Where nothing was learned there is no curve: axes without one tell nobody anything."""
+        self.place.setVisible(self._plot is not None and self._plot.drawn)
+
+    def _draw(self, measured: list[Measured]) -> None:
+        self.plot.add(measured)
+
+    def _show_floor(self, loss: float | None) -> None:
+        self.plot.show_floor(loss)
 
     def _compare(self, pair: Pair) -> None:
         if not pair.preview.across:

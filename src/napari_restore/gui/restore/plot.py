@@ -64,10 +64,9 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFixedHeight(165)
         self.plotItem.setContentsMargins(0, 0, 2, 4)
         self.setMinimumWidth(120)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.setMouseEnabled(x=False, y=False)
         self.setMenuEnabled(False)
         self.hideButtons()
@@ -86,6 +85,11 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
             curve.setData([], [])
         self.show_floor(None)
         self.setLabel("left", _AXIS[kind], color=self._text)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a curve."""
+        return any(self.traces[name].values for name in _DRAWN[self._kind])
 
     def show_floor(self, loss: float | None) -> None:
         """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""

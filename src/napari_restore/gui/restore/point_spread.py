@@ -24,7 +24,8 @@ Values = Mapping[str, Any]
 class Number:
     """A number the user sets.
 
-    ``special`` are the words for its least value; ``stack`` shows it for stacks alone, ``modes`` for these alone.
+    ``special`` are the words for its least value; ``stack`` shows it for stacks alone, ``modes`` for these alone;
+    ``sized`` is what the size of the image's pixels says.
     """
 
     label: str
@@ -37,17 +38,19 @@ class Number:
     special: str = ""
     stack: bool = False
     modes: tuple[str, ...] = ()
+    sized: bool = False
 
 
 @dataclass(frozen=True)
 class Options:
-    """One of several values, by their labels; ``stack`` and ``modes`` as of a ``Number``."""
+    """One of several values, by their labels; ``stack``, ``modes`` and ``sized`` as of a ``Number``."""
 
     label: str
     choices: Mapping[str, Any]
     tip: str = ""
     stack: bool = False
     modes: tuple[str, ...] = ()
+    sized: bool = False
 
 
 @dataclass(frozen=True)
@@ -241,7 +244,7 @@ FORMULAS: Mapping[str, Formula] = {
                 tip="Wavelength in vacuum of the light detected.",
             ),
             "pixel": Number(
-                "Pixel", 0.1, 0.0005, 1000, digits=4, unit=" µm",
+                "Pixel", 0.1, 0.0005, 1000, digits=4, unit=" µm", sized=True,
                 tip="Of the result: to super-resolve, the image's pixel divided by the factor.",
             ),
             "mode": Options("Mode", MODES, "The kind of microscope."),
@@ -250,7 +253,7 @@ FORMULAS: Mapping[str, Formula] = {
                 tip="Its diameter in Airy units (1.22 wavelengths / NA of the light detected).",
             ),
             "z": Number(
-                "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True,
+                "Z step", 0, 0, 1000, digits=3, unit=" µm", special="in focus", stack=True, sized=True,
                 tip="From plane to plane, as the layer says. With it the blur along Z counts too, which takes longer; "
                 "at 0 every plane is taken for one in focus.",
             ),

@@ -178,8 +178,8 @@ class PreviewPane(QWidget):  # type: ignore[misc]
             self.turn.setShortcut(_TURN)  # which another text takes away
             self._cut(True)
         else:
-            said = "" if plane == "XY" else f"{plane}, "
-            self.caption.setText(f"Restored, {said}step {pair.preview.step}")
+            step = f"step {pair.preview.step}" if pair.preview.step else ""  # at 0 nothing is learned
+            self.caption.setText(", ".join(filter(None, ["Restored", plane if plane != "XY" else "", step])))
 
     def clear(self) -> None:
         """Forget the last run."""

@@ -74,6 +74,7 @@ class PsfChoice(Editor):
         self.error = ""
         self.seen: PsfSeen | None = None
         self._axes, self._finer, self._stale = 2, 1, False
+        self._known: Mapping[str, Any] = {}
         self._image: Image | None = None
         self.kind = QComboBox()
         self.setFocusProxy(self.kind)
@@ -155,8 +156,9 @@ class PsfChoice(Editor):
     def show_image(self, image: Image | None, *, finer: int) -> None:
         """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
+        self._known = {} if image is None else known_of(image, finer=finer)
         if image is not None:
-            self.forms["theory"].suggest(known_of(image, finer=finer))
+            self.forms["theory"].suggest(self._known)
         for form in self.forms.values():
             form.show_stack(axes == 3)
         if (axes, finer, image) != (self._axes, self._finer, self._image):
@@ -238,8 +240,16 @@ class PsfChoice(Editor):
     def _tell(self) -> None:
         self.caption.setStyleSheet(f"color: {self._colour};" if self.error and self._colour else "")
         known = describe_psf(self.seen, finer=self._finer > 1) if self.seen is not None else ""
-        said = self.error[:1].upper() + self.error[1:] or known
+        said = self.error[:1].upper() + self.error[1:] or "\n".join(filter(None, [known, self._unsaid]))
         self.caption.setText(said.replace(",", ",\u200b"))  # a long formula may break after a comma
+
+    @property
+    def _unsaid(self) -> str:
+        """Which numbers of the form would be of the image, had that been opened with a size of its pixels."""
+        form = self.forms.get(str(self.kind.currentData()))
+        unsaid = form.sized - set(self._known) if form is not None and self._image is not None else ()
+        labels = [FORMULAS[str(self.kind.currentData())].fields[name].label for name in sorted(unsaid)]
+        return f"{' and '.join(labels)}: the image tells no size of its pixels, so write yours." if labels else ""
 
     def _lay_out(self) -> None:
         for name, formula in FORMULAS.items():
@@ -318,6 +328,11 @@ class FormulaForm(QWidget):  # type: ignore[misc]
         """The PSF as a text."""
         concerning = {name: each.value for name, each in self._fields.items() if self._concerns(name)}
         return self._formula.write(concerning)
+
+    @property
+    def sized(self) -> set[str]:
+        """Which of the fields in sight the size of an image's pixels says."""
+        return {name for name, field in self._formula.fields.items() if field.sized and self._concerns(name)}
 
     def suggest(self, known: Mapping[str, Any]) -> None:
         """Set what is known of an image, and the rest as it was at first; but nothing that the user has set."""

@@ -262,6 +262,11 @@ class Session(QObject):  # type: ignore[misc]
         self._redraw.stop()
         self._run, self._selected, self._shown = None, None, []
 
+    def take_removed(self, layer: Any) -> None:
+        """The user has taken a layer away: if it was a result, what was hidden for it is seen again."""
+        for result in {*self._shown, *self._unfinished.values(), *(past.run.result for past in self.past)}:
+            result.gone(layer)
+
     def take(self, model: Any, name: str) -> None:
         """Use a model from a file as if it had been trained last."""
         self.model, self.model_name = model, name

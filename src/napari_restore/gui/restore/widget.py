@@ -192,8 +192,11 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.guards.check(self.form.subject.opened())
 
     def export(self) -> None:
-        """Write the model trained last for other programs, to be tried on the chosen layer."""
-        self.exported.ask(self.form.subject.opened())
+        """Write the model trained last for other programs, to be tried on the chosen layer; or cancel that."""
+        if self.exported.writer.running:
+            self.exported.writer.stop()
+        else:
+            self.exported.ask(self.form.subject.opened())
 
     def copy(self, words: Words) -> None:
         """Put what the main button would do on the clipboard, as a script or as a command."""
@@ -238,7 +241,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _show_verb(self, _: object = None) -> None:
         """What the main button does, and what its curves are."""
         self.buttons.show_verb(self.form.verb.verb, layers=len(self._layers()))
-        self.outcome.plot.setToolTip(VERBS[self.form.verb.verb].loss)
+        self.outcome.place.setToolTip(VERBS[self.form.verb.verb].loss)
 
     def _show_status(self, status: Status | None) -> None:
         """How far it is, here and in napari's activity dock; None where it is as the last run left it."""
@@ -249,7 +252,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.buttons.show_status(status)
         self._activity.show_status(status)
 
-    def _show_state(self) -> None:
+    def _show_state(self, *_: object) -> None:
         runners = (self.session.runner, self.outcome.baselines.runner)
         running = any(runner.running for runner in runners)
         state: State = "stopping" if any(runner.stopping for runner in runners) else "running" if running else "idle"
@@ -257,6 +260,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         has_layer, has_model = self.form.subject.layer is not None, self.session.model is not None
         wrong = for_widget(self.form.wrong)
         self.buttons.show_model(self.session.model_name)
+        self.buttons.show_exporting(self.exported.writer.running)
         self.buttons.show_unwritten(state == "idle" and self.session.unwritten is not None)
         self.buttons.show_doubt(state == "idle" and loses_detail(getattr(self.session.result, "report", {})))
         self.hint.tell(has_layer=has_layer, has_result=self.session.result is not None)
@@ -277,6 +281,10 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         """All is over: whoever works in another window meanwhile is told, in the way of the desktop."""
         if not self.session.runner.running and not self.isActiveWindow():
             QApplication.alert(self.window())
+
+    def _take_removed(self, event: Any) -> None:
+        """A layer was deleted, perhaps a result."""
+        self.session.take_removed(event.value)
 
     def _go_back(self) -> None:
         """The layer to restore is that of the run which is gone back to, and not its result, which is selected."""
@@ -359,6 +367,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.guards.said.connect(self._say_outcome)
         self.buttons.export.connect(self.export)
         self.exported.said.connect(self._say_outcome)
+        self.exported.said.connect(self._show_state)
         self.buttons.write_elsewhere.connect(self.write_elsewhere)
         self.buttons.save_result.connect(self.saved.ask)
         self.saved.said.connect(self._say_outcome)
@@ -385,6 +394,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._device.ended.connect(self._show_device)
         self._links.connect(self._viewer.events.theme, self._paint)
         self._links.connect(self._viewer.layers.events.removing, partial(take_context, self._viewer))
+        self._links.connect(self._viewer.layers.events.removed, self._take_removed)
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for emitter in (dims.current_step, dims.order, dims.ndisplay, camera.center):
             self._links.connect(emitter, self.session.look)
