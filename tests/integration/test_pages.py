@@ -1,7 +1,6 @@
 """Every block of code in the README and in the docs runs, on small files of the names that the pages use.
 
-A page is run from its first block to its last, as a reader would. Trainings end after two steps and are judged by few
-patches; those that look alike are looked for where a page says so.
+A page is run from its first block to its last, as a reader would. Trainings end after two steps.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import napari_restore
 from napari_restore.cli import main
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods.posterior import Posterior
-from napari_restore.training import session
 from napari_restore.training.settings import Budget
 
 ROOT = Path(__file__).parents[2]
@@ -118,13 +116,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_the_desk(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in, where training and all after it is short, and thorough no larger than usual."""
+    """A copy of it to work in, where training is short, and thorough no larger than usual."""
     for each in desk.iterdir():
         (tmp_path / each.name).symlink_to(each)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Budget, "fraction", lambda self, step, seconds: min(1.0, step / 2))
-    monkeypatch.setattr(session, "_HELD_OUT_PATCHES", 4)
-    monkeypatch.setattr(Posterior, "efforts", dict.fromkeys(Posterior.efforts, {"similar": "no"}))
+    monkeypatch.setattr(Posterior, "efforts", {**Posterior.efforts, "thorough": {}})
     return tmp_path
 
 
