@@ -205,8 +205,7 @@ class PretendEngine:
             suffix="denoised" if rate is None else "superresolved" if rate > 1 else "deblurred", method=self.method,
         )  # fmt: skip
         for index in range(shape[0]):
-            time.sleep(self.pause)
-            if stop.is_set():
+            if stop.wait(self.pause):
                 yield Stopped("restoration", index, str(partial))
                 return result
             pixels = image.read(part).transpose(order)[index : index + 1].repeat(fine, -1).repeat(fine, -2)

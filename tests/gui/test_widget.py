@@ -131,10 +131,10 @@ def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engin
 
 
 def test_a_stop_before_the_first_tile_leaves_no_empty_layer_over_the_image(qtbot, viewer, widget, engine):
-    engine.pause = 3.0
+    engine.pause = 60.0
     widget.session.model = object()
     widget.restore()
-    qtbot.waitUntil(lambda: "raw_denoised" in viewer.layers, timeout=5000)
+    qtbot.waitUntil(lambda: "raw_denoised" in viewer.layers, timeout=20_000)
     widget.buttons.stop_button.click()
     wait(qtbot, widget)
     assert idle(widget) and [layer.name for layer in viewer.layers] == ["raw"]
