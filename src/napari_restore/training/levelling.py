@@ -8,7 +8,7 @@ restoring, which shows the pixels themselves, shows more light than training did
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from napari_restore.core.errors import ImageError
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.methods.apply import Precision, restore_region
-from napari_restore.methods.method import Method
+from napari_restore.methods.method import Method, never
 from napari_restore.sources import Image
 
 Pixels = NDArray[np.float64]
@@ -41,6 +41,7 @@ def line_to_measured(
     normalisation: Normalisation,
     device: torch.device,
     precision: Precision = "float32",
+    enough: Callable[[], bool] = never,
 ) -> NDArray[np.float32]:
     """Gain and offset for restored pixels, in units of the images' deviation.
 
@@ -56,6 +57,8 @@ def line_to_measured(
         That it was trained on; up to 16 boxes are looked at, a million pixels.
     precision
         That it will restore in.
+    enough
+        Looked at after each box, from the middle of the images outwards: whether those so far have to do.
 
     Returns
     -------
@@ -63,7 +66,8 @@ def line_to_measured(
         ``(2, channels)``, gain and offset.
     """
     sums = [_Channel() for _ in range(method.channels)]
-    for image, box in _boxes(images, method.spatial[-2:] if method.neighbours else method.spatial):
+    boxes = _boxes(images, method.spatial[-2:] if method.neighbours else method.spatial)
+    for image, box in sorted(boxes, key=lambda each: _from_middle(*each)):
         try:
             measured = image.read(box)
             restored = restore_region(
@@ -75,6 +79,8 @@ def line_to_measured(
             scale = normalisation.std[c] or 1.0
             y, r = ((_planes(p, image.axes, c) - normalisation.mean[c]) / scale for p in (measured, restored))
             channel.add(y, r)
+        if enough():
+            break
     return np.array([channel.line() for channel in sums], np.float32).T
 
 
@@ -93,6 +99,12 @@ def _boxes(images: Sequence[Image], spatial: str) -> Iterator[tuple[Image, Regio
         place = np.unravel_index(within, [len(e) - 1 for e in each])
         start, stop = zip(*((e[k], e[k + 1]) for e, k in zip(each, place, strict=True)), strict=True)
         yield images[which], Region(start, stop)
+
+
+def _from_middle(image: Image, box: Region) -> float:
+    """How far a box lies from the middle of its image, in squares of the image's sides."""
+    ends = zip(box.start, box.stop, image.shape, strict=True)
+    return sum(((start + stop) / (2 * n) - 0.5) ** 2 for start, stop, n in ends)
 
 
 def _edges(n: int, most: int) -> list[int]:

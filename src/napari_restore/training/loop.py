@@ -115,7 +115,7 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             session.state.method.eval()
         if ranks.first:
             yield from _conclude(session, first=first, floor=floor, stopped=stopped)
-        precision = session.finish(lesson.images)
+        precision = session.finish(lesson.images, enough=lambda: watch.stopping)
         if ranks.first:
             yield from session.state.average.remarks()
         return Model(

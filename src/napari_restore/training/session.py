@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Checkpointed, Measured
 from napari_restore.methods.apply import Precision, autocast
-from napari_restore.methods.method import Batch
+from napari_restore.methods.method import Batch, never
 from napari_restore.sources import Image
 from napari_restore.training.lesson import Lesson
 from napari_restore.training.levelling import line_to_measured
@@ -190,7 +190,7 @@ class Session:
             "std": list(self.pool.normalisation.std),
         }
 
-    def finish(self, images: Sequence[Image]) -> Precision:
+    def finish(self, images: Sequence[Image], *, enough: Callable[[], bool] = never) -> Precision:
         """Let the method settle what only its predictions tell; gives the precision to restore with.
 
         Held-out patches differ between ranks: what rank 0 finds is what all end with.
@@ -199,6 +199,8 @@ class Session:
         ----------
         images
             That it was trained on: results are to have their mean.
+        enough
+            Whether somebody waits for the end: the mean is told by less of the images then.
         """
         average = self.state.average
         with torch.inference_mode():
@@ -207,17 +209,17 @@ class Session:
         found = average.config, self.validation, self._restoring_precision()
         average.config, self.validation, precision = self.terms.ranks.broadcast(found)
         if average.keeps_mean:
-            self._keep_mean(images, precision)
+            self._keep_mean(images, precision, enough)
         return precision
 
-    def _keep_mean(self, images: Sequence[Image], precision: Precision) -> None:
+    def _keep_mean(self, images: Sequence[Image], precision: Precision, enough: Callable[[], bool]) -> None:
         """As it will be restored, in that precision: bfloat16 rounds some tenths of a percent of few photons away."""
         average, constants = self.state.average, self.pool.normalisation
         line = average.mean_line
         line[0], line[1] = 1, 0  # a model that training goes on from had one
         device = self.terms.device
         found = line_to_measured(
-            average.for_restoring(), images, normalisation=constants, device=device, precision=precision
+            average.for_restoring(), images, normalisation=constants, device=device, precision=precision, enough=enough
         )
         line.copy_(torch.from_numpy(found))
         self.terms.ranks.align([line])

@@ -57,6 +57,25 @@ def test_the_mean_is_kept_and_the_contrast_comes_back_however_few_photons(gain, 
     assert found == pytest.approx(1 / gain, rel={0.1: 0.35, 1.0: 0.1, 30.0: 0.05}[mean])
 
 
+def test_whoever_waits_for_the_end_gets_the_mean_of_the_middle():
+    read = []
+
+    class Seen(Bent):
+        def restore(self, pixels):
+            read.append(pixels.shape)
+            return super().restore(pixels)
+
+    pixels = np.random.default_rng(0).poisson(30, (1024, 1024)).astype(np.float32)
+    pixels[:256] += 300
+    pixels[768:] += 300
+    image = open_image(pixels, axes="YX")
+    gain, offset = line_to_measured(Seen(1.0, 3.0), [image], normalisation=ASIDE, device=CPU, enough=lambda: True)[:, 0]
+    assert len(read) == 1
+    restored = restore_region(Bent(1.0, 3.0), image, Region.of_shape(pixels.shape), normalisation=ASIDE, device=CPU)
+    told, measured = ((p[256:512, 256:512]).mean() for p in (gain * restored + offset, pixels))
+    assert told == pytest.approx(measured, rel=1e-2), "of a box beside the middle, not of a corner of the other half"
+
+
 def test_a_flat_image_has_no_contrast_to_bring_back():
     pixels = np.random.default_rng(1).normal(100, 10, (80, 80)).astype(np.float32)
     restored, gain = levelled(Bent(1.0, 3.0), pixels)
