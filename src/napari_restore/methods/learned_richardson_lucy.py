@@ -107,7 +107,7 @@ class LearnedRichardsonLucy(RichardsonLucy):
 
     @property
     def has_graph(self) -> bool:
-        """Not one: what its iterations do is chosen by the values of pixels."""
+        """Not one: it blurs by Fourier transforms, unless the PSF is separable, and looks whether each pixel is seen."""
         return False
 
     @property
