@@ -30,6 +30,19 @@ CASES: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "noise2void, stack": ("noise2void", (24, 160, 160), {"dimensions": 3}),
     "scale_equivariant, Gaussian PSF, planes": ("scale_equivariant", (8, 256, 256), {"psf": "gaussian:2"}),
     "scale_equivariant, microscope's PSF, stack": ("scale_equivariant", (24, 160, 160), {"psf": PSF}),
+    "noise2void2, planes": ("noise2void2", (8, 256, 256), {}),
+    "struct_noise2void, planes": ("struct_noise2void", (8, 256, 256), {}),
+    "recorrupted, planes": ("recorrupted", (8, 256, 256), {}),
+    "zero_shot, planes": ("zero_shot", (8, 256, 256), {}),
+    "noise2noise, planes": ("noise2noise", (8, 256, 256), {"second": "again"}),
+    "supervised_denoising, planes": ("supervised_denoising", (8, 256, 256), {"target": "again"}),
+    "deep_image_prior, plane": ("deep_image_prior", (1, 256, 256), {}),
+    "inpainting, planes": ("inpainting", (8, 256, 256), {"missing": 0.1}),
+    "total_variation, Gaussian PSF, planes": ("total_variation", (8, 256, 256), {"psf": "gaussian:2"}),
+    "sure, Gaussian PSF, planes": ("sure", (8, 256, 256), {"psf": "gaussian:2"}),
+    "scale_equivariant, finer, planes": ("scale_equivariant", (8, 256, 256), {"factor": 2}),
+    "finer_planes, stack": ("finer_planes", (24, 160, 160), {"factor": {"Z": 2}}),
+    "posterior, stack": ("posterior", (24, 160, 160), {"dimensions": "3"}),
 }
 
 
@@ -60,14 +73,15 @@ def _child(what: str, case: str, threads: int) -> list[int]:
 def estimated(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> list[int]:
     from napari_restore import estimate_cost
 
-    return [round(estimate_cost(_stack(shape), method, axes="ZYX", device="cpu", **settings).memory / 2**20)]
+    stack, settings = _given(shape, settings)
+    return [round(estimate_cost(stack, method, axes="ZYX", device="cpu", **settings).memory / 2**20)]
 
 
 def run(method: str, shape: tuple[int, ...], settings: dict[str, Any]) -> list[int]:
     from napari_restore import restore, train
     from napari_restore.methods import listed
 
-    stack = _stack(shape)
+    stack, settings = _given(shape, settings)
     budget = {"steps": 3} if listed(method).learns else {}
     model = train(stack, method, axes="ZYX", device="cpu", **budget, **settings)
     training = _peak()
@@ -82,12 +96,19 @@ def _peak() -> int:
 CHILDREN = {"estimated": estimated, "run": run}
 
 
-def _stack(shape: tuple[int, ...]) -> np.ndarray:
+def _given(shape: tuple[int, ...], settings: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """A stack, with a share of its pixels missing, and the settings with another one of the same light."""
+    stack, missing = _stack(shape, seed=0), settings.get("missing", 0.0)
+    stack[np.random.default_rng(0).random(shape) < missing] = np.nan
+    others = {name: _stack(shape, seed=1) for name in ("second", "target") if name in settings}
+    return stack, {**{k: v for k, v in settings.items() if k != "missing"}, **others}
+
+
+def _stack(shape: tuple[int, ...], *, seed: int) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
-    rng = np.random.default_rng(0)
-    light = gaussian_filter((rng.random(shape) < 0.002).astype(np.float32), (1, 2, 2))
-    return rng.poisson(10 + 200 * light / light.max()).astype(np.float32)
+    light = gaussian_filter((np.random.default_rng(0).random(shape) < 0.002).astype(np.float32), (1, 2, 2))
+    return np.random.default_rng(seed).poisson(10 + 200 * light / light.max()).astype(np.float32)
 
 
 if __name__ == "__main__":
