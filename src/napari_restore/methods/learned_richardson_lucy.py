@@ -107,7 +107,7 @@ class LearnedRichardsonLucy(RichardsonLucy):
 
     @property
     def has_graph(self) -> bool:
-        """Not one: it blurs by Fourier transforms, unless the PSF is separable, and looks whether each pixel is seen."""
+        """Not one: it blurs by Fourier transforms, unless the PSF is separable, and looks whether a pixel is seen."""
         return False
 
     @property
