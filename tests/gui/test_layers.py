@@ -152,12 +152,17 @@ def test_what_a_deleted_result_hid_is_seen_again(make_napari_viewer_proxy, stack
     assert shown(viewer) == ["raw"]
 
 
-def test_the_raw_layer_is_seen_again_where_both_results_are_deleted(viewer, stack, tmp_path):
+def results_over_each_other(viewer, stack, folder):
     raw = viewer.add_image(stack, blending="additive", **place())
-    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")
+    zarr.create_array(folder / "0", shape=stack.shape, dtype="uint16")
     first, second = (ResultLayer(viewer, raw, open_image(raw)) for _ in range(2))
-    first.begin(tmp_path, "0")
-    second.begin(tmp_path, "0", older=[first])
+    first.begin(folder, "0")
+    second.begin(folder, "0", older=[first])
+    return first, second
+
+
+def test_the_raw_layer_is_seen_again_where_both_results_are_deleted(viewer, stack, tmp_path):
+    first, second = results_over_each_other(viewer, stack, tmp_path)
     for result in (first, second):  # that which is hidden goes first
         viewer.layers.remove(result.layer)
         result.gone(result.layer)
@@ -165,11 +170,7 @@ def test_the_raw_layer_is_seen_again_where_both_results_are_deleted(viewer, stac
 
 
 def test_a_result_that_is_discarded_unseen_changes_nothing_in_sight(viewer, stack, tmp_path):
-    raw = viewer.add_image(stack, blending="additive", **place())
-    zarr.create_array(tmp_path / "0", shape=stack.shape, dtype="uint16")
-    first, second = (ResultLayer(viewer, raw, open_image(raw)) for _ in range(2))
-    first.begin(tmp_path, "0")
-    second.begin(tmp_path, "0", older=[first])
+    first, _ = results_over_each_other(viewer, stack, tmp_path)
     first.discard()
     assert shown(viewer) == ["raw_denoised [1]"]
 

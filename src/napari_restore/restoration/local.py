@@ -55,7 +55,7 @@ class LocalReady:
     def plan(self, job: TileJob, *, share: float) -> LocalPlanned:
         """What this process will hold; the network sees less at once where memory is short."""
         job.method.to(job.device)
-        release_buffers()  # of training, which are of other sizes: they would stay beside all that comes
+        release_buffers()  # of training or an estimate, of other sizes: they would stay beside all that comes
         fitting = Fitting(job)
         with kept_buffers():
             memory = fitting.plan(share=share)

@@ -8,7 +8,7 @@ from napari_restore import methods
 from napari_restore.core.cost import Cost
 from napari_restore.core.job import drain
 from napari_restore.methods.allocated import HEAP
-from napari_restore.methods.device import find_device, find_precision, release_buffers
+from napari_restore.methods.device import find_device, find_precision
 from napari_restore.methods.measuring import constants
 from napari_restore.methods.method import Interrupted, Method, never
 from napari_restore.restoration import engine
@@ -50,7 +50,6 @@ def estimate(request: Request, *, stopping: Callable[[], bool] = never) -> Cost:
     choosing = int(HEAP * built.choosing_bytes([image])) if built.chooses else 0
     if stopping():
         raise Interrupted
-    release_buffers()  # those of what was tried here, which the run itself begins without
     restoring, plan = engine.foresee(image, model, restoring=request.restoring, computing=request.computing)
     seconds = _training_seconds(request, course.seconds) if row.learns else row.seconds.get("instant", 0.0)
     if plan.device:
