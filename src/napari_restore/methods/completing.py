@@ -34,7 +34,16 @@ _ABOUT = 8  # pixels to either side, whose mean is taken off before pixels are c
 _FAR = 100.0  # deviations; beyond, patches are not compared
 
 
-def completed(pixels: Tensor, known: Tensor, filled: Tensor, *, noise: float, correlation: Tensor) -> Tensor:
+def completed(
+    pixels: Tensor,
+    known: Tensor,
+    filled: Tensor,
+    *,
+    noise: float | Tensor,
+    correlation: Tensor,
+    left: float = 1.0,
+    denoise: bool = False,
+) -> Tensor:
     """Planes with their missing pixels found anew, by patches that look alike.
 
     Parameters
@@ -43,25 +52,30 @@ def completed(pixels: Tensor, known: Tensor, filled: Tensor, *, noise: float, co
         ``(..., Y, X)`` in units of the image's deviation, and bool of the same shape; 8 pixels along Y and X, or more.
         What is not known may be anything.
     filled
-        As ``pixels``, with values for those that are missing.
+        As ``pixels``, with values for those that are missing; known ones with their noise, or with what is ``left``.
     noise
-        Variance of the noise of known pixels, in these units; it is white.
+        Variance of the noise of known pixels, in these units, of all or of each; it is white.
     correlation
         Of the pixels of a patch with each other, ``(pixels, pixels)``, as ``believed`` gives it: what is taken for
         likely of patches before those of a group are seen.
+    left
+        Of the variance of the noise, what is in ``filled``: 1 where known pixels are as they were measured.
+    denoise
+        Whether known pixels are found anew, too, instead of left as they were measured.
 
     Returns
     -------
     Tensor
-        As ``filled``, in float32. Where no patch with a known pixel tells of a missing one, it stays as it was.
+        As ``filled``, in float32. Where no patch with a known pixel tells of a pixel, it stays as it was.
     """
     shape = filled.shape
     given = torch.where(known, pixels, 0).float()
-    measured, there, so_far = (each.reshape(-1, *shape[-2:]) for each in (given, known, filled.float()))
+    variance = torch.as_tensor(noise, dtype=torch.float32, device=given.device).expand(shape)
+    planes = (each.reshape(-1, *shape[-2:]) for each in (given, known, filled.float(), variance))
+    plane = partial(_plane, correlation=correlation.to(given), left=left, denoise=denoise)
     with torch.autocast(filled.device.type, enabled=False):
-        planes = zip(measured, there, so_far, strict=True)
-        found = torch.stack([_plane(y, k, x, noise, correlation.to(given)) for y, k, x in planes])
-    return torch.where(known, given, found.view(shape))
+        found = torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
+    return found if denoise else torch.where(known, given, found)
 
 
 def covariances(planes: Sequence[tuple[Tensor, Tensor, Tensor]]) -> NDArray[np.float64]:
@@ -101,41 +115,45 @@ def believed(correlation: Sequence[Sequence[float]]) -> Tensor:
     return correlation_in_a_patch(np.asarray(correlation, np.float64)[apart[:, None], apart])
 
 
-def _plane(given: Tensor, known: Tensor, filled: Tensor, noise: float, correlation: Tensor) -> Tensor:
+def _plane(
+    given: Tensor, known: Tensor, filled: Tensor, noise: Tensor, *, correlation: Tensor, left: float, denoise: bool
+) -> Tensor:
     """One plane ``(Y, X)``. What is known takes part in the next pass with its noise taken away, where it has any."""
-    missing, there = ~known, known.float()
-    if not (bool(missing.any()) and bool(known.any())):
+    wanted = torch.ones_like(known) if denoise else ~known
+    if not (bool(wanted.any()) and bool(known.any())):
         return filled
 
-    def told(patches: Sequence[Tensor], far: Tensor, left: float) -> tuple[Tensor, Tensor]:
-        measured, seen, so_far = patches
-        found = _expected(measured, seen, so_far, noise=noise, left=left, correlation=correlation)
+    def told(patches: Sequence[Tensor], far: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        measured, seen, so_far, variance = patches
+        found = _expected(measured, seen, so_far, noise=variance, left=share, correlation=correlation)
         return found, seen.amax(-1, keepdim=True).expand_as(seen)
 
+    planes = given, known.float()
     for number in range(PASSES):
-        left = 0.0 if number else noise
+        share = 0.0 if number else left
         total, count = from_groups(
-            (given, there, filled), partial(told, left=left), alike_in=filled.clamp(-_FAR, _FAR), wanted=missing
+            (*planes, filled, noise), partial(told, share=share), alike_in=filled.clamp(-_FAR, _FAR), wanted=wanted
         )
         found = torch.where(count > 0, total / count.clamp(min=1), filled)
-        filled = found if noise > 0 else torch.where(known, given, found)
+        filled = torch.where(known & (noise == 0), given, found)
     return filled
 
 
 def _expected(
-    measured: Tensor, known: Tensor, filled: Tensor, *, noise: float, left: float, correlation: Tensor
+    measured: Tensor, known: Tensor, filled: Tensor, *, noise: Tensor, left: float, correlation: Tensor
 ) -> Tensor:
     """Patches ``(groups, ALIKE, pixels)`` by the mean and covariance of those that are filled, given what is known.
 
     The most probable patch z of a group solves ``(P + K) z = K y`` about the mean, where P is the inverse of the
     covariance and K that of the variance of the noise, 0 where a pixel is missing: of one P for all patches of a group.
-    The variance of the noise that is ``left`` in what is filled is no part of the covariance.
+    What is ``left`` of the variance of the noise in what is filled is no part of the covariance.
     """
     mean = filled.mean(1, keepdim=True)
     apart = filled - mean
     covariance = apart.transpose(1, 2) @ apart / filled.shape[1]
     power = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + _LEAST
-    signal = (power - left).clamp(min=_FAINT * left)
+    noisy = left * noise.mean((1, 2), keepdim=True)
+    signal = (power - noisy).clamp(min=0).maximum(_FAINT * noisy)
     share = (signal / power).clamp(max=1)  # of what the patches vary by, that is no noise
     covariance = (share * covariance + (1 - share + _PRIOR) * signal * correlation) / (1 + _PRIOR)
     exact = covariance + _EXACT * power * torch.eye(SIDE**2, device=filled.device)

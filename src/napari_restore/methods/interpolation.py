@@ -116,6 +116,12 @@ class Interpolation(Method):
         ImageError
             If nothing is missing, or the image is too small, or not a stack where 3 dimensions are wanted.
         """
+        fit, _ = cls.settled(config, images)
+        return fit
+
+    @classmethod
+    def settled(cls, config: Any, images: Sequence[Image]) -> tuple[Fit, list[Window]]:
+        """What ``fit_to`` settles, and the parts of the images that it was settled by."""
         _check_size(images[0], label=cls.listed.label)
         normalisation = constants(planes_of_channels(images), images[0].name)
         spatial = _axes(config.dimensions, images)
@@ -132,7 +138,7 @@ class Interpolation(Method):
         judge = partial(hidden_errors, some, shapes, depths, side=_PATCHES_JUDGED_ON)
         similar, more = unless_large(config.similar, images, most=_QUICKLY, minutes=_minutes)
         alike, correlations, said = _chosen_patches(similar, judge, rule, some) if similar != "no" else ((), (), ())
-        settled = replace(
+        found = replace(
             config,
             dimensions=str(len(spatial)),
             rule=rule,
@@ -142,7 +148,7 @@ class Interpolation(Method):
             alike=alike,
             correlations=correlations,
         )
-        return Fit(settled, spatial, normalisation, (*notes, *more, *said, *_wide(windows)))
+        return Fit(found, spatial, normalisation, (*notes, *more, *said, *_wide(windows))), windows
 
     @property
     def rule(self) -> gaps.Rule:

@@ -156,7 +156,8 @@ def _filling(image: Image, channels: Sequence[Planes], fill: Fill) -> tuple[Pixe
         if fill != "auto":
             raise ImageError(f"{image.name}: every pixel looked at is {fill:g}, which `fill` says is no pixel.")
         return PixelRule(), [f"every pixel looked at is {_words(said)}, which the file calls filling: not taken so"]
-    notes = [f"{_percent(max(shares))} of the pixels are {_words(said)}: filling, {_KEPT}"] if max(shares) > 0 else []
+    filled = said and max(shares) > 0
+    notes = [f"{_percent(max(shares))} of the pixels are {_words(said)}: filling, {_KEPT}"] if filled else []
     if fill != "auto":
         return rule, notes
     constant = tuple(i for i, planes in enumerate(channels) if _is_constant(planes)) if len(channels) > 1 else ()

@@ -23,7 +23,7 @@ def drawn(seed, *shape, share=0.3):
 
 def plainly(measured, known, filled, noise, left):
     """The mean of each patch of one group, given its known pixels, in numpy and double precision."""
-    mean = filled.mean(0)
+    mean, left = filled.mean(0), left * noise.mean()
     covariance = np.cov(filled.T, bias=True)
     power = np.trace(covariance) / len(mean) + completing._LEAST
     signal = max(power - left, completing._FAINT * left)
@@ -31,22 +31,25 @@ def plainly(measured, known, filled, noise, left):
     prior = (1 - share + completing._PRIOR) * signal * SMOOTH.double().numpy()
     covariance = (share * covariance + prior) / (1 + completing._PRIOR)
     covariance += completing._EXACT * power * np.eye(len(mean))
-    error = noise + completing._EXACT * power
     found = []
-    for y, k in zip(measured, known, strict=True):
-        inverse = np.linalg.inv(covariance[np.ix_(k, k)] + error * np.eye(k.sum()))
+    for y, k, n in zip(measured, known, noise, strict=True):
+        inverse = np.linalg.inv(covariance[np.ix_(k, k)] + np.diag(n[k] + completing._EXACT * power))
         found.append(mean + covariance[:, k] @ inverse @ (y - mean)[k])
     return np.array(found)
 
 
-@pytest.mark.parametrize(("noise", "left"), [(0.0, 0.0), (0.3, 0.0), (0.3, 0.3)])
-def test_as_the_formula_says_it(noise, left, monkeypatch):
+@pytest.mark.parametrize(
+    ("level", "growth", "left"), [(0.0, 0.0, 0.0), (0.3, 0.0, 0.0), (0.3, 0.0, 1.0), (0.2, 0.3, 0.2)]
+)
+def test_as_the_formula_says_it(level, growth, left, monkeypatch):
+    """Also where the noise is another in each pixel."""
     monkeypatch.setattr(completing, "_STEPS", 60)
     rng = np.random.default_rng(3)
     filled, measured = rng.normal(size=(24, SIDE**2)), rng.normal(size=(24, SIDE**2))
-    known = rng.random(filled.shape) > 0.3
-    shown = (torch.from_numpy(each[None].astype(np.float32)) for each in (np.where(known, measured, 0), known, filled))
-    found = completing._expected(*shown, noise=noise, left=left, correlation=SMOOTH)[0]
+    known, noise = rng.random(filled.shape) > 0.3, level + growth * rng.random(filled.shape)
+    shown = (np.where(known, measured, 0), known, filled, noise)
+    y, k, x, n = (torch.from_numpy(each[None].astype(np.float32)) for each in shown)
+    found = completing._expected(y, k, x, noise=n, left=left, correlation=SMOOTH)[0]
     assert np.allclose(found, plainly(measured, known, filled, noise, left), atol=5e-3)
 
 
@@ -89,6 +92,17 @@ def test_what_is_there_stays_and_so_does_what_nothing_tells_of():
         assert torch.equal(found[known], clean[known]) and torch.isfinite(found).all()
     nothing = torch.zeros_like(known)
     assert torch.equal(completed(clean, nothing, filled, noise=0.0, correlation=SMOOTH), filled)
+
+
+def test_known_pixels_are_denoised_where_that_is_asked_for():
+    rng = np.random.default_rng(4)
+    clean, known, _ = drawn(4, 60, 64)
+    noisy = clean + torch.from_numpy(rng.normal(0, 0.3, clean.shape).astype(np.float32))
+    filled = gaps.fill(noisy[None, None], known[None, None], "harmonic")[0, 0]
+    kept, found = (completed(noisy, known, filled, noise=0.09, correlation=SMOOTH, denoise=d) for d in (False, True))
+    assert torch.equal(kept[known], noisy[known]) and torch.equal(kept[~known], found[~known])
+    before, after = ((each - clean)[known].square().mean() for each in (noisy, found))
+    assert float(after) < 0.5 * float(before)
 
 
 @pytest.mark.parametrize("level", [0.0, 1e3])

@@ -12,11 +12,13 @@ from scipy import ndimage
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods import configure, interpolation
-from napari_restore.methods.hiding import DEEPEST, SIDE, Shapes, depth_in_gaps, hidden, weights_by_depth
+from napari_restore.methods.hiding import DEEPEST, SIDE, Shapes, Window, depth_in_gaps, hidden, weights_by_depth
 from napari_restore.methods.inpainting import Inpainting, _share
 from napari_restore.methods.interpolation import Interpolation
 from napari_restore.methods.method import Batch
 from napari_restore.methods.similar_patches import STEP
+from napari_restore.methods.without_gaps import closed
+from napari_restore.metrics.noise_level import estimate
 from napari_restore.sources import open_image
 from napari_restore.store.model import build_method
 
@@ -84,15 +86,68 @@ def test_a_hidden_pixel_never_sees_itself() -> None:
         assert torch.equal(one, two)
 
 
-def test_denoising_predicts_each_pixel_from_around_it() -> None:
-    method = woken(built(gapped(), "YX", denoise=True))
-    assert not method.keeps
-    pixels = units(texture())
-    other = pixels.clone()
-    other[..., 30, 31] += 3
-    one, two = (method.restore(each) for each in (pixels, other))
-    assert torch.equal(one[..., 30, 31], two[..., 30, 31])  # its own weight is 0 before it is measured
-    assert not torch.equal(one, two)
+def noisy(seed: int = 0, noise: float = 8.0) -> np.ndarray:
+    """A quarter of the pixels missing, and noise of 0.4 of the deviation in the others."""
+    rng = np.random.default_rng(seed)
+    image = texture((96, 104)) + rng.normal(0, noise, (96, 104)).astype(np.float32)
+    return np.where(rng.random(image.shape) < 0.25, np.float32(np.nan), image)
+
+
+def test_where_noise_counts_a_denoiser_predicts_and_elsewhere_a_network_adds() -> None:
+    counts, none = built(noisy(), "YX"), built(gapped(), "YX")
+    assert counts.denoiser is not None and counts.network is None
+    assert none.denoiser is None and none.network is not None
+    settled = dict(counts.config.denoiser)
+    assert settled["sigma"][0] == pytest.approx(8, rel=0.15) and settled["combine"] == "yes"
+
+
+def test_noise_is_taken_away_only_when_asked() -> None:
+    image = noisy()
+    kept, denoised = (built(image, "YX", denoise=each) for each in (False, True))
+    assert kept.keeps and not denoised.keeps
+    pixels, clean, known = units(image), units(texture((96, 104))), torch.isfinite(units(image))
+    same, found = (method.requires_grad_(False).restore(pixels) for method in (kept, denoised))
+    assert torch.equal(same[known], pixels[known]) and torch.isfinite(same).all()
+    before, after = (float((each - clean)[known].square().mean()) for each in (pixels, found))
+    assert after < 0.3 * before
+
+
+def test_a_plane_of_a_stack_is_denoised_as_it_is_alone() -> None:
+    stack = np.stack([noisy(k) for k in range(7)])
+    method = built(stack, "ZYX", dimensions=3, denoise=True)
+    planes = torch.from_numpy(np.nan_to_num(stack - 100) / 20)[None, None]
+    assert method.denoiser is not None
+    over = method._over_planes(method.denoiser.restore, planes)
+    assert over.shape == planes.shape
+    assert torch.allclose(over[:, :, 3], method.denoiser.restore(planes[:, :, 3]), atol=1e-5)
+    assert method.restore(torch.from_numpy((stack - 100) / 20)[None, None]).isfinite().all()
+
+
+def test_what_was_learned_of_noisy_pixels_is_used_as_far_as_it_comes_nearer() -> None:
+    method = built(noisy(), "YX").requires_grad_(False)
+    pixels = units(noisy()).repeat(6, 1, 1, 1)
+    held = torch.from_numpy(np.random.default_rng(5).random((6, 1, 96, 104)) < 0.3) & torch.isfinite(pixels)
+    method.finish(Batch(pixels, held))
+    (share,) = method.config.trust
+    assert 0 < share <= 1 and method.config.contrasts == ()
+    assert dict(method.config.denoiser)["told"]  # what is settled after training is kept with its settings
+    assert any("by a share of" in note.text for note in method.remarks())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.5])
+@pytest.mark.parametrize("gain", [0.0, 4.0])
+def test_noise_is_measured_whatever_is_missing(share: float, gain: float) -> None:
+    """Among gaps, in which no block of pixels is whole, as in the whole image."""
+    rng = np.random.default_rng(7)
+    clean = np.repeat(np.repeat(rng.uniform(20, 200, (8, 8)), 32, 0), 32, 1)
+    image = (gain * rng.poisson(clean / gain) if gain else clean + rng.normal(0, 6, clean.shape)).astype(np.float32)
+    gone = rng.random(image.shape) < share
+    window = Window(np.where(gone, np.float32(np.nan), image)[None], gone[None])
+    (found,) = closed([window])
+    assert np.array_equal(found[0, 0][~gone], image[~gone]) and np.isfinite(found).all()
+    whole, among = (estimate([plane]) for plane in (image, found[0, 0]))
+    assert among.reliable and among.white and among.sigma == pytest.approx(whole.sigma, rel=0.06)
+    assert (among.gain > 0) == (gain > 0)
 
 
 @pytest.mark.parametrize("deep", [False, True])
