@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_restore import inpaint, open_image, restore
+from napari_restore import inpaint, open_image, restore, train
 from napari_restore.core.errors import RestoreError
 from napari_restore.verbs.cost import estimate
 from napari_restore.verbs.request import ask
@@ -57,6 +57,17 @@ def test_trained_saved_loaded_tiled_and_resumed_are_one_result(tmp_path: Path) -
     other = {**options, "mask": np.roll(mask, 1, 0)}
     with pytest.raises(RestoreError, match=r"pixels|given"):
         inpaint(image, output=tmp_path / "a.zarr", **other)
+
+
+def test_what_a_denoiser_predicts_is_tiled_as_whole(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = scene((60, 64), "float32") + rng.normal(0, 12, (60, 64)).astype(np.float32)
+    gaps = np.where(rng.random(image.shape) < 0.2, np.float32(np.nan), image)
+    model = train(gaps, "inpainting", axes="YX", steps=2, batch=1, seed=3)
+    assert dict(model.method.config.denoiser)
+    whole = np.asarray(restore(gaps, model, axes="YX"))
+    tiled = restore(gaps, model.save(tmp_path / "m.safetensors"), axes="YX", tile=(48, 64), output=tmp_path / "t.zarr")
+    assert np.abs(np.asarray(tiled) - whole).max() < 1e-3 * image.std()
 
 
 def test_lost_planes_come_back_from_their_neighbours(tmp_path: Path) -> None:

@@ -45,7 +45,6 @@ _FEWEST = 8  # patches
 _SURE = 2.0  # standard errors
 _PASSES, _LOOKS = {2: 2, 3: 1}, 1  # of a network, and of a denoiser
 _AT_ONCE = 8
-_AROUND = 2  # pixels by which a denoiser sees farther than its network
 _LEFT = 0.2  # of the variance of the noise, in what a denoiser gives
 
 
@@ -184,11 +183,9 @@ class Inpainting(Interpolation):
     @property
     def border(self) -> tuple[int, ...]:
         """Of what learned; what fills gaps is mirrored by itself."""
-        if self.denoiser is None:
-            return self._seen if len(self.spatial) == 2 else (_NEAR, *self._seen)
-        network: Any = self.denoiser.networks[0]
-        along = tuple(r + _AROUND for r in network.radius)  # what pixels bear out ends where the image does
-        return along if len(self.spatial) == 2 else (0, *along)
+        if len(self.spatial) == 2:
+            return self._seen
+        return (_NEAR if self.denoiser is None else 0, *self._seen)
 
     @property
     def _seen(self) -> tuple[int, ...]:
