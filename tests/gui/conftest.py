@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -251,6 +252,13 @@ def bound(request: Request) -> dict:
 def curves_loaded() -> None:
     """What draws them takes seconds to load on a busy machine, once: not within the time that a test waits."""
     import napari_restore.gui.restore.plot  # noqa: F401
+
+
+@pytest.fixture(autouse=True, scope="module")
+def libraries_not_looked_through() -> None:
+    """napari's fixture collects garbage after each viewer: half a second of it goes to libraries, which are none."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import zarr
 import napari_restore
 from napari_restore.cli import main
 from napari_restore.core.errors import RestoreError
-from napari_restore.methods.posterior import Posterior
+from napari_restore.methods import METHODS, find
 from napari_restore.training.settings import Budget
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ ELSEWHERE = {
     "s3://": "tests/integration/test_remote.py",
     "torchrun": "tests/integration/test_torchrun.py",
     "n2v_model.zip": "a package of CAREamics: tests/unit/store/test_packaged.py",
+    "for-other-programs.zip": "as docs/export.md does, which takes 15 s",
     "export AWS": "tests/integration/test_remote.py",
     "python benchmarks/": "a benchmark",
     "dask ": "processes of their own: tests/integration/test_cluster.py",
@@ -42,6 +44,7 @@ ELSEWHERE = {
     "exp_MMStack": "several files that tests/unit/sources/test_series.py makes",
 }
 """What a line of the shell has in it that is not run here, and why."""
+SMALL = {"width": 4, "depth": 1, "blocks": 1, "similar": "no"}
 OTHER_PROGRAMS = {"SLURMCluster": "a queue of jobs", "LocalCluster": "tests/integration/test_cluster.py"}
 
 
@@ -116,12 +119,16 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_the_desk(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to work in, where training is short, and thorough no larger than usual."""
+    """A copy of it to work in, where training is short, and networks are small whatever the effort."""
     for each in desk.iterdir():
         (tmp_path / each.name).symlink_to(each)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Budget, "fraction", lambda self, step, seconds: min(1.0, step / 2))
-    monkeypatch.setattr(Posterior, "efforts", {**Posterior.efforts, "thorough": {}})
+    for name in METHODS:
+        kind = find(name)
+        known = {each.name for each in fields(kind.Config)}
+        small = {key: value for key, value in SMALL.items() if key in known}
+        monkeypatch.setattr(kind, "efforts", dict.fromkeys(("quick", "normal", "thorough"), small))
     return tmp_path
 
 
@@ -133,7 +140,7 @@ def viewer():
     with suppress(ValueError):  # another test of this process has
         _initialize_plugins()
     model = ViewerModel()
-    model.add_image(np.resize(tifffile.imread("raw.tif"), (15, 64, 72)), name="raw")
+    model.add_image(np.resize(tifffile.imread("raw.tif"), (13, 64, 72)), name="raw")
     return model
 
 

@@ -22,6 +22,8 @@ from napari_restore.core.events import from_json
 from napari_restore.training import loop
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "100"}
+SMALL = ("--set", "width=4", "--set", "similar=no")
+"""Of a posterior mean, which ``auto`` chooses here: where what it restores is not looked at."""
 
 
 def shell(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -59,7 +61,7 @@ def test_denoise_to_ome_zarr_and_ome_tiff_keeps_shape_axes_and_pixel_size(
     raw: Path, tmp_path: Path, command: Command
 ) -> None:
     for name in ("out.ome.zarr", "out.ome.tif"):
-        done = command("denoise", raw, "-o", name, "--steps", 2, "--save-model", f"{name}.safetensors")
+        done = command("denoise", raw, "-o", name, "--steps", 2, *SMALL, "--save-model", f"{name}.safetensors")
         assert done.returncode == 0, done.stderr
         said = json.loads(command("info", name, "--json").stdout)
         assert said["axes"] == "ZYX"
@@ -93,7 +95,7 @@ def test_train_then_restore_then_evaluate(raw: Path, command: Command) -> None:
 
 
 def test_events_are_json_lines_on_stdout_and_nothing_else(raw: Path, tmp_path: Path) -> None:
-    done = shell("denoise", raw, "-o", "o.zarr", "--steps", 5, "--set", "neighbours=0", "--json", cwd=tmp_path)
+    done = shell("denoise", raw, "-o", "o.zarr", "--steps", 5, "--set", "neighbours=0", *SMALL, "--json", cwd=tmp_path)
     events = [from_json(line) for line in done.stdout.splitlines()]
     names = [type(event).__name__ for event in events]
     assert names.index("TrainingStarted") < names.index("Trained") < names.index("RestorationStarted")
@@ -102,7 +104,7 @@ def test_events_are_json_lines_on_stdout_and_nothing_else(raw: Path, tmp_path: P
 
 
 def test_quiet_is_silent(raw: Path, tmp_path: Path) -> None:
-    done = shell("denoise", raw, "-o", "o.zarr", "--region", "Z=0:1", "--steps", 2, "--quiet", cwd=tmp_path)
+    done = shell("denoise", raw, "-o", "o.zarr", "--region", "Z=0:1", "--steps", 2, *SMALL, "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -296,7 +298,7 @@ def test_a_killed_restore_resumed_gives_the_bytes_of_one_never_killed(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_ctrl_c_exits_130_and_the_same_command_goes_on(raw: Path, tmp_path: Path, command: Command) -> None:
-    words = ["denoise", str(raw), "-o", "o.zarr", "--seconds", "600"]
+    words = ["denoise", str(raw), "-o", "o.zarr", *SMALL, "--seconds", "600"]
     started = [sys.executable, "-m", "napari_restore", *words, "--json"]
     process = subprocess.Popen(started, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -308,7 +310,7 @@ def test_ctrl_c_exits_130_and_the_same_command_goes_on(raw: Path, tmp_path: Path
     assert process.wait(60) == 130
     assert list((tmp_path / "o.zarr.training").glob("checkpoint-*.safetensors"))
     assert not (tmp_path / "o.zarr").exists()
-    other = command(*words[:-2], "--steps", 1, "--set", "width=4", "--resume")
+    other = command(*words[:-2], "--steps", 1, "--set", "width=6", "--resume")
     assert other.returncode == 2
     assert "config" in other.stderr
     again = command(*words[:-2], "--steps", 1, "--resume")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeVar
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from napari_restore.core.layout import from_samples, to_samples
 from napari_restore.core.normalisation import FAR, Normalisation
-from napari_restore.core.plan import plan_tiles, whole_is_less
+from napari_restore.core.plan import TilePlan, plan_tiles, whole_is_less
 from napari_restore.core.region import Region
 from napari_restore.methods.method import Method
 from napari_restore.sources import Image
@@ -102,6 +103,13 @@ def per_axis(axes: str, spatial: str, values: tuple[T, ...], *, default: T) -> t
     return tuple(given.get(a, default) for a in axes)
 
 
+def for_tiles(method: Method, plan: TilePlan, axes: str) -> Method:
+    """The method, with the same weights, for tiles of a plan whose axes are these: their halo is not asked of it."""
+    asked, halo = copy.copy(method), dict(zip(axes, plan.halo, strict=True))
+    asked.unread = tuple(halo[a] for a in method.spatial)
+    return asked
+
+
 def restore_region(
     method: Method,
     image: Image,
@@ -125,8 +133,8 @@ def restore_region(
     read = plan.read(0).shift(start)
     seen = seen_reflected(image, read, apart=per_axis(image.axes, method.spatial, method.apart, default=1))
     samples = normalisation.centred(to_samples(seen.values, image.axes, method.spatial))
-    within = normalisation.of_centred
-    restored = restore_samples(method, samples, normalisation=within, device=device, precision=precision)
+    within, asked = normalisation.of_centred, for_tiles(method, plan, image.axes)
+    restored = restore_samples(asked, samples, normalisation=within, device=device, precision=precision)
     values = in_units_of(image, method, restored, normalisation=normalisation)
     whole = from_samples(values, plan.restored_shape, image.axes, method.spatial)
     kept = np.isfinite(seen.pixels) & ~np.isfinite(seen.measured)

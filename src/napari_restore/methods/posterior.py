@@ -307,13 +307,17 @@ class Posterior(Refining):
         mean, variance = self._predicted(channel, _mirrored(y, k))
         noise = self.all_noise(channel, mean)
         left = (y - mean) / noise.sqrt()
-        restored, errors = self.refined(channel, _mirrored(y, k)), []
-        for seed in (_SEED, _SEED + 1):
+
+        def again(restored: Tensor, seed: int) -> Tensor:
             drawn = _redrawn(left, mean, measured, seed=seed, centred=True) * self.all_noise(channel, restored).sqrt()
-            again = torch.where(measured, restored + drawn, y)
-            before, restored = restored, self.refined(channel, _mirrored(again, k))
-            errors.append((restored - before) / noise.sqrt())
-        return _bars(*(_numbers(own(each, k)[own(measured, k)]) for each in (variance / noise, *errors)))
+            return torch.where(measured, restored + drawn, y)
+
+        restored = self.refined(channel, _mirrored(y, k))
+        once = self.refined(channel, _mirrored(again(restored, _SEED), k))
+        twice = self.refined(channel, again(once, _SEED + 1))  # of planes at the ends no more is asked
+        unit = own(noise, k).sqrt()
+        first, second = own(once - restored, k) / unit, (twice - own(once, k)) / unit
+        return _bars(*(_numbers(each[own(measured, k)]) for each in (own(variance / noise, k), first, second)))
 
     def once(self, channel: int, y: Tensor) -> Tensor:
         """Predicted as far as the pixels bear it out, and combined with these, where their noise is known."""

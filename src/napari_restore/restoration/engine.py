@@ -20,7 +20,7 @@ from napari_restore.core.options import Computing, Restoring, Writing
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
-from napari_restore.methods.apply import per_axis
+from napari_restore.methods.apply import for_tiles, per_axis
 from napari_restore.methods.method import Method
 from napari_restore.restoration.local import LocalReady, LocalRunner, local_place
 from napari_restore.restoration.memory import MemoryPlan
@@ -36,7 +36,7 @@ from napari_restore.restoration.plan import (
 from napari_restore.restoration.reading import Filled, facts_of, is_unchanged, steady
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.running import Place, Progress, Runner
-from napari_restore.restoration.work import TileJob, for_tiles, restore_together
+from napari_restore.restoration.work import TileJob, restore_together
 from napari_restore.sources import Image, open_image
 from napari_restore.store import output as outputs
 from napari_restore.store.model import Model
@@ -184,7 +184,7 @@ def _job(
 ) -> TileJob:
     return TileJob(
         image=image,
-        method=for_tiles(model.method, tiles, image.axes),
+        method=for_tiles(model.method.for_restoring(), tiles, image.axes),
         normalisation=model.normalisation,
         plan=tiles,
         batch=batch,

@@ -60,13 +60,6 @@ class TileJob:
         return partial(restore_tensor, self.method, normalisation=within, precision=self.precision)
 
 
-def for_tiles(method: Method, plan: TilePlan, axes: str) -> Method:
-    """A copy of a method that restores tiles of a plan, whose axes are these; their halo is not asked of it."""
-    clone, halo = method.for_restoring(), dict(zip(axes, plan.halo, strict=True))
-    clone.unread = tuple(halo[a] for a in method.spatial)
-    return clone
-
-
 def all_asked_for(job: TileJob) -> TileJob:
     """The same of samples that are no tiles, and have no halo: what is measured on them holds for tiles, too."""
     method = copy.copy(job.method)

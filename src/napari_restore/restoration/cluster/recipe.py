@@ -14,10 +14,10 @@ from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.options import Outliers
 from napari_restore.core.plan import TilePlan
 from napari_restore.core.version import __version__
-from napari_restore.methods.apply import Precision
+from napari_restore.methods.apply import Precision, for_tiles
 from napari_restore.methods.device import find_device
 from napari_restore.restoration.cluster.source import Source, open_same, this_place
-from napari_restore.restoration.work import TileJob, for_tiles
+from napari_restore.restoration.work import TileJob
 from napari_restore.sources.pixels import PixelRule
 from napari_restore.sources.unchanged import probe
 from napari_restore.store.model import Model, build_method
@@ -105,7 +105,7 @@ class Recipe:
         method = (self.deviations and method.deviations()) or method
         return TileJob(
             image=replace(image, rule=self.rule),
-            method=for_tiles(method.eval(), self.plan, image.axes).to(device),
+            method=for_tiles(method.eval().for_restoring(), self.plan, image.axes).to(device),
             normalisation=Normalisation(**{k: tuple(v) for k, v in card["normalisation"].items()}),
             plan=self.plan,
             batch=self.batch,
