@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,8 +92,13 @@ class Preferences:
             from napari.settings import get_plugin_settings
         except ImportError:
             return cls()
+        from npe2 import PluginManager
+        from npe2.manifest.schema import discovery_blocked
+
+        known = "napari-restore" in PluginManager.instance()
         try:
-            given = get_plugin_settings("napari-restore").work
+            with discovery_blocked() if known else nullcontext():  # or it reads every plugin's manifest once more
+                given = get_plugin_settings("napari-restore").work
         except KeyError:  # the plugin is disabled, or a test has none
             return cls()
         folder = given.output_folder.strip()
@@ -126,7 +132,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
             self.setTabToolTip(self.count() - 1, page.tip)
         self.restore.lost_wanted.connect(self._show_lost)
         self.setDocumentMode(True)
-        self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
+        self.tabBar().setStyleSheet("QTabBar::tab { padding: 5px 14px; }")  # not of all: each widget inside is styled anew
         self.setAccessibleName("napari-restore")
         if preferences.folder is not None:
             self.restore.form.place.use(preferences.folder)
