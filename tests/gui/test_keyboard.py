@@ -249,7 +249,7 @@ def test_what_is_unfolded_is_scrolled_into_view(qtbot: Any, seen: Any) -> None:
 
     def whole() -> bool:
         top = runs.mapTo(view, QPoint(0, 0)).y()
-        return runs.inside.height() > 40 and 0 <= top and top + runs.height() <= view.height()
+        return runs.inside.height() > 40 and top >= 0 and top + runs.height() <= view.height()
 
     qtbot.waitUntil(whole, timeout=5000)
 

@@ -132,7 +132,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
             self.setTabToolTip(self.count() - 1, page.tip)
         self.restore.lost_wanted.connect(self._show_lost)
         self.setDocumentMode(True)
-        self.tabBar().setStyleSheet("QTabBar::tab { padding: 5px 14px; }")  # not of all: each widget inside is styled anew
+        self.tabBar().setStyleSheet("QTabBar::tab { padding: 5px 14px; }")  # one of all would style each page anew
         self.setAccessibleName("napari-restore")
         if preferences.folder is not None:
             self.restore.form.place.use(preferences.folder)

@@ -416,7 +416,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self._show_verb()
 
     def _follow(self, folded: Folded) -> None:
-        """Scroll to what the user unfolds; not where it unfolds by itself, amid a run. Later, when it has its height."""
+        """Scroll to what the user unfolds, not to what unfolds by itself. Later, when it has its height."""
         timer = _later(self, partial(self._scroll_to, folded))
         folded.fold.clicked.connect(lambda _checked: timer.start())
 
