@@ -323,6 +323,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _show_device(self, ended: Ended) -> None:
         self.form.badge.setText(ended.result or "no device")
+        self.outcome.prepare()  # what draws them was loaded in the thread
         self.form.cost.load()
 
     # How it is put together.
