@@ -59,6 +59,7 @@ def test_a_page_is_made_when_it_is_first_seen(widget, viewer):
     batch = widget.batch
     assert widget.currentIndex() == 0, "it is made, and not shown"
     assert batch.form.model.model is widget.restore.session.model, "trained before it was there"
+    assert widget.going_on() == "", "with all pages there"
     widget.restore.session.model = None
     widget.leave()
 

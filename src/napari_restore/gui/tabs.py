@@ -199,7 +199,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
 
     def going_on(self) -> str:
         """In whichever tab: one image, or a folder."""
-        return next((words for page in self.pages.values() if (words := page.going_on())), "")
+        return self.restore.going_on() or (self.batch.going_on() if "batch" in self.pages else "")
 
     def leave(self) -> None:
         """Stop the work, and give the viewer back as it was."""
