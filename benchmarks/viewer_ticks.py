@@ -56,6 +56,7 @@ from typing import Any
 import numpy as np
 import reporting
 
+PACKAGE = "napari_restore"
 OURS = ("napari_restore.gui", "napari_restore.sources", "napari_restore.store", "pyqtgraph.widgets.GraphicsView")
 NAPARI = (
     ("napari.components.layerlist", "LayerList", ("insert", "remove")),
@@ -88,7 +89,7 @@ def main() -> None:
         keep_settings_in(Path(folder))
         phases = walk(given, Phases(holds, given.show), Path(folder))
     settings = {name: getattr(given, name) for name in ("seconds", "idle", "shape", "files", "seed")}
-    settings |= {"tick_ms": TICK_MS, "slider_every_seconds": SLIDER_EVERY}
+    settings |= {"tick_ms": TICK_MS, "slider_every_seconds": SLIDER_EVERY, "libraries_compiled": compiled("napari")}
     results = {"opening_seconds": phases.opening, "renderer": phases.renderer, "phases": phases.found}
     judged = [found["holds_ms"] for found in phases.found.values() if found["judged"]]
     results["longest_hold_ms"] = max(found["longest"] for found in judged)
@@ -544,20 +545,27 @@ class Holds:
         self._spent.clear()
 
 
-class Timed(importlib.abc.MetaPathFinder):
-    """Finds our modules, and lets them be loaded with those calls in them.
+def compiled(package: str) -> bool:
+    """Whether a library lies here compiled, as pip leaves it; where it does not, loading any takes much longer."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.cached is not None and Path(spec.cached).exists()
 
-    They are compiled at once, and not when they are wanted: a user has them compiled, too.
+
+class Timed(importlib.abc.MetaPathFinder):
+    """Finds the package's modules, and lets ours among them be loaded with those calls in them.
+
+    All are compiled at once, and not when they are wanted: a user has them compiled, too.
     """
 
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
-        self._codes = {path: told_code(path) for name in OURS for path in files_of(name)}
+        self._codes = {path: plain_code(path) for path in files_of(PACKAGE)}
+        self._codes |= {path: told_code(path) for name in OURS for path in files_of(name)}
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if not any(name == one or name.startswith(f"{one}.") for one in OURS):
+        if not any(name == one or name.startswith(f"{one}.") for one in (PACKAGE, *OURS)):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin in self._codes:
@@ -589,6 +597,10 @@ def files_of(name: str) -> list[str]:
     assert spec is not None and spec.origin is not None, f"{package} is not installed"
     path = Path(spec.origin).parent.joinpath(*rest.split("."))
     return [str(file) for file in sorted(path.rglob("*.py"))] if path.is_dir() else [str(path.with_suffix(".py"))]
+
+
+def plain_code(path: str) -> CodeType:
+    return compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
 
 
 def told_code(path: str) -> CodeType:

@@ -22,7 +22,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QMenu, QWidget
 
 from napari_restore.gui.restore.widget import RestoreWidget
-from napari_restore.gui.tabs import MainWidget
+from napari_restore.gui.tabs import PAGES, MainWidget
 
 WINDOW = (1180, 960)
 
@@ -143,7 +143,7 @@ def click(widget: QWidget) -> None:
 
 def click_tab(tabs: MainWidget, name: str) -> None:
     """One of the widget's tabs."""
-    place = tabs.tabBar().tabRect(tabs.indexOf(tabs.pages[name])).center()
+    place = tabs.tabBar().tabRect([page.name for page in PAGES].index(name)).center()
     QTest.mouseClick(tabs.tabBar(), Qt.MouseButton.LeftButton, pos=place)
     pump(0.3)
 

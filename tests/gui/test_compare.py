@@ -519,6 +519,10 @@ def test_structure_in_what_was_removed_becomes_a_layer_over_the_place(viewer, qt
     widget.find_structure()
     qtbot.waitUntil(widget.controls.structure_button.isEnabled, timeout=20_000)
     assert [each.name for each in viewer.layers].count(layer.name) == 1, "the last one's place is taken"
+    widget.controls.first.choose(viewer.layers[-1])  # the map itself, which goes as the next one comes
+    widget.find_structure()
+    qtbot.waitUntil(widget.controls.structure_button.isEnabled, timeout=20_000)
+    assert len(viewer.layers) == 3 and "structure" in viewer.layers[-1].name
 
 
 def test_a_tab_that_is_left_takes_no_map_any_more(viewer, qtbot, widget):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -217,6 +218,40 @@ def test_escape_cancels_and_the_focus_comes_back(qtbot: Any, seen: Any, engine: 
     assert canvas.hasFocus(), "the canvas keeps it"
     qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
     assert canvas.hasFocus()
+
+
+def test_tab_goes_down_the_page_also_through_what_is_made_late(qtbot: Any, seen: Any) -> None:
+    form = seen.restore.form
+    form.verb.choose("deblur")
+    form.editors["psf"].kind.setCurrentIndex(form.editors["psf"].kind.findData("theory"))
+    form.effort.setCurrentIndex(form.effort.findData("normal"))
+    form.advanced.fold.click()
+    qtbot.waitUntil(lambda: not form.advanced.words.isVisible(), timeout=30_000)  # the method's own rows
+    at, places = form.presets, []
+    while at is not form.place:
+        at = at.nextInFocusChain()
+        if at.isVisible() and at.isEnabled() and at.focusPolicy() & Qt.FocusPolicy.TabFocus and not at.focusProxy():
+            places.append((at.mapTo(form, at.rect().center()).y(), type(at).__name__, at.accessibleName()))
+        assert at is not form.presets, "the last row is never reached"
+    heights = [height for height, *_ in places]
+    assert len(places) > 20 and all(after > before - 8 for before, after in pairwise(heights)), places
+
+
+def test_what_is_unfolded_is_scrolled_into_view(qtbot: Any, seen: Any) -> None:
+    page = seen.restore
+    seen.window().resize(1024, 600)
+    page.run()
+    qtbot.waitUntil(lambda: not page.session.runner.running, timeout=10_000)
+    runs, view = page.outcome.runs, page._scroll.viewport()
+    page._scroll.verticalScrollBar().setValue(0)
+    assert runs.mapTo(page._scroll.widget(), QPoint(0, 0)).y() > view.height() - 60, "else there is nothing to scroll"
+    runs.fold.click()
+
+    def whole() -> bool:
+        top = runs.mapTo(view, QPoint(0, 0)).y()
+        return runs.inside.height() > 40 and top >= 0 and top + runs.height() <= view.height()
+
+    qtbot.waitUntil(whole, timeout=5000)
 
 
 def test_whoever_works_elsewhere_is_told_at_the_end(qtbot: Any, seen: Any, monkeypatch: Any) -> None:

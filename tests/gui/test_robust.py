@@ -6,6 +6,7 @@ import errno
 import gc
 import threading
 import time
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -145,6 +146,42 @@ def test_a_viewer_closed_amid_a_run(qtbot, make_napari_viewer_proxy, engine, sta
     gc.collect()
     qtbot.wait(150)  # timers that still ticked would touch what is gone
     assert engine.closed == 1
+
+
+# Pixels that divide by nothing.
+
+
+def ugly(kind: str) -> np.ndarray:
+    pixels = np.random.default_rng(0).poisson(50, (40, 48)).astype(np.float32)
+    if kind == "no number":
+        pixels[:, :9], pixels[3, 20], pixels[4, 21] = np.nan, np.inf, -np.inf
+    if kind == "mostly dark":
+        pixels[5:] = 0
+    return {"blank": np.zeros((40, 48), np.uint16), "small": pixels[:5, :7], "negative": -pixels}.get(kind, pixels)
+
+
+@pytest.mark.parametrize("kind", ["blank", "no number", "mostly dark", "small", "negative"])
+def test_no_runtime_warning_reaches_a_viewer(qtbot, viewer, brief, kind):
+    """napari shows each in a corner of its window, whichever thread it comes from: nobody can do anything about it."""
+    viewer.add_image(ugly(kind), name="raw", contrast_limits=(0, 100))
+    main = MainWidget(viewer, engine=brief(steps=2), preferences=Preferences())
+    viewer.window.add_dock_widget(main)
+    compare = main.compare
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        main.restore.run()
+        wait(qtbot, main.restore)
+        if len(viewer.layers) == 1:  # refused in words: then with one like it
+            viewer.add_image(ugly(kind) + 1, name="raw_denoised", contrast_limits=(0, 100))
+        main.open("compare")
+        compare.choose("curtain")
+        compare.choose("off")
+        compare.add_difference()
+        compare.find_structure()
+        qtbot.waitUntil(lambda: not room._ALIVE, timeout=60_000)
+        qtbot.wait(300)
+    assert not [str(one.message) for one in warned if issubclass(one.category, RuntimeWarning)]
+    main.leave()
 
 
 # More than one at a time.

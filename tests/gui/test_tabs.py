@@ -41,8 +41,26 @@ def docked(viewer) -> MainWidget:
 def test_each_page_has_a_tab(widget):
     labels = [widget.tabText(i).replace("&", "") for i in range(widget.count())]
     assert labels == ["Restore", "Batch", "Compare"]
-    assert [widget.widget(i) for i in range(widget.count())] == [widget.pages[page.name] for page in PAGES]
     assert all(widget.tabToolTip(i) for i in range(widget.count()))
+    assert [widget.page(page.name) for page in PAGES] == [widget.widget(i) for i in range(widget.count())]
+    assert [widget.tabText(i).replace("&", "") for i in range(widget.count())] == labels
+    widget.leave()
+
+
+def test_a_page_is_made_when_it_is_first_seen(widget, viewer):
+    assert list(widget.pages) == ["restore"] and widget.going_on() == ""
+    widget.setCurrentIndex(2)
+    compare = widget.pages["compare"]
+    assert list(widget.pages) == ["restore", "compare"], "and no other"
+    assert widget.currentWidget() is compare is widget.compare and widget.tabText(2) == "Co&mpare"
+    widget.setCurrentIndex(0)
+    viewer.add_image(np.zeros((9, 9)), name="raw")
+    widget.restore.session.model = object()
+    batch = widget.batch
+    assert widget.currentIndex() == 0, "it is made, and not shown"
+    assert batch.form.model.model is widget.restore.session.model, "trained before it was there"
+    assert widget.going_on() == "", "with all pages there"
+    widget.restore.session.model = None
     widget.leave()
 
 
@@ -56,7 +74,7 @@ def test_the_menus_open_one_widget_on_the_right_task(viewer):
         run(command)
         widget = docked(viewer)
         assert isinstance(widget, MainWidget)
-        assert widget.currentWidget() is widget.pages[page] and widget.restore.form.verb.verb == verb
+        assert widget.currentWidget() is widget.page(page) and widget.restore.form.verb.verb == verb
     widget.leave()
 
 

@@ -287,7 +287,7 @@ def test_it_fits_a_small_screen_in_every_theme(qtbot, viewer, widget, theme):
 
 
 def test_the_device_is_named(qtbot, widget):
-    qtbot.waitUntil(lambda: widget.form.badge.text() == "pretended device", timeout=3000)
+    qtbot.waitUntil(lambda: widget.form.badge.text() == "pretended device", timeout=30_000)
 
 
 def test_the_plugin_menu_opens_it(qtbot, viewer):

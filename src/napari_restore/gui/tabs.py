@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,8 +32,8 @@ class Page:
     tip
         What it is for.
     make
-        Makes its widget for a viewer and an engine, knowing the tabs before it. The widget has a method ``leave`` that
-        gives the viewer back.
+        Makes its widget for a viewer and an engine, knowing the tabs that are there. The widget has a method ``leave``
+        that gives the viewer back.
     """
 
     name: PageName
@@ -91,8 +92,13 @@ class Preferences:
             from napari.settings import get_plugin_settings
         except ImportError:
             return cls()
+        from npe2 import PluginManager
+        from npe2.manifest.schema import discovery_blocked
+
+        known = "napari-restore" in PluginManager.instance()
         try:
-            given = get_plugin_settings("napari-restore").work
+            with discovery_blocked() if known else nullcontext():  # or it reads every plugin's manifest once more
+                given = get_plugin_settings("napari-restore").work
         except KeyError:  # the plugin is disabled, or a test has none
             return cls()
         folder = given.output_folder.strip()
@@ -101,7 +107,7 @@ class Preferences:
 
 
 class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
-    """Everything the plugin does with a viewer, a tab each.
+    """Everything the plugin does with a viewer, a tab each; all but the first are made when they are first wanted.
 
     Parameters
     ----------
@@ -111,6 +117,11 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         What does the work; the package itself unless a test brings its own.
     preferences
         Those of the user unless a test brings its own.
+
+    Attributes
+    ----------
+    pages
+        Those that are made.
     """
 
     def __init__(
@@ -118,15 +129,16 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         preferences = preferences or Preferences.read()
-        engine = engine or package_engine(device=preferences.device, memory_share=preferences.memory_share)
+        self._viewer = napari_viewer
+        self._engine = engine or package_engine(device=preferences.device, memory_share=preferences.memory_share)
         self.pages: dict[PageName, Any] = {}
-        for page in PAGES:
-            self.pages[page.name] = page.make(napari_viewer, engine, self.pages)
-            self.addTab(self.pages[page.name], page.label)
-            self.setTabToolTip(self.count() - 1, page.tip)
+        for index, page in enumerate(PAGES):
+            self.addTab(QWidget() if index else self._made(page), page.label)
+            self.setTabToolTip(index, page.tip)
+        self.currentChanged.connect(self._show_page)
         self.restore.lost_wanted.connect(self._show_lost)
         self.setDocumentMode(True)
-        self.setStyleSheet("QTabBar::tab { padding: 5px 14px; }")
+        self.tabBar().setStyleSheet("QTabBar::tab { padding: 5px 14px; }")  # one of all would style each page anew
         self.setAccessibleName("napari-restore")
         if preferences.folder is not None:
             self.restore.form.place.use(preferences.folder)
@@ -135,24 +147,45 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
     @property
     def restore(self) -> RestoreWidget:
         """The tab for one image."""
-        widget: RestoreWidget = self.pages["restore"]
+        widget: RestoreWidget = self.page("restore")
         return widget
 
     @property
     def batch(self) -> BatchWidget:
         """The tab for a folder of images."""
-        widget: BatchWidget = self.pages["batch"]
+        widget: BatchWidget = self.page("batch")
         return widget
 
     @property
     def compare(self) -> CompareWidget:
         """The tab for two layers."""
-        widget: CompareWidget = self.pages["compare"]
+        widget: CompareWidget = self.page("compare")
         return widget
+
+    def page(self, name: PageName) -> Any:
+        """The widget of a tab, made where it is not there yet."""
+        if name not in self.pages:
+            index = [page.name for page in PAGES].index(name)
+            current, blocked = self.currentIndex(), self.blockSignals(True)
+            stand_in = self.widget(index)
+            self.removeTab(index)
+            self.insertTab(index, self._made(PAGES[index]), PAGES[index].label)
+            self.setTabToolTip(index, PAGES[index].tip)
+            self.setCurrentIndex(current)
+            self.blockSignals(blocked)
+            stand_in.deleteLater()
+        return self.pages[name]
+
+    def _made(self, page: Page) -> QWidget:
+        made = self.pages[page.name] = page.make(self._viewer, self._engine, self.pages)
+        return made
+
+    def _show_page(self, index: int) -> None:
+        self.page(PAGES[index].name)
 
     def open(self, name: PageName, *, verb: str | None = None) -> QWidget:
         """Bring a tab to the front, and choose what to do there."""
-        page: QWidget = self.pages[name]
+        page: QWidget = self.page(name)
         self.setCurrentWidget(page)
         # While a run goes on, its settings stay in sight.
         if verb is not None and not self.restore.session.runner.running:
@@ -166,7 +199,7 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
 
     def going_on(self) -> str:
         """In whichever tab: one image, or a folder."""
-        return self.restore.going_on() or self.batch.going_on()
+        return self.restore.going_on() or (self.batch.going_on() if "batch" in self.pages else "")
 
     def leave(self) -> None:
         """Stop the work, and give the viewer back as it was."""

@@ -82,15 +82,19 @@ class Added(QObject):  # type: ignore[misc]
         if self._removed is None:  # left meanwhile
             return
         self.coming.emit()
-        there = all(one in self._viewer.layers for one in self._pair)
-        whole = there and alike(*self._pair)
+        whole = self._there and alike(*self._pair)
         layer = whole_structure(*self._pair) if whole else self._removed.place(found)
         self._structure = self._placed(layer, instead_of=self._structure)
-        if there:
+        if self._there:
             self._lay_on_measured(*self._pair)
         marked = " Orange marks it." if np.any(found > 0) else ""
         self.said.emit(f"In this plane {verdict}.{marked} A is seen, and B hidden.")
         self.ended.emit()
+
+    @property
+    def _there(self) -> bool:
+        """Whether both layers are there still: the map before may be one of them, whose place the next one takes."""
+        return all(one in self._viewer.layers for one in self._pair)
 
     def _lay_on_measured(self, first: Any, second: Any) -> None:
         """Let the map be read on the measured image: what was removed is to be seen there."""

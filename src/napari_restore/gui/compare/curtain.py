@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from vispy.color import Color
 from vispy.scene.visuals import Mesh
 from vispy.visuals.filters import Clipper
-from vispy.visuals.transforms import STTransform
 
 from napari_restore.gui.compare.letters import Letters, corners
 from napari_restore.gui.parts.canvas import canvas_of
@@ -33,9 +33,16 @@ _HANDLE = ((14.0, 38.0, "black"), (10.0, 34.0, "white"))
 """Pixels along and across the divider's normal, and colours, of the handle in its middle."""
 
 
-_CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]], np.float32)
-_HALVES = np.array([[0, 1, 2], [0, 2, 3]], np.uint32)
-"""A square of one pixel, in two triangles."""
+_PARTS = len(_BARS) + len(_HANDLE)
+
+_CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+"""Of a square of one pixel."""
+
+_HALVES = np.concatenate([np.array([[0, 1, 2], [0, 2, 3]], np.uint32) + 4 * part for part in range(_PARTS)])
+"""Of each part two triangles."""
+
+_COLOURS = np.repeat([Color(colour).rgba for *_, colour in (*_BARS, *_HANDLE)], 2, axis=0)
+"""Of each triangle."""
 
 
 @dataclass(eq=False)
@@ -70,7 +77,7 @@ class Curtain:
         self._canvas = canvas_of(viewer)
         self._scene = self._canvas._scene_canvas
         self._sides = (_Side(first, Clipper()), _Side(second, Clipper()))
-        self._bars = [_bar(self._canvas.view, colour) for *_, colour in (*_BARS, *_HANDLE)]
+        self._divider = _divider(self._canvas.view)
         self._letters = Letters(self._canvas.view, order=_ON_TOP)
         self._drawn: object = None
         self.fraction = fraction
@@ -107,8 +114,7 @@ class Curtain:
         self._scene.events.draw.disconnect(self._suit)
         for side in self._sides:
             _dress(side, [])
-        for bar in self._bars:
-            bar.parent = None
+        self._divider.parent = None
         self._letters.remove()
         self._scene.update()
 
@@ -120,7 +126,7 @@ class Curtain:
         if now != self._drawn:
             self._drawn = now
             self._cut()
-            self._place_bars()
+            self._place_divider()
 
     def _cut(self) -> None:
         """Give each filter its half, in the frame buffer's pixels, whose Y goes up."""
@@ -135,16 +141,16 @@ class Curtain:
             first.clipper.bounds = (-_FAR, at, 2 * _FAR, _FAR)
             second.clipper.bounds = (-_FAR, -_FAR, 2 * _FAR, _FAR + at)
 
-    def _place_bars(self) -> None:
+    def _place_divider(self) -> None:
         width, height = self._scene.size
         upright = self.way == "left | right"
-        middle = (self.fraction * width, height / 2) if upright else (width / 2, self.fraction * height)
-        sizes = [(across, 2.0 * max(width, height)) for across, _ in _BARS]
-        sizes += [(across, along) for across, along, _ in _HANDLE]
-        for bar, size in zip(self._bars, sizes, strict=True):
-            bar.visible = 0 < self.fraction < 1
-            bar.transform.translate = (*middle, 0, 0)
-            bar.transform.scale = (*(size if upright else size[::-1]), 1, 1)
+        self._divider.visible = 0 < self.fraction < 1
+        if self._divider.visible:
+            sizes = [(across, 2.0 * max(width, height)) for across, _ in _BARS]
+            sizes += [(across, along) for across, along, _ in _HANDLE]
+            middle = (self.fraction * width, height / 2) if upright else (width / 2, self.fraction * height)
+            corners_of = [middle + _CORNERS * (size if upright else size[::-1]) for size in sizes]
+            self._divider.set_data(np.concatenate(corners_of).astype(np.float32), _HALVES, face_colors=_COLOURS)
         self._letters.place(corners(self.fraction, upright=upright, size=(width, height)))
 
 
@@ -173,11 +179,10 @@ def _dress(side: _Side, wanted: list[Any]) -> None:
     side.visuals = wanted
 
 
-def _bar(view: Any, colour: str) -> Any:
-    """A rectangle of one pixel around the canvas's corner, to be moved and stretched."""
-    bar = Mesh(_CORNERS, _HALVES, color=colour, parent=view)  # a third of the time of VisPy's own Rectangle
-    bar.set_gl_state("translucent", depth_test=False, cull_face=False)
-    bar.transform = STTransform()
-    bar.order = _ON_TOP
-    bar.interactive = False
-    return bar
+def _divider(view: Any) -> Any:
+    """Bars and handle in one mesh: VisPy takes milliseconds to make a visual, whatever it draws."""
+    divider = Mesh(np.zeros((4 * _PARTS, 2), np.float32), _HALVES, face_colors=_COLOURS, parent=view)
+    divider.set_gl_state("translucent", depth_test=False, cull_face=False)
+    divider.order = _ON_TOP
+    divider.interactive = False
+    return divider

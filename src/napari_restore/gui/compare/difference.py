@@ -87,7 +87,8 @@ def removed(viewer: Any, first: Any, second: Any) -> Removed:
 def _removed(here: _Level, there: _Level, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
     matrix, offset = here.path_to(there, start)
     found = there.sampled(matrix, offset, tuple(int(n) for n in stop - start))
-    return np.asarray(found - here.read(start, stop), np.float32)
+    with np.errstate(invalid="ignore"):  # of two infinities there is none: not a number, and nobody has to be warned
+        return np.asarray(found - here.read(start, stop), np.float32)
 
 
 class _Level:

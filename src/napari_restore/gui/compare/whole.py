@@ -86,7 +86,8 @@ class Difference:
         return self._made(Region.of_shape(self.shape) if region is None else region)
 
     def _made(self, region: Region) -> NDArray[np.float32]:
-        return self._pixels(self._first, region) - self._pixels(self._second, region)
+        with np.errstate(invalid="ignore"):  # of two infinities there is none: not a number, and nobody is warned
+            return self._pixels(self._first, region) - self._pixels(self._second, region)
 
     def _pixels(self, stack: Any, region: Region) -> NDArray[np.float32]:
         return np.asarray(stack[region.slices], dtype=np.float32)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Literal
 
 from qtpy.QtCore import Qt
@@ -47,3 +48,9 @@ class Focus:
             if now is self._cancel or now is self._page:
                 self._before.setFocus()
             self._before = None
+
+
+def in_order(first: QWidget, others: Iterable[QWidget]) -> None:
+    """Let Tab go from one control to the others, in their order: those made later would be the last of the window."""
+    for before, after in pairwise((first, *others)):
+        QWidget.setTabOrder(before, after)

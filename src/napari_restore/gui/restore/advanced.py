@@ -14,6 +14,7 @@ from superqt import QElidingLabel
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
 from napari_restore.gui.parts.describe import tip_of
+from napari_restore.gui.parts.focus import in_order
 from napari_restore.gui.parts.folded import Folded
 from napari_restore.gui.parts.question import Question
 from napari_restore.gui.parts.runner import Ended, Runner
@@ -134,6 +135,7 @@ class Advanced(Folded):
     def _add(self, rows: _Rows, settings: Sequence[Setting]) -> None:
         rows.fill([setting for setting in settings if setting.kind in KINDS])
         self.editors.update(rows.editors)
+        in_order(self.defaults, (editor.native for editor in self.editors.values()))
 
     def _forget(self) -> None:
         if self._method_rows is not None:

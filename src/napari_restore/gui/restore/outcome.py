@@ -95,6 +95,10 @@ class Outcome(QObject):  # type: ignore[misc]
             self.place.layout().addWidget(self._plot)
         return self._plot
 
+    def prepare(self) -> None:
+        """Make the curves before there is something to draw: while a network learns this would take twice as long."""
+        _ = self.plot
+
     @property
     def widgets(self) -> tuple[QWidget, ...]:
         """The parts, in their order."""

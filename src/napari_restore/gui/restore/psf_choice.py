@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.core.events import Event
+from napari_restore.gui.parts.focus import in_order
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.parts.paths import PathLine
@@ -65,6 +66,8 @@ class PsfChoice(Editor):
     ----------
     error
         What is wrong with the PSF, in words; empty where nothing is known to be.
+    forms
+        The numbers of each kind that was chosen so far: styling boxes that nobody sees takes time when a window opens.
     seen
         The PSF in the picture, or None.
     """
@@ -78,7 +81,7 @@ class PsfChoice(Editor):
         self._image: Image | None = None
         self.kind = QComboBox()
         self.setFocusProxy(self.kind)
-        self.forms = {name: FormulaForm(formula) for name, formula in FORMULAS.items()}
+        self.forms: dict[str, FormulaForm] = {}
         self.text = QLineEdit()
         self.path = PathLine(
             "A PSF, or a picture of one bright point on darker ground.",
@@ -88,7 +91,8 @@ class PsfChoice(Editor):
         )
         self.path.line.setAccessibleName("Image file of the PSF")
         self.beads = BeadForm(viewer, links)
-        self._pages: dict[str, QWidget] = {**self.forms, "text": self.text, "file": self.path, "beads": self.beads}
+        self._pages: dict[str, QWidget] = {"text": self.text, "file": self.path, "beads": self.beads}
+        self._column = QVBoxLayout()
         self.picture, self.side_view = Picture(self), Picture(self)
         self.caption = QLabel()
         self._colour = ""
@@ -122,7 +126,7 @@ class PsfChoice(Editor):
     def kept(self) -> str | None:
         """Its kind, without the numbers, which are of one microscope."""
         kind = str(self.kind.currentData())
-        return kind if kind in self.forms or kind == "none" else None
+        return kind if kind in FORMULAS or kind == "none" else None
 
     def take(self, value: str) -> None:
         """Choose a kind, where it is offered."""
@@ -156,13 +160,12 @@ class PsfChoice(Editor):
     def show_image(self, image: Image | None, *, finer: int) -> None:
         """Suit an image whose pixels become finer: its axes and its pixel size."""
         axes = 3 if image is not None and image.geometry.length("Z") > 1 else 2
+        new = (axes, finer, image) != (self._axes, self._finer, self._image)
+        self._axes, self._finer, self._image = axes, finer, image
         self._known = {} if image is None else known_of(image, finer=finer)
-        if image is not None:
-            self.forms["theory"].suggest(self._known)
-        for form in self.forms.values():
-            form.show_stack(axes == 3)
-        if (axes, finer, image) != (self._axes, self._finer, self._image):
-            self._axes, self._finer, self._image = axes, finer, image
+        for kind in self.forms:
+            self._suit(kind)
+        if new:
             self._look()
 
     def set_colours(self, *, error: str) -> None:
@@ -178,7 +181,7 @@ class PsfChoice(Editor):
     def _source(self, kind: str) -> str | Path | Beads | None:
         if kind == "none":
             return None
-        if kind in self.forms:
+        if kind in FORMULAS:
             return self.forms[kind].text
         if kind == "text":
             if not self.text.text().strip():
@@ -190,11 +193,27 @@ class PsfChoice(Editor):
 
     def _take_kind(self) -> None:
         kind = self.kind.currentData()
+        if kind in FORMULAS and kind not in self.forms:
+            self._make_form(kind)
         for name, page in self._pages.items():
             page.setVisible(name == kind)
         for widget in (self.picture, self.caption):
             widget.setVisible(kind != "none")
         self._look()
+
+    def _make_form(self, kind: str) -> None:
+        """Of a kind that is chosen for the first time."""
+        form = self.forms[kind] = self._pages[kind] = FormulaForm(FORMULAS[kind])
+        self._column.insertWidget(0, form)
+        in_order(self.kind, form.boxes.values())
+        self._suit(kind)
+        form.changed.connect(self._look)
+
+    def _suit(self, kind: str) -> None:
+        """Let a form suit the image; what is known of that is of a microscope."""
+        if kind == "theory" and self._image is not None:
+            self.forms[kind].suggest(self._known)
+        self.forms[kind].show_stack(self._axes == 3)
 
     def _look(self) -> None:
         """The user wants another one: say so at once, read it soon."""
@@ -269,25 +288,23 @@ class PsfChoice(Editor):
             picture.setFixedSize(_SIDE, _SIDE)
             picture.setToolTip(tip)
         self.side_view.hide()
-        pages = QVBoxLayout()
         for page in self._pages.values():
-            pages.addWidget(page)
-        pages.addWidget(self.caption)
-        pages.addStretch(1)
+            self._column.addWidget(page)
+        self._column.addWidget(self.caption)
+        self._column.addStretch(1)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(6)
         grid.addWidget(self.kind, 0, 0, 1, 2)
-        grid.addLayout(pages, 1, 0, 2, 1)
+        grid.addLayout(self._column, 1, 0, 2, 1)
         grid.addWidget(self.picture, 1, 1, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(self.side_view, 2, 1, Qt.AlignmentFlag.AlignTop)
         grid.setColumnStretch(0, 1)
 
     def _connect(self) -> None:
         self.kind.currentIndexChanged.connect(self._take_kind)
-        for changed in (*(form.changed for form in self.forms.values()), self.path.changed, self.beads.changed):
+        for changed in (self.path.changed, self.beads.changed, self.text.textChanged):
             changed.connect(self._look)
-        self.text.textChanged.connect(self._look)
         self._later.timeout.connect(self._read)
         self._reader.ended.connect(self._take)
         self._take_kind()

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QPoint, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.activity import Activity
@@ -19,6 +19,7 @@ from napari_restore.gui.parts.colours import Colours, focus_ring
 from napari_restore.gui.parts.describe import Status, for_widget, loses_detail
 from napari_restore.gui.parts.docked import Docked
 from napari_restore.gui.parts.focus import Focus, State
+from napari_restore.gui.parts.folded import Folded
 from napari_restore.gui.parts.layers import made_by
 from napari_restore.gui.parts.links import Links
 from napari_restore.gui.parts.messages import SIGNS, Level
@@ -310,11 +311,19 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         lowest = self.outcome.bottom.geometry().bottom() + 4 - height
         bar.setValue(max(bar.value(), min(self.outcome.preview.y(), lowest)))
 
+    def _scroll_to(self, folded: Folded) -> None:
+        """All of what was unfolded, or as much as there is room for below its own line."""
+        if folded.isExpanded():
+            bar, top = self._scroll.verticalScrollBar(), folded.mapTo(self._scroll.widget(), QPoint()).y()
+            lowest = top + folded.height() + 4 - self._scroll.viewport().height()
+            bar.setValue(min(top, max(bar.value(), lowest)))
+
     def _find_device(self) -> None:
         self._device.start(finding_device(self._engine))
 
     def _show_device(self, ended: Ended) -> None:
         self.form.badge.setText(ended.result or "no device")
+        self.outcome.prepare()  # what draws them was loaded in the thread
         self.form.cost.load()
 
     # How it is put together.
@@ -402,8 +411,15 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         # Later: what is disabled when a run begins loses the focus, and the area scrolls to what gets it.
         self._scrolled = _later(self, self._scroll_down)
         self.outcome.grown.connect(self._scrolled.start)
+        for folded in (self.form.advanced, self.outcome.runs, self.outcome.details):
+            self._follow(folded)
         _later(self, self._find_device).start(500)
         self._show_verb()
+
+    def _follow(self, folded: Folded) -> None:
+        """Scroll to what the user unfolds, not to what unfolds by itself. Later, when it has its height."""
+        timer = _later(self, partial(self._scroll_to, folded))
+        folded.fold.clicked.connect(lambda _checked: timer.start())
 
     def _paint(self, event: Any = None) -> None:
         """Take the colours of the viewer's theme."""
