@@ -342,12 +342,15 @@ def distillation_super() -> Rows:
 
 
 def inpainting() -> Rows:
-    noisy, missing = found("inpainting_noisy_lines"), found("inpainting_scratches_random")
+    eight, unseen = found("inpainting_eight"), found("inpainting_bsd68")
     names = {
-        "25 % of the pixels, no noise": missing["random"],
-        "the same, noise of 10 of 255": noisy["noisy"],
-        "scratches of 4 pixels": missing["scratches"],
-        "gaps of 4 lines, 23 % of the image": noisy["lines"],
+        "25 % of the pixels, no noise": eight["random"],
+        "the same, noise of 10 of 255": eight["noisy"],
+        "scratches of 4 pixels": eight["scratches"],
+        "gaps of 4 lines, 23 % of the image": eight["lines"],
+        "8 of BSD68: 25 % of the pixels, no noise": unseen["random"],
+        "8 of BSD68: noise of 10 of 255": unseen["noisy"],
+        "8 of BSD68: scratches": unseen["scratches"],
         "one CT slice of four": found("inpainting_ct")["ct"],
     }
     rows = {}
