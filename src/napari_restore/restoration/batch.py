@@ -21,6 +21,7 @@ from napari_restore.core.job import Events, only
 from napari_restore.core.options import Computing, Opening, Restoring, Writing
 from napari_restore.core.watch import Watch
 from napari_restore.restoration import engine
+from napari_restore.restoration.deviations import cannot, deviations_path, made_at, with_deviations
 from napari_restore.restoration.plan import check_tile, name_suffix
 from napari_restore.restoration.result import Restored
 from napari_restore.restoration.runners import runner_for
@@ -102,6 +103,11 @@ class _Batch:
     writing: Writing
     watch: Watch
 
+    @property
+    def tells(self) -> bool:
+        """Whether how sure each pixel is, is asked for: of a model that can tell it."""
+        return self.restoring.uncertainty
+
 
 def restore_folder_events(
     images: str | Path | Sequence[str | Path],
@@ -163,6 +169,9 @@ def restore_folder_events(
     inputs.check_folder(folder.folder)
     _make(folder.folder)
     suffix = folder.suffix or name_suffix(loaded.method)
+    if restoring.uncertainty and loaded.method.deviations() is None:
+        yield Note(f"{cannot(loaded.method)}: only the restored images are made", "warning")
+        restoring = replace(restoring, uncertainty=False)
     batch = _Batch(
         model=loaded,
         mark=request_mark(loaded, opening, restoring, writing),
@@ -261,7 +270,7 @@ def _run(batch: _Batch) -> Events[list[FileState]]:
 def _one(batch: _Batch, item: Item, waiting: FileState) -> Generator[Event, None, FileState]:
     """One image from its first look to its last state; whatever goes wrong with it stays with it."""
     try:
-        if _is_done(batch, item):
+        if _is_done(batch, item) and (not batch.tells or _is_told(batch, item)):
             return _now(waiting, "skipped", "done before, with this model")
         yield _now(waiting, "running")
         image = open_as(item.source, batch.opening)
@@ -295,6 +304,19 @@ def _is_done(batch: _Batch, item: Item) -> bool:
     )
 
 
+def _is_told(batch: _Batch, item: Item) -> bool:
+    """Whether how sure each pixel of that result is, lies there too."""
+    entry = batch.record.entries.get(made_at(item.output).name)
+    there = deviations_path(item.output)
+    return (
+        entry is not None
+        and entry.state == "done"
+        and entry.model == batch.mark
+        and occupied(there)
+        and entry.size == size_of(there)
+    )
+
+
 def _twin(batch: _Batch, item: Item, image: Image) -> Item | None:
     """An item before this one whose file opens as the very same image: one of several files that it lies in."""
     beside = {Path(file) for file in image.files} if image.series else set()
@@ -319,39 +341,66 @@ def _restore(batch: _Batch, item: Item, image: Image) -> Generator[Event, None, 
     stamp = stamp_of(item.source, batch.watch.stop)
     if stamp is None:
         return False
-    ours = _check_free(batch, item, stamp)
-    batch.record.note(Entry(item.output.name, "begun", stamp, batch.mark))
     for text in image.notes:
         yield Note(text)
     if (warning := alternation(image)) is not None:
         yield Note(f"{item.source.name}: {warning}", "warning")
-    attempts = _attempts(batch, item, image, ours=ours)
-    restored = yield from only(attempts, lambda event: not isinstance(event, Stopped))  # said once of the whole batch
-    if not restored.complete:
+    if _is_done(batch, item):  # but for what is to be told of it
+        restored = engine.found(image, batch.model, item.output, restoring=batch.restoring, suffix="")
+    else:
+        ours = _check_free(batch, item.output, stamp)
+        batch.record.note(Entry(item.output.name, "begun", stamp, batch.mark))
+        attempts = _attempts(batch, item, image, ours=ours)
+        restored = yield from only(attempts, lambda event: not isinstance(event, Stopped))  # said once of the batch
+        if not restored.complete:
+            return False
+        if not is_unchanged(item.source, stamp):
+            raise ChangedError(f"{item.source.name} has changed while it was restored: start again once it is whole.")
+        batch.record.note(Entry(item.output.name, "done", stamp, batch.mark, size_of(item.output)))
+    return not batch.tells or (yield from _tell(batch, item, image, restored, stamp))
+
+
+def _tell(batch: _Batch, item: Item, image: Image, restored: Restored, stamp: Stamp) -> Generator[Event, None, bool]:
+    """Write how sure each pixel of a whole result is, and note that it is done; False where a stop came first."""
+    made = made_at(item.output)
+    unfinished = outputs.resumable(made)
+    ours = _check_free(batch, made, stamp)
+    batch.record.note(Entry(made.name, "begun", stamp, batch.mark))
+    events = with_deviations(
+        image,
+        restored,
+        restoring=batch.restoring,
+        computing=batch.computing,
+        writing=replace(batch.writing, resume=unfinished and ours, overwrite=not (unfinished and ours)),
+        watch=batch.watch,
+        runner=runner_for(image, batch.restoring, batch.opening),
+    )
+    restored = yield from only(events, lambda event: not isinstance(event, Stopped))
+    if restored.uncertainty is None:
         return False
-    if not is_unchanged(item.source, stamp):
-        raise ChangedError(f"{item.source.name} has changed while it was restored: start again once it is whole.")
-    batch.record.note(Entry(item.output.name, "done", stamp, batch.mark, size_of(item.output)))
+    batch.record.note(Entry(made.name, "done", stamp, batch.mark, size_of(deviations_path(item.output))))
+    batch.record.note(Entry(item.output.name, "done", stamp, batch.mark, size_of(item.output)))  # they may lie in it
     return True
 
 
 def _check_not_an_input(batch: _Batch, item: Item) -> None:
+    places = [item.output, *([made_at(item.output)] if batch.tells else [])]
     try:
-        batch.sources.check(item.output, names_beside(item.output))
+        for place in places:
+            batch.sources.check(place, names_beside(place))
     except OutputError as error:
         raise OutputError(f"{error} Give another `suffix` or `output` folder.") from None
 
 
-def _check_free(batch: _Batch, item: Item, stamp: Stamp) -> bool:
-    """Whether what lies at the output, unfinished or damaged, was made by us from this image with this model."""
-    entry = batch.record.entries.get(item.output.name)
+def _check_free(batch: _Batch, output: Path, stamp: Stamp) -> bool:
+    """Whether what lies at an output, unfinished or damaged, was made by us from this image with this model."""
+    entry = batch.record.entries.get(output.name)
     same_model = entry is not None and entry.model == batch.mark
     same_input = entry is not None and entry.stamp.sha256 == stamp.sha256
-    if occupied(item.output) and not batch.writing.overwrite and not (same_model and same_input):
+    if occupied(output) and not batch.writing.overwrite and not (same_model and same_input):
         other = "was not made by this batch" if entry is None else f"was made {_difference(same_model)}"
         raise (OutputError if entry is None else ChangedError)(
-            f"{item.output} exists already and {other}: choose another `output` folder, or give `overwrite` to "
-            "replace it."
+            f"{output} exists already and {other}: choose another `output` folder, or give `overwrite` to replace it."
         )
     return entry is not None and same_model and same_input
 

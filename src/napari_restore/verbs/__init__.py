@@ -203,7 +203,6 @@ VERBS: dict[str, Verb] = {
             "resume": "it always goes on with what is not done yet",
             "seed": "its results are not judged, and nothing else is left to chance",
             "report": "it is of one image: restore that by itself",
-            "uncertainty": "its files would lie among the images of the folder",
         },
         command="batch",
         first="images",

@@ -153,6 +153,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
         self.suffix = QLineEdit(self._remembered.text("suffix"))
         self.type = QComboBox()
         self.overwrite = QCheckBox("&Overwrite")
+        self.uncertainty = QCheckBox("Un&certainty")
         self._lay_out()
         self.folder.changed.connect(self._take_folder)
         for changed in (self.folder.changed, self.model.changed, self.results.changed):
@@ -174,6 +175,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
             "suffix": self.suffix.text().strip() or None,
             "format": self.type.currentData(),
             "overwrite": self.overwrite.isChecked(),
+            "uncertainty": self.uncertainty.isChecked(),
         }
 
     @property
@@ -203,7 +205,8 @@ class BatchForm(QWidget):  # type: ignore[misc]
     def allow(self, allowed: bool) -> None:
         """Let it be changed."""
         for widget in (
-            self.folder, self.pattern, self.model, self.train, self.results, self.suffix, self.type, self.overwrite
+            self.folder, self.pattern, self.model, self.train, self.results, self.suffix, self.type, self.overwrite,
+            self.uncertainty,
         ):  # fmt: skip
             widget.setEnabled(allowed)
 
@@ -255,6 +258,10 @@ class BatchForm(QWidget):  # type: ignore[misc]
             "Replace what is there already, made with another model or from another state of the image, or not by\n"
             "this plugin. A result of this model and this image is kept either way, and an image is never replaced."
         )
+        self.uncertainty.setToolTip(
+            "Also write how sure each restored pixel is, its standard deviation: NAME_std beside an OME-TIFF, in an\n"
+            "OME-Zarr a second image. Models of the posterior mean can tell it; others say that they cannot."
+        )
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(6)
@@ -272,7 +279,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
             results = dict.fromkeys((self.results, self.suffix, self.type), "results")
             page = {self.model: "model", **results}.get(widget, "folder")
             grid.addWidget(Question(page, name), number, 2)
-        grid.addWidget(self.overwrite, len(named), 1)
+        grid.addLayout(beside(self.overwrite, self.uncertainty), len(named), 1)
 
 
 def beside(wide: QWidget, narrow: QWidget) -> QHBoxLayout:

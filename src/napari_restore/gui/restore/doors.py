@@ -24,7 +24,7 @@ _AROUND = {"axes", "effort", "region", "output", "save_model", "model", "report"
 In its menu is what makes a copy of the model, with what is set of its training.
 """
 
-BATCH = ("pattern", "model", "output", "suffix", "format", "overwrite")
+BATCH = ("pattern", "model", "output", "suffix", "format", "overwrite", "uncertainty")
 """The form of the tab Batch."""
 
 
