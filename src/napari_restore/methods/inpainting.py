@@ -295,6 +295,8 @@ class Inpainting(Interpolation):
 
     def _mixed(self, refined: Tensor, learned: Tensor) -> Tensor:
         """What interpolation gives, and as much of what was learned as comes nearer to held-out pixels."""
+        if not self.config.contrasts:
+            return refined + self.config.trust[0] * (learned - refined)
         shares = torch.tensor(self.config.trust, device=refined.device)
         edges = torch.tensor(self.config.contrasts, device=refined.device)
         return refined + shares[torch.bucketize(_about(refined)[1], edges)] * (learned - refined)
