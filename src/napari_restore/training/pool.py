@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from math import ceil, prod
+from math import prod
 from typing import Any, overload
 
 import numpy as np
@@ -250,11 +250,6 @@ class PatchPool:
     def block_shape(self) -> tuple[int, ...]:
         """Pixels of a block along the spatial axes."""
         return tuple(self._pixels.shape[1:-1])
-
-    def patches(self, patch: Sequence[int]) -> int:
-        """How many patches hold each of its pixels once, without planes that are only looked at."""
-        own = [n - 2 * self._beside * (axis == 0) for axis, n in enumerate(patch)]
-        return ceil(self.capacity * prod(self.block_shape) / prod(own))
 
     def advance(self, step: int) -> None:
         """Put in the next block where it is time: every step while the pool fills, then one in eight."""

@@ -27,8 +27,6 @@ from napari_restore.training.state import TrainingState
 from napari_restore.training.thumbnail import thumbnail
 
 _HELD_OUT_PATCHES, _HELD_OUT_PIXELS, _HELD_OUT_BATCHES = 48, 2**20, 16
-_HELD_OUT_TIMES = 4
-"""As many pixels as there are, at the most, of small images: the same ones again tell nothing."""
 _FREEZE_AT = 0.15
 _HELD_OUT_SEED = 2019
 _BFLOAT16_COST = 0.02
@@ -86,9 +84,7 @@ class Session:
     ) -> None:
         self.name, self.state, self.pool, self.settings, self.terms = name, state, pool, settings, terms
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
-        most = max(2, _HELD_OUT_TIMES * judge.patches(terms.patch))
-        count = min(held_out_patches(terms.patch, terms.batch), most)
-        self._held_out: Batch = judge.draw_held_out(count, terms.patch, rng)
+        self._held_out: Batch = judge.draw_held_out(held_out_patches(terms.patch, terms.batch), terms.patch, rng)
         self._began = time.perf_counter() - state.seconds
         self._loss: Tensor | None = None
         self._losses = 0
@@ -271,7 +267,7 @@ class Timer:
 def held_out_patches(patch: Sequence[int], batch: int) -> int:
     """How many patches the held-out loss is measured on, all at once: 48, or a million pixels' worth, and at least 2.
 
-    And no more than 16 batches, where memory leaves room for small ones only; of small images a session takes fewer.
+    And no more than 16 batches, where memory leaves room for small ones only.
 
     48 patches of 24 x 84 x 84, which a microscope's PSF in 3-D asks for, take ten times the memory of a step.
     """
