@@ -153,7 +153,7 @@ class BatchForm(QWidget):  # type: ignore[misc]
         self.suffix = QLineEdit(self._remembered.text("suffix"))
         self.type = QComboBox()
         self.overwrite = QCheckBox("&Overwrite")
-        self.uncertainty = QCheckBox("Un&certainty")
+        self.uncertainty = QCheckBox("Uncertainty of each pi&xel")
         self._lay_out()
         self.folder.changed.connect(self._take_folder)
         for changed in (self.folder.changed, self.model.changed, self.results.changed):
@@ -279,7 +279,8 @@ class BatchForm(QWidget):  # type: ignore[misc]
             results = dict.fromkeys((self.results, self.suffix, self.type), "results")
             page = {self.model: "model", **results}.get(widget, "folder")
             grid.addWidget(Question(page, name), number, 2)
-        grid.addLayout(beside(self.overwrite, self.uncertainty), len(named), 1)
+        grid.addWidget(self.overwrite, len(named), 1)
+        grid.addWidget(self.uncertainty, len(named) + 1, 1)
 
 
 def beside(wide: QWidget, narrow: QWidget) -> QHBoxLayout:
