@@ -235,11 +235,9 @@ class _Unworded(logging.Handler):
 
 @contextmanager
 def answered(rng: random.Random, folder: Path) -> Iterator[None]:
-    """Dialogues for files are answered at once: a good path, one where nothing can be written, or Cancel."""
-    from qtpy.QtWidgets import QFileDialog
+    """Dialogues are answered at once: for files by a good path, one where nothing can be written, or Cancel."""
+    from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-    names = ("getSaveFileName", "getOpenFileName", "getExistingDirectory", "getOpenFileNames")
-    kept = {name: getattr(QFileDialog, name) for name in names}
     blocked = folder / "file.txt"
     blocked.write_text("a file, in which nothing can be written")
     count = iter(range(10**9))
@@ -261,18 +259,21 @@ def answered(rng: random.Random, folder: Path) -> Iterator[None]:
         return str(folder / chosen) if chosen else ""
 
     answers = {
-        "getSaveFileName": save,
-        "getOpenFileName": opened,
-        "getExistingDirectory": directory,
-        "getOpenFileNames": lambda *given: ([path] if (path := opened(*given)[0]) else [], ""),
+        (QFileDialog, "getSaveFileName"): save,
+        (QFileDialog, "getOpenFileName"): opened,
+        (QFileDialog, "getExistingDirectory"): directory,
+        (QFileDialog, "getOpenFileNames"): lambda *given: ([path] if (path := opened(*given)[0]) else [], ""),
+        (QInputDialog, "getText"): lambda *_: (rng.choice(("", "mine", "%s", "ß" * 40)), rng.random() < 0.8),
+        (QInputDialog, "getItem"): lambda *given, **_: (rng.choice(given[3]), rng.random() < 0.8),
     }
+    kept = {place: getattr(*place) for place in answers}
     try:
-        for name, answer in answers.items():
-            setattr(QFileDialog, name, staticmethod(answer))
+        for place, answer in answers.items():
+            setattr(*place, staticmethod(answer))
         yield
     finally:
-        for name, answer in kept.items():
-            setattr(QFileDialog, name, answer)
+        for place, answer in kept.items():
+            setattr(*place, answer)
 
 
 # What a person does.

@@ -129,8 +129,8 @@ class Advanced(Folded):
     def _add_method_rows(self, settings: Sequence[Setting]) -> None:
         if self._method_rows is None:
             self._method_rows = _Rows(self._take_change)
+            self.content().layout().addWidget(self._method_rows)  # first: Tab's order is of one window
             self._add(self._method_rows, [one for one in settings if one.name not in self._elsewhere])
-            self.content().layout().addWidget(self._method_rows)
 
     def _add(self, rows: _Rows, settings: Sequence[Setting]) -> None:
         rows.fill([setting for setting in settings if setting.kind in KINDS])
