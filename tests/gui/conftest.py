@@ -199,7 +199,9 @@ class PretendEngine:
         partial = final.with_name(f"{final.name}.partial")
         group = zarr.open_group(partial, mode="w")
         array = group.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype=image.dtype)
-        result = SimpleNamespace(model=model, path=partial, complete=False, layer_kwargs={"metadata": {"made": "up"}})
+        result = SimpleNamespace(
+            name="raw", model=model, path=partial, complete=False, layer_kwargs={"metadata": {"made": "up"}}
+        )
         result.levels = [array]
         yield RestorationStarted(
             str(partial), "0", shape[0], 0, (1, *shape[1:]), (0,) * len(shape), 1, "x", "cpu", "x",
