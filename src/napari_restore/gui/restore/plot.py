@@ -88,8 +88,8 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
 
     @property
     def drawn(self) -> bool:
-        """Whether there is a curve."""
-        return any(self.traces[name].values for name in _DRAWN[self._kind])
+        """Whether there is a curve: one point is none."""
+        return any(len(self.traces[name].values) > 1 for name in _DRAWN[self._kind])
 
     def show_floor(self, loss: float | None) -> None:
         """The held-out loss of a perfect result, where that is known: the noise of what it is compared with."""
