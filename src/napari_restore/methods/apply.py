@@ -58,7 +58,7 @@ def restore_tensor(
     )
     with torch.inference_mode():
         pixels = (samples - mean) / torch.where(std > 0, std, 1)
-        pixels.masked_fill_(~torch.isfinite(pixels), torch.nan if method.fills else 0)
+        pixels.masked_fill_(~torch.isfinite(pixels), method.gap)
         with autocast(samples.device, precision):
             restored = method.restore(shown(method, pixels))
         restored = in_units(method, restored, pixels)

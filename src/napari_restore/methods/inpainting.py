@@ -31,6 +31,8 @@ from napari_restore.methods.hiding import (
 from napari_restore.methods.interpolation import Interpolation, InterpolationConfig
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.posterior import Posterior
+from napari_restore.methods.refining import similar_if
+from napari_restore.methods.similar_patches import Choice
 from napari_restore.methods.without_gaps import as_images, measurable
 from napari_restore.operators import gaps
 from napari_restore.sources import Image
@@ -145,7 +147,10 @@ class Inpainting(Interpolation):
         """What interpolation settles, and how what is missing is learned."""
         fit, windows = cls.settled(config, images)
         counts = config.denoise or any(used and noise > 0 for used, noise in fit.config.alike)
-        inner = _denoiser_for(windows, fit, asked=config.denoise) if counts else None
+        # What is found by patches that look alike needs them no more than once.
+        asked: Choice = "no" if fit.config.similar == "yes" else config.similar
+        similar, _ = similar_if(asked, noise_is_known=True, images=images, passes=Posterior.passes)
+        inner = _denoiser_for(windows, fit, similar=similar, asked=config.denoise) if counts else None
         settings = () if inner is None else tuple((k, v) for k, v in asdict(inner.config).items() if k != "units")
         settled = replace(fit.config, denoiser=settings, units=(), trust=(), contrasts=())
         return replace(fit, config=settled, notes=(*fit.notes, *(inner.notes if inner is not None else ())))
@@ -367,14 +372,13 @@ def _settings_of(config: InpaintingConfig) -> Any:
     return methods.configure("posterior", {**dict(config.denoiser), "units": config.units})
 
 
-def _denoiser_for(windows: Sequence[Window], fit: Fit, *, asked: bool) -> Fit | None:
+def _denoiser_for(windows: Sequence[Window], fit: Fit, *, similar: Choice, asked: bool) -> Fit | None:
     """A posterior mean for what is not missing; None where it is not ``asked`` for and the noise is not known."""
     assert fit.normalisation is not None
     images = as_images(windows, fit.normalisation)
-    # What is found by patches that look alike needs them no more than once.
-    settings = {"dimensions": 2, "neighbours": 0, "similar": "no" if fit.config.similar == "yes" else "auto"}
     if not (asked or measurable(images)):
         return None
+    settings = {"dimensions": 2, "neighbours": 0, "similar": similar}
     inner = Posterior.fit_to(methods.configure("posterior", settings), images)
     if not asked and inner.config.combine != "yes":
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -294,6 +295,11 @@ class Method(nn.Module):
         raise RestoreError(
             f"{self.label} cannot be distilled: there is no smaller network that learns what it does. Keep the model."
         )
+
+    @property
+    def gap(self) -> float:
+        """What it is shown in the place of a pixel that is not finite, in units of the image's deviation."""
+        return math.nan if self.fills else 0.0
 
     @property
     def wants_features(self) -> bool:

@@ -292,29 +292,21 @@ def _now(before: FileState, state: Literal["running", "done", "skipped", "failed
 
 def _is_done(batch: _Batch, item: Item) -> bool:
     """Whether the whole result of this very image and model lies there."""
-    entry = batch.record.entries.get(item.output.name)
-    return (
-        entry is not None
-        and entry.state == "done"
-        and entry.model == batch.mark
-        and occupied(item.output)
-        and entry.size == size_of(item.output)
-        and occupied(item.source)
-        and is_unchanged(item.source, entry.stamp, batch.watch.stop)
-    )
+    entry = _whole(batch, item.output, item.output)
+    return entry is not None and occupied(item.source) and is_unchanged(item.source, entry.stamp, batch.watch.stop)
 
 
 def _is_told(batch: _Batch, item: Item) -> bool:
     """Whether how sure each pixel of that result is, lies there too."""
-    entry = batch.record.entries.get(made_at(item.output).name)
-    there = deviations_path(item.output)
-    return (
-        entry is not None
-        and entry.state == "done"
-        and entry.model == batch.mark
-        and occupied(there)
-        and entry.size == size_of(there)
-    )
+    return _whole(batch, made_at(item.output), deviations_path(item.output)) is not None
+
+
+def _whole(batch: _Batch, output: Path, there: Path) -> Entry | None:
+    """What is known of an output of this model that is done, and lies there as it was; None where it does not."""
+    entry = batch.record.entries.get(output.name)
+    if entry is None or entry.state != "done" or entry.model != batch.mark:
+        return None
+    return entry if occupied(there) and entry.size == size_of(there) else None
 
 
 def _twin(batch: _Batch, item: Item, image: Image) -> Item | None:

@@ -264,7 +264,7 @@ def _pools(lesson: Lesson, settings: TrainingSettings, terms: Terms) -> Iterator
                 device=terms.device,
                 normalisation=opened[0].normalisation if opened else normalisation,
                 rate=lesson.rate(mates),
-                gaps=math.nan if lesson.method.fills else 0.0,
+                gaps=lesson.method.gap,
                 compress=lesson.method.compresses,
                 beside=lesson.method.neighbours,
             )

@@ -311,7 +311,7 @@ def judging_pool(lesson: Lesson, settings: TrainingSettings, terms: Terms, *, he
         seed=settings.seed,
         device=terms.device,
         normalisation=lesson.normalisation,
-        gaps=math.nan if method.fills else 0.0,
+        gaps=method.gap,
         compress=method.compresses,
         beside=method.neighbours,
         held_out=held_out,

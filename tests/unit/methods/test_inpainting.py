@@ -101,6 +101,11 @@ def test_where_noise_counts_a_denoiser_predicts_and_elsewhere_a_network_adds() -
     assert settled["sigma"][0] == pytest.approx(8, rel=0.15) and settled["combine"] == "yes"
 
 
+def test_patches_that_look_alike_are_left_out_of_denoising_too_where_that_is_asked() -> None:
+    settled = built(noisy(), "YX", denoise=True, similar="no").config
+    assert settled.similar == "no" and dict(settled.denoiser)["similar"] == "no"
+
+
 def test_noise_is_taken_away_only_when_asked() -> None:
     image = noisy()
     kept, denoised = (built(image, "YX", denoise=each) for each in (False, True))
