@@ -30,7 +30,7 @@ class Bent(torch.nn.Module):
     """What a denoiser may do: the mean of 3 x 3 pixels, by a line, with a part of the pixel's own noise."""
 
     spatial, channels, radius, grid, rate, compresses, fills = "YX", 1, (1, 1), (1, 1), (1, 1), False, False
-    neighbours, apart, border, gives_deviations = 0, (1, 1), (1, 1), False
+    neighbours, apart, border, gives_deviations, gap = 0, (1, 1), (1, 1), False, 0.0
 
     def __init__(self, gain, offset):
         super().__init__()
