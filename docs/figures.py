@@ -457,6 +457,8 @@ def kept_of_noise(name: str) -> Sequence[str]:
 def error_bars() -> Rows:
     rows = {}
     for name, each in found("error_bars")["rows"].items():
+        if "/" not in name:  # made, or a picture
+            continue
         held = f"{tenth(100 * each['holds'])} %"
         within = 0.87 <= each["holds"] <= 0.93
         part = f"{tenth(100 * each['mean_width'] / each['range'])} %"

@@ -38,12 +38,14 @@ _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _SIGNALS, _SEED, _FAR = 16, 2019, 5.0  # bins of the signal in which noise is drawn; deviations
 _OF_ERROR, _OF_ALIKE, _ALIKE_AT_MOST = 0.8, 0.7, 1.5  # see ``_believed``
+_LEFT_AT_MOST, _PARTS = 1.0, 3  # see ``_bars``; of the pixels, by their variance
+_NEAR, _NEARNESS = 2, 0.8  # pixels about one, and the deviation of their weights
 _LEAST_SPREAD = 1e-3
 _SPREAD = 2.5  # of patches that count, over the error of what is restored
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
 _HELD, _HELD_WITHIN = 0.9, 1.6449  # share of errors that bars are told by; deviations of a normal one that hold it
 _LOST_AT_MOST = 1.5  # times that errors may fall from one restoration to the next, in squares
-_PATCHES = 16  # that bars are told by, at most
+_CORNER = 48  # pixels along Y and X of a patch that bars are told by
 
 Pairs = tuple[tuple[float, float], ...]
 
@@ -274,8 +276,8 @@ class Posterior(Refining):
         errors = [self._errors(c, batch, *each) for c, each in enumerate(predicted)]
         self.config = replace(self.config, errors=tuple(errors))
         super().finish(batch)
-        some = batch.pixels[:: math.ceil(len(batch.pixels) / _PATCHES)]
-        told = [self._told(c, some[:, c : c + 1]) for c in range(self.channels)]
+        corners = _corners(batch.pixels)
+        told = [self._told(c, corners[:, c : c + 1]) for c in range(self.channels)]
         self.config = replace(self.config, told=tuple(told))
 
     def _predicted(self, channel: int, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -294,8 +296,7 @@ class Posterior(Refining):
         found, truth = self._predicted(channel, again)[0], own(truth, k)
         noise = self.all_noise(channel, mean)
         error = (found - truth).square() / noise
-        left, left_again = ((own(y, k) - mean) / noise.sqrt(), (own(again, k) - found) / noise.sqrt())
-        alike = _beside(left.clamp(-_FAR, _FAR)) - _beside(left_again.clamp(-_FAR, _FAR))
+        alike = _beside(_left(own(y, k), mean, noise)) - _beside(_left(own(again, k), found, noise))
         return _by_variance(*(_numbers(each[own(measured, k)]) for each in (variance / noise, error, alike)))
 
     def _told(self, channel: int, y: Tensor) -> Pairs:
@@ -313,11 +314,14 @@ class Posterior(Refining):
             return torch.where(measured, restored + drawn, y)
 
         restored = self.refined(channel, _mirrored(y, k))
-        once = self.refined(channel, _mirrored(again(restored, _SEED), k))
+        noisier = again(restored, _SEED)
+        once = self.refined(channel, _mirrored(noisier, k))
         twice = self.refined(channel, again(once, _SEED + 1))  # of planes at the ends no more is asked
         unit = own(noise, k).sqrt()
         first, second = own(once - restored, k) / unit, (twice - own(once, k)) / unit
-        return _bars(*(_numbers(each[own(measured, k)]) for each in (own(variance / noise, k), first, second)))
+        alike = own(_around(_left(y, restored, noise) * measured) - _around(_left(noisier, once, noise) * measured), k)
+        told = (own(variance / noise, k), first, second, alike)
+        return _bars(*(_numbers(each[own(measured, k)]) for each in told))
 
     def once(self, channel: int, y: Tensor) -> Tensor:
         """Predicted as far as the pixels bear it out, and combined with these, where their noise is known."""
@@ -449,6 +453,11 @@ def _numbers(pixels: Tensor) -> NDArray[np.float64]:
     return found
 
 
+def _left(pixels: Tensor, restored: Tensor, noise: Tensor) -> Tensor:
+    """What a result leaves in each pixel, in deviations of the noise, so that a hot one has no more say than many."""
+    return ((pixels - restored) / noise.sqrt()).clamp(-_FAR, _FAR)
+
+
 def _beside(left: Tensor) -> Tensor:
     """The mean product of each pixel of ``(B, 1, *S)`` with the four beside it in its plane."""
     found = torch.zeros_like(left)
@@ -458,6 +467,30 @@ def _beside(left: Tensor) -> Tensor:
         found.narrow(axis, 0, n).add_(product)
         found.narrow(axis, 1, n).add_(product)
     return found
+
+
+def _around(left: Tensor) -> Tensor:
+    """The product of each pixel of ``(B, 1, *S)`` with the mean about it in its plane, of the nearest most."""
+    near = torch.arange(-_NEAR, _NEAR + 1, device=left.device, dtype=left.dtype)
+    along = torch.exp(-near.square() / (2 * _NEARNESS**2))
+    weights = along * along[:, None]
+    weights[_NEAR, _NEAR] = 0
+    planes = left.reshape(-1, 1, *left.shape[-2:])
+    mean = F.conv2d(planes, (weights / weights.sum())[None, None], padding=_NEAR)
+    return left * mean.view(left.shape)
+
+
+def _corners(patches: Tensor) -> Tensor:
+    """One part of each patch, in turn of its four corners: errors differ more between places of an image than in one.
+
+    Of patches about a border of the image, as many corners are there as elsewhere.
+    """
+    starts = [(0, max(0, n - _CORNER)) for n in patches.shape[-2:]]
+    parts = [
+        patches[i, ..., starts[0][i % 4 // 2] :, starts[1][i % 2] :][..., :_CORNER, :_CORNER]
+        for i in range(len(patches))
+    ]
+    return torch.stack(parts)
 
 
 def _mirrored(planes: Tensor, count: int) -> Tensor:
@@ -511,7 +544,12 @@ def _bins(values: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
     return [place == b for b in np.unique(place)]
 
 
-def _bars(variance: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]) -> Pairs:
+def _bars(
+    variance: NDArray[np.float64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    alike: NDArray[np.float64],
+) -> Pairs:
     """Pairs of a predicted variance and the square of a restored pixel's error bar, all over the noise's variance.
 
     What is restored is taken for the truth, gets noise again, and is restored once more, with all that takes part in
@@ -530,15 +568,22 @@ def _bars(variance: NDArray[np.float64], first: NDArray[np.float64], second: NDA
         That was learned for each pixel.
     first, second
         What the image restored from its result with new noise differs by from that result, and the same once more.
+    alike
+        Products of what the result leaves in pixels beside each other, less those that new noise leaves.
     """
     if variance.size < _FEWEST:
         return ()
     squares = [float(np.square(each).mean()) for each in (first, second)]
     lost = float(np.clip(squares[0] / max(squares[1], 1e-12), 1, _LOST_AT_MOST))
+    bins = _bins(variance)
     pairs = []
-    for chosen in _bins(variance):
-        bar = np.quantile(np.abs(first[chosen]), _HELD) / _HELD_WITHIN
-        pairs.append((float(variance[chosen].mean()), max(lost * float(bar) ** 2, _LEAST_VARIANCE)))
+    for few in np.array_split(np.arange(len(bins)), _PARTS):  # of fewer pixels chance tells more than structure
+        there = np.any([bins[b] for b in few], axis=0) if few.size else ()
+        left = np.mean(alike[there]) / max(np.square(first[there]).mean(), _LEAST_VARIANCE) if few.size else 0.0
+        more = 1 + float(np.clip(left, 0, _LEFT_AT_MOST))
+        for b in few:
+            bar = np.quantile(np.abs(first[bins[b]]), _HELD) / _HELD_WITHIN
+            pairs.append((float(variance[bins[b]].mean()), max(lost * more * float(bar) ** 2, _LEAST_VARIANCE)))
     return tuple(pairs)
 
 

@@ -281,6 +281,17 @@ def test_held_out_pixels_are_never_targets_and_overlapping_blocks_agree():
     assert len(kept) > 0.9 * len(wanted) and len(learned) > 0.9 * (6300 - len(wanted)), "corners are drawn rarely"
 
 
+def test_patches_to_be_judged_on_are_spread_over_all_there_is():
+    """The value of each pixel is its place: every part of every plane is seen about as often, corners too."""
+    pool = make([numbered(6, 96, 80, axes="ZYX")])
+    batch = pool.draw_held_out(48, (32, 32), generator())
+    pool.close()
+    seen = np.bincount(batch.pixels.long().flatten() - 1, minlength=6 * 96 * 80).reshape(6, 3, 32, 5, 16)
+    assert set(seen.sum((1, 2, 3, 4)) // 32**2) <= {7, 8, 9}, "each plane about as often"
+    parts = seen.mean((0, 2, 4))
+    assert parts.min() > 0.4 * parts.mean() and parts.max() < 1.6 * parts.mean()
+
+
 def test_held_out_pixels_are_hidden_when_it_is_measured_how_well_they_are_predicted():
     pool = make([numbered(70, 90)])
     batch = pool.draw_held_out(48, (32, 32), generator())
