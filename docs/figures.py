@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from functools import cache
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
@@ -150,6 +150,20 @@ def real_noise() -> Rows:
             ways = [each[way] for way in ("noisy", "median", "nlm", "wavelet", "total_variation")]
             judged = [referee[name][way] for way in ("bm3d_estimated", "gat_bm3d_measured", "gat_bm3d_told")]
             values[label] = [*ways, peers[name]["careamics_n2v"], *judged, each["auto"]]
+    means = [mean(column) for column in zip(*values.values(), strict=True)]
+    return {label: best_bold(row) for label, row in values.items()} | {"mean": [hundredths(each) for each in means]}
+
+
+def unseen_frames() -> Rows:
+    """Of each frame: noisy, the referee, and medians of the seeds after fewer and more steps."""
+    referee, ours = found("bm3d_frames_unseen")["frames"], found("start_frames_unseen")
+    values = {
+        frame_label(name): [
+            *(referee[name][way] for way in ("noisy", "gat_bm3d_measured", "gat_bm3d_told")),
+            *(median(each[f"{steps} auto {seed}"]["psnr"] for seed in range(3)) for steps in (400, 1500)),
+        ]
+        for name, each in ours.items()
+    }
     means = [mean(column) for column in zip(*values.values(), strict=True)]
     return {label: best_bold(row) for label, row in values.items()} | {"mean": [hundredths(each) for each in means]}
 
@@ -469,6 +483,7 @@ def error_bars() -> Rows:
 TABLES: dict[str, Callable[[], Rows]] = {
     "quality": quality,
     "real_noise": real_noise,
+    "unseen_frames": unseen_frames,
     "correlated": correlated,
     "photographs": photographs,
     "neighbours": neighbours,

@@ -338,12 +338,14 @@ def _taken(path: Path) -> bool:
 def finding_device(engine: Engine) -> Start:
     """Find out where work will be done. This loads torch and what a run does, so that the first one starts sooner.
 
-    Before that it loads what draws the curves, so that the viewer need not wait for it.
+    Before that it loads what draws the curves and magicgui's boxes, so that the viewer need not wait for these.
 
     Where it is asked to stop, a run has begun: what shows a result is loaded by that, after its first picture.
     """
 
     def start(stop: threading.Event) -> Generator[Event, None, str]:
+        import magicgui.backends._qtpy.widgets  # noqa: F401  # or its first box does, 20 ms in the viewer's thread
+
         import napari_restore.gui.restore.plot  # noqa: F401
 
         yield from ()
