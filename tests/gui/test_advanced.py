@@ -389,3 +389,18 @@ def test_a_faster_copy_of_the_model_takes_its_place(qtbot, widget, engine):
     qtbot.waitUntil(lambda: not widget.session.runner.running, timeout=60_000)
     assert engine.calls[-1] == ("distill", {"model": teacher, "steps": 7})
     assert widget.session.model is not teacher, "the copy is the one that restores now"
+
+
+def test_rows_are_made_one_by_one_ahead_and_the_rest_when_it_is_unfolded(qtbot):
+    section = advanced.Advanced()
+    qtbot.addWidget(section)
+    wanted = [setting.name for setting in offered()]
+    section.prepare()
+    assert not section.editors
+    qtbot.waitUntil(lambda: len(section.editors) > 1, timeout=10_000)
+    made = dict(section.editors)
+    assert list(made) == wanted[: len(made)] and len(made) < len(wanted), "not all at once"
+    section.expand()
+    assert list(section.editors) == wanted and all(section.editors[name] is each for name, each in made.items())
+    qtbot.wait(100)
+    assert list(section.editors) == wanted and section.options == {}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Generator, Sequence
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -25,16 +25,19 @@ from napari_restore.methods.settings import Setting, settings_of
 _NAMES = 124
 """Pixels for the names, so that both groups of options line up."""
 
+_EVERY = 30
+"""Milliseconds from one row that is made ahead to the next."""
+
 
 class Advanced(Folded):
-    """A folded section with a row for each option. Its rows are made when it is first unfolded.
+    """A folded section with a row for each option. Its rows are made when it is first unfolded, or one by one ahead.
 
     Attributes
     ----------
     changed
         Signal: an option is another one.
     editors
-        The editor of each option in the section, by its name; empty until it is unfolded.
+        The editor of each option in the section, by its name, as far as there is a row for it.
     """
 
     changed = Signal()
@@ -50,10 +53,13 @@ class Advanced(Folded):
         self._asked = ""
         self._known: dict[str, tuple[Setting, ...]] = {}
         self._reader = Runner(self, every_ms=30)
+        self._ahead = QTimer(self)
+        self._ahead.setInterval(_EVERY)
         self._lay_out()
         self.toggled.connect(self._unfold)
         self.defaults.clicked.connect(lambda _: self.reset())
         self._reader.ended.connect(self._take)
+        self._ahead.timeout.connect(self._make_one)
         self._tell()
 
     @property
@@ -94,8 +100,13 @@ class Advanced(Folded):
         self.content().setEnabled(allowed)
         self.defaults.setEnabled(allowed)
 
+    def prepare(self) -> None:
+        """Make the rows of the run, one after the other, so that the viewer need not wait when it is unfolded."""
+        self._ahead.start()
+
     def abandon(self) -> None:
         """The viewer is going away."""
+        self._ahead.stop()
         self._reader.abandon()
 
     def _unfold(self, unfolded: bool) -> None:
@@ -106,8 +117,7 @@ class Advanced(Folded):
         """Make the rows that are missing; what the method has is asked for in a thread, because that loads torch."""
         if not self.isExpanded():
             return
-        if not self._run_rows.editors:
-            self._add(self._run_rows, offered())
+        self._add(self._run_rows, self._missing())
         if self._method == "auto":
             self.words.setText("The options of a method are here once one is chosen.")
         elif self._method in self._known:
@@ -117,6 +127,15 @@ class Advanced(Folded):
             if self._reader.start(partial(_read, self._method)):
                 self._asked = self._method
         self.words.setVisible(self._method_rows is None)
+
+    def _missing(self) -> list[Setting]:
+        """Options of the run that have no row yet."""
+        return [one for one in offered() if one.kind in KINDS and one.name not in self._run_rows.editors]
+
+    def _make_one(self) -> None:
+        self._add(self._run_rows, self._missing()[:1])
+        if not self._missing():
+            self._ahead.stop()
 
     def _take(self, ended: Ended) -> None:
         if ended.failure is None:
@@ -133,6 +152,8 @@ class Advanced(Folded):
             self._add(self._method_rows, [one for one in settings if one.name not in self._elsewhere])
 
     def _add(self, rows: _Rows, settings: Sequence[Setting]) -> None:
+        if not settings:
+            return
         rows.fill([setting for setting in settings if setting.kind in KINDS])
         self.editors.update(rows.editors)
         in_order(self.defaults, (editor.native for editor in self.editors.values()))
@@ -184,7 +205,7 @@ class _Rows(QWidget):  # type: ignore[misc]
 
     def fill(self, settings: Sequence[Setting]) -> None:
         """Make a row for each."""
-        for row, setting in enumerate(settings):
+        for row, setting in enumerate(settings, len(self.editors)):
             label, editor = QElidingLabel(setting.name.replace("_", " ").capitalize()), field_of(setting)
             label.setFixedWidth(_NAMES)
             for widget in (label, editor.native):

@@ -325,6 +325,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
         self.form.badge.setText(ended.result or "no device")
         self.outcome.prepare()  # what draws them was loaded in the thread
         self.form.cost.load()
+        self.form.advanced.prepare()
 
     # How it is put together.
 
