@@ -577,11 +577,11 @@ def _bars(
     lost = float(np.clip(squares[0] / max(squares[1], 1e-12), 1, _LOST_AT_MOST))
     bins = _bins(variance)
     pairs = []
-    for few in np.array_split(np.arange(len(bins)), _PARTS):  # of fewer pixels chance tells more than structure
-        there = np.any([bins[b] for b in few], axis=0) if few.size else ()
-        left = np.mean(alike[there]) / max(np.square(first[there]).mean(), _LEAST_VARIANCE) if few.size else 0.0
+    for some in np.array_split(np.arange(len(bins)), min(_PARTS, len(bins))):  # in one bin chance tells too much
+        there = np.any([bins[b] for b in some], axis=0)
+        left = alike[there].mean() / max(np.square(first[there]).mean(), _LEAST_VARIANCE)
         more = 1 + float(np.clip(left, 0, _LEFT_AT_MOST))
-        for b in few:
+        for b in some:
             bar = np.quantile(np.abs(first[bins[b]]), _HELD) / _HELD_WITHIN
             pairs.append((float(variance[bins[b]].mean()), max(lost * more * float(bar) ** 2, _LEAST_VARIANCE)))
     return tuple(pairs)

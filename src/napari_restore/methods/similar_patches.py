@@ -227,7 +227,7 @@ def _any_in_patches(wanted: Tensor) -> Tensor:
 
 
 def _distances(own: Tensor, moved: Tensor) -> Tensor:
-    """Mean squares of what each patch differs by from those that lie moved, ``(patches, moves)``, by rows first.
+    """Mean squares of what each patch differs by from those that lie moved, ``(patches, moves)``: along X first.
 
     Sums along Y come first, and of few: pooling by the library takes three times as long.
     """
