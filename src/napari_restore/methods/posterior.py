@@ -39,7 +39,10 @@ _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels lef
 _SIGNALS, _SEED, _FAR = 16, 2019, 5.0  # bins of the signal in which noise is drawn; deviations
 _OF_ERROR, _OF_ALIKE, _ALIKE_AT_MOST = 0.8, 0.7, 1.5  # see ``_believed``
 _LEFT_AT_MOST, _PARTS = 1.0, 3  # see ``_bars``; of the pixels, by their variance
-_NEAR, _NEARNESS = 2, 0.8  # pixels about one, and the deviation of their weights
+_FOUR = ((0, 1, 0), (1, 0, 1), (0, 1, 0))
+_NEAREST = tuple(  # a normal distribution of deviation 0.8 pixels, without the pixel itself
+    tuple(math.exp(-(dy**2 + dx**2) / (2 * 0.8**2)) if dy or dx else 0.0 for dx in range(-2, 3)) for dy in range(-2, 3)
+)
 _LEAST_SPREAD = 1e-3
 _SPREAD = 2.5  # of patches that count, over the error of what is restored
 _LEAST_VARIANCE = 1e-4  # of a prediction, in units of the image's variance
@@ -296,7 +299,7 @@ class Posterior(Refining):
         found, truth = self._predicted(channel, again)[0], own(truth, k)
         noise = self.all_noise(channel, mean)
         error = (found - truth).square() / noise
-        alike = _beside(_left(own(y, k), mean, noise)) - _beside(_left(own(again, k), found, noise))
+        alike = _beside(_left(own(y, k), mean, noise), _FOUR) - _beside(_left(own(again, k), found, noise), _FOUR)
         return _by_variance(*(_numbers(each[own(measured, k)]) for each in (variance / noise, error, alike)))
 
     def _told(self, channel: int, y: Tensor) -> Pairs:
@@ -319,7 +322,8 @@ class Posterior(Refining):
         twice = self.refined(channel, again(once, _SEED + 1))  # of planes at the ends no more is asked
         unit = own(noise, k).sqrt()
         first, second = own(once - restored, k) / unit, (twice - own(once, k)) / unit
-        alike = own(_around(_left(y, restored, noise) * measured) - _around(_left(noisier, once, noise) * measured), k)
+        found = [_left(*each, noise) * measured for each in ((y, restored), (noisier, once))]
+        alike = own(_beside(found[0], _NEAREST) - _beside(found[1], _NEAREST), k)
         told = (own(variance / noise, k), first, second, alike)
         return _bars(*(_numbers(each[own(measured, k)]) for each in told))
 
@@ -458,25 +462,11 @@ def _left(pixels: Tensor, restored: Tensor, noise: Tensor) -> Tensor:
     return ((pixels - restored) / noise.sqrt()).clamp(-_FAR, _FAR)
 
 
-def _beside(left: Tensor) -> Tensor:
-    """The mean product of each pixel of ``(B, 1, *S)`` with the four beside it in its plane."""
-    found = torch.zeros_like(left)
-    for axis in (-2, -1):
-        n = left.shape[axis] - 1
-        product = left.narrow(axis, 0, n) * left.narrow(axis, 1, n) / 4
-        found.narrow(axis, 0, n).add_(product)
-        found.narrow(axis, 1, n).add_(product)
-    return found
-
-
-def _around(left: Tensor) -> Tensor:
-    """The product of each pixel of ``(B, 1, *S)`` with the mean about it in its plane, of the nearest most."""
-    near = torch.arange(-_NEAR, _NEAR + 1, device=left.device, dtype=left.dtype)
-    along = torch.exp(-near.square() / (2 * _NEARNESS**2))
-    weights = along * along[:, None]
-    weights[_NEAR, _NEAR] = 0
+def _beside(left: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
+    """The product of each pixel of ``(B, 1, *S)`` with the mean about it in its plane, by weights with 0 amid them."""
+    kernel = left.new_tensor(weights)
     planes = left.reshape(-1, 1, *left.shape[-2:])
-    mean = F.conv2d(planes, (weights / weights.sum())[None, None], padding=_NEAR)
+    mean = F.conv2d(planes, (kernel / kernel.sum())[None, None], padding=len(weights) // 2)
     return left * mean.view(left.shape)
 
 

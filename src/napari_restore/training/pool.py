@@ -315,9 +315,7 @@ class PatchPool:
         inside = [max(1, n - p + 1) for n, p in zip(self.block_shape, patch, strict=True)]
         corners = torch.stack([torch.randint(n, (batch,), generator=rng) for n in inside])
         if self._beside:
-            before, after = self._past[:, block]
-            choices = self.block_shape[0] - patch[0] + 1 + before + after
-            corners[0] = (torch.rand(batch, generator=rng) * choices).long() - before
+            corners[0] = self._first_planes(block, patch, torch.rand(batch, generator=rng))
         flips = torch.randint(2, (axes, batch), generator=rng).bool() & turn
         square = turn and patch[-1] == patch[-2] and self._rate[-1] == self._rate[-2]
         swap = torch.randint(2, (batch,), generator=rng).bool() if square else None
@@ -335,9 +333,14 @@ class PatchPool:
         corners = torch.stack([(u * n - p / 2).round().long().clamp(0, max(0, n - p)) for u, n, p in lengths])
         block = (at[0] * self._filled).long()
         if self._beside:
-            before, after = self._past[:, block]
-            corners[0] = (at[1] * (self.block_shape[0] - patch[0] + 1 + before + after)).long() - before
+            corners[0] = self._first_planes(block, patch, at[1])
         return _Places(block, corners, torch.zeros(len(patch), batch, dtype=torch.bool), None)
+
+    def _first_planes(self, block: Tensor, patch: Sequence[int], at: Tensor) -> Tensor:
+        """Where patches begin along the first axis, planes beyond a block that are only looked at counted; 0 to 1."""
+        before, after = self._past[:, block]
+        corners: Tensor = (at * (self.block_shape[0] - patch[0] + 1 + before + after)).long() - before
+        return corners
 
     def _pixels_at(self, places: _Places, patch: Sequence[int]) -> tuple[Tensor, ...]:
         """Indices of the patches at these places."""

@@ -12,10 +12,11 @@ from napari_restore import restore, train
 from napari_restore.methods.borne_out import borne_out
 from napari_restore.methods.method import Batch
 from napari_restore.methods.posterior import (
+    _FOUR,
+    _NEAREST,
     _PHASES,
     Posterior,
     PosteriorConfig,
-    _around,
     _bars,
     _beside,
     _by_variance,
@@ -339,11 +340,11 @@ def test_bars_are_wider_where_structure_is_left_in_the_pixels():
 def test_what_is_left_is_multiplied_with_the_mean_about_it_and_never_with_itself():
     left = torch.zeros(2, 1, 3, 9, 9)
     left[1, 0, 2, 4, 4] = 2
-    assert not _around(left).any()
+    assert not _beside(left, _NEAREST).any()
     left[1, 0, 2, 4, 5] = 3
-    found = _around(left)
+    found = _beside(left, _NEAREST)
     assert found.flatten().nonzero().numel() == 2 and found[1, 0, 2, 4, 4] == found[1, 0, 2, 4, 5] > 0.5
-    assert _around(torch.ones(1, 1, 9, 9))[0, 0, 4, 4] == pytest.approx(1)
+    assert _beside(torch.ones(1, 1, 9, 9), _NEAREST)[0, 0, 4, 4] == pytest.approx(1)
 
 
 def test_bars_are_told_by_one_part_of_each_patch_in_turn_of_its_corners():
@@ -402,4 +403,4 @@ def test_products_with_pixels_beside_are_those_of_a_plane():
     kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
     wanted = [left[b, 0, z] * torch.from_numpy(correlate(left[b, 0, z].numpy(), kernel, mode="constant"))
               for b in range(2) for z in range(3)]  # fmt: skip
-    assert torch.allclose(_beside(left).view(6, 5, 6), torch.stack(wanted), atol=1e-6)
+    assert torch.allclose(_beside(left, _FOUR).view(6, 5, 6), torch.stack(wanted), atol=1e-6)

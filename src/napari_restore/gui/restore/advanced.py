@@ -130,11 +130,12 @@ class Advanced(Folded):
 
     def _missing(self) -> list[Setting]:
         """Options of the run that have no row yet."""
-        return [one for one in offered() if one.kind in KINDS and one.name not in self._run_rows.editors]
+        return [one for one in offered() if one.name not in self._run_rows.editors]
 
     def _make_one(self) -> None:
-        self._add(self._run_rows, self._missing()[:1])
-        if not self._missing():
+        missing = self._missing()
+        self._add(self._run_rows, missing[:1])
+        if len(missing) <= 1:
             self._ahead.stop()
 
     def _take(self, ended: Ended) -> None:
