@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("case", choices=("posterior", "frames", "stack", "super"))
     parser.add_argument("--teacher", type=Path, metavar="M", help="of the eight images, trained before")
     parser.add_argument("--teacher-steps", type=int, default=1000)
+    parser.add_argument("--teacher-rate", type=float, help="its learning rate for super-resolution; its own by default")
     parser.add_argument("--steps", type=int, nargs="+", default=[2500], help="of the copy; several for a curve")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--ratio", default="auto")
@@ -106,6 +107,7 @@ def copies(given: Any, teacher: Any, pixels: np.ndarray, seed: int, *, axes: str
     from napari_restore import distill
 
     before = score(restored(pixels, teacher, axes))
+    reporting.progress(f"teacher {before:.3f} dB")
     rows = []
     for steps in given.steps:
         spent = time.process_time()
@@ -124,7 +126,8 @@ def finer(given: Any, seed: int) -> list[dict[str, Any]]:
     coarse = [measured(p) for p in sharp]
     judged = {folder.name: [(p, measured(p)) for p in pictures([folder])] for folder in given.test}
     options = {"axes": "YX", "factor": 2, "noise": 0.0, "seed": seed, "target": sharp}
-    teacher = train(coarse, "supervised", steps=given.teacher_steps, width=given.width, **options)
+    rate = {} if given.teacher_rate is None else {"learning_rate": given.teacher_rate}
+    teacher = train(coarse, "supervised", steps=given.teacher_steps, width=given.width, **rate, **options)
     before = {name: mean_psnr(pairs, teacher) for name, pairs in judged.items()}
     reporting.progress(f"teacher {before}")
     rows = []

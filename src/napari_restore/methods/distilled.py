@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from annotated_types import Interval
@@ -27,7 +28,7 @@ from napari_restore.sources import Image
 _MOST_PLANES = 4
 """Of a batch that are looked at for the contrast; more cost time and tell the same."""
 
-_BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std")
+_BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std", "correlation", "unexplained", "alike")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class DistilledConfig:
     features
         What the contrast is seen through: ``own`` for filters learned from what the teacher gives, or the
         ``.safetensors`` file of a VGG network's weights, by their names in torchvision.
+    similar
+        Whether patches that look alike restore what the copy gives, where they do so for its teacher: ``"auto"``. They
+        take most of the copy's time; ``"no"`` leaves its network alone, some 7 times faster and 0.2 dB lower.
     student
         Settled from the teacher: the name of the method whose network it is.
     settled
@@ -58,6 +62,7 @@ class DistilledConfig:
     contrast: Annotated[float, Interval(ge=0, le=100)] = 0.03
     negatives: Annotated[int, Interval(ge=1, le=64)] = 10
     features: str = "own"
+    similar: Literal["auto", "no"] = "auto"
     student: tuple[str, ...] = ()
     settled: tuple[tuple[str, Any], ...] = ()
     teacher: tuple[str, ...] = ()
@@ -70,7 +75,8 @@ class Distilled(Method):
     The student has the teacher's kind of network at a part of its width (a denoiser's is a residual U-Net that makes
     one pass, whatever the teacher makes) and the same physics before it. It learns to give what the teacher gives on
     the same pixels: their squared distance, and a contrast that draws it to the teacher's result and away from what is
-    degraded, as features see them. What is shown as its loss is the squared distance alone.
+    degraded, as features see them. What is shown as its loss is the squared distance alone. Where similar patches take
+    part in the teacher's result, they restore the copy's, too, which no network as small gives by itself.
 
     Without a teacher, the clean image is what it learns to give.
     """
@@ -193,17 +199,35 @@ class Distilled(Method):
         """That of its own student."""
         return self.inner.student(ratio)
 
+    @property
+    def full(self) -> int:
+        """Of the student."""
+        return self.inner.full
+
+    def as_graph(self) -> Self:
+        """With the student so."""
+        clone = copy.deepcopy(self)
+        clone.inner = self.inner.as_graph()
+        return clone
+
     def plain(self, pixels: Tensor) -> Tensor:
         """Of the student."""
         return self.inner.plain(pixels)
 
     def restore(self, pixels: Tensor) -> Tensor:
         """The student's."""
-        return self.inner.restore(pixels)
+        if not self.unread:
+            return self.inner.restore(pixels)
+        asked = copy.copy(self.inner)  # with the same weights
+        asked.unread = self.unread
+        return asked.restore(pixels)
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The squared distance to the teacher and, while it learns, the contrast; its value is the distance."""
-        distance, given, wanted = self._apart(self.restore, batch)
+        """The squared distance to the teacher and, while it learns, the contrast; its value is the distance.
+
+        What learns is the network alone: patches follow what it gives.
+        """
+        distance, given, wanted = self._apart(self.inner.as_graph().restore, batch)
         if self.features is None or not self.training:
             return distance
         degraded = own(self.plain(batch.pixels), self.neighbours)
@@ -253,6 +277,8 @@ def _student(config: DistilledConfig, *, spatial: str, channels: int) -> Method:
         If its settings are not those of such a method, which only a file made by hand can have.
     """
     name, settings = _name(config), dict(config.settled)
+    if config.similar == "no" and "similar" in settings:
+        settings["similar"] = "no"
     kind = methods.find(name)
     if kind is Distilled or not methods.listed(name).learns:
         raise RestoreError(f"a distilled model has a student of the method {name}, which cannot be one.")

@@ -36,6 +36,7 @@ class DropoutUNetConfig:
 
     network: ClassVar[str] = "unet"
     blocks: ClassVar[int] = 1
+    similar: ClassVar[str] = "no"
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     neighbours: Annotated[Literal["0", "1", "2"], BeforeValidator(str)] = "0"
     dropout: Annotated[float, Interval(ge=0, le=0.9)] = 0.1

@@ -324,7 +324,7 @@ class Inpainting(Interpolation):
             if used:
                 found[:, c] = completing.completed(
                     *(each[:, c] for each in (pixels, known, predicted)),
-                    noise=self.denoiser.all_noise(c, predicted[:, c]),
+                    noise=self.denoiser.noise_at(c, predicted[:, c]),
                     correlation=completing.believed(self.config.correlations[c]),
                     left=_LEFT,
                     denoise=denoise,

@@ -33,7 +33,7 @@ from napari_restore.methods.hiding import (
 )
 from napari_restore.methods.measuring import constants
 from napari_restore.methods.method import Fit, Method
-from napari_restore.methods.similar_patches import STEP, Choice, unless_large
+from napari_restore.methods.similar_patches import THOROUGH, Choice, unless_large
 from napari_restore.operators import gaps
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
@@ -180,7 +180,7 @@ class Interpolation(Method):
     @property
     def grid(self) -> tuple[int, ...]:
         """Any pixel, or those that patches begin at."""
-        return tuple(STEP if a in "YX" and self.patches else 1 for a in self.spatial)
+        return tuple(THOROUGH.step if a in "YX" and self.patches else 1 for a in self.spatial)
 
     @property
     def tile(self) -> tuple[int, ...]:

@@ -297,7 +297,7 @@ class Posterior(Refining):
         truth = self._predicted(channel, _mirrored(y, k))[0] if k else mean
         again = torch.where(measured, truth + _redrawn(y - truth, truth, measured, seed=_SEED), y)
         found, truth = self._predicted(channel, again)[0], own(truth, k)
-        noise = self.all_noise(channel, mean)
+        noise = self.noise_at(channel, mean)
         error = (found - truth).square() / noise
         alike = _beside(_left(own(y, k), mean, noise), _FOUR) - _beside(_left(own(again, k), found, noise), _FOUR)
         return _by_variance(*(_numbers(each[own(measured, k)]) for each in (variance / noise, error, alike)))
@@ -309,11 +309,11 @@ class Posterior(Refining):
         """
         k, measured = self.neighbours, y != 0  # what was not is the mean
         mean, variance = self._predicted(channel, _mirrored(y, k))
-        noise = self.all_noise(channel, mean)
+        noise = self.noise_at(channel, mean)
         left = (y - mean) / noise.sqrt()
 
         def again(restored: Tensor, seed: int) -> Tensor:
-            drawn = _redrawn(left, mean, measured, seed=seed, centred=True) * self.all_noise(channel, restored).sqrt()
+            drawn = _redrawn(left, mean, measured, seed=seed, centred=True) * self.noise_at(channel, restored).sqrt()
             return torch.where(measured, restored + drawn, y)
 
         restored = self.refined(channel, _mirrored(y, k))
@@ -330,7 +330,7 @@ class Posterior(Refining):
     def once(self, channel: int, y: Tensor) -> Tensor:
         """Predicted as far as the pixels bear it out, and combined with these, where their noise is known."""
         mean, variance = self._predicted(channel, y)
-        noise = self.all_noise(channel, mean)
+        noise = self.noise_at(channel, mean)
         if self.gives_deviations:
             return (noise * _at(variance / noise, self.config.told[channel])).sqrt()
         if not self._asks_pixels:
@@ -350,29 +350,25 @@ class Posterior(Refining):
         told = self.blind(channel, torch.cat([_moved(y, phase) for phase in _PHASES]), (0, 0))
         return zip(*(each.chunk(len(_PHASES)) for each in told), strict=True)
 
-    def noise_at(self, channel: int, signal: Tensor) -> Tensor:
-        """As the pixels are weighed by it."""
-        return self.all_noise(channel, signal)
-
     def spread(self, channel: int, y: Tensor) -> float:
         """By how much what is restored errs: what patches differ by beyond that is a difference."""
         mean, variance = self._predicted(channel, y)
         error = self._deviation(channel, mean, variance, self._share(channel, mean, variance)).square()
-        return max(_SPREAD * float((error / self.all_noise(channel, mean)).mean()), _LEAST_SPREAD)
+        return max(_SPREAD * float((error / self.noise_at(channel, mean)).mean()), _LEAST_SPREAD)
 
     def _share(self, channel: int, mean: Tensor, variance: Tensor) -> Tensor:
         """Of the pixel itself in its restored value, 0 to 1."""
         if self.config.combine != "yes":
             return torch.zeros_like(mean)
         total = self.noise_variance(channel, mean) + variance
-        return ((total - self.all_noise(channel, mean)) / total).clamp(min=0)
+        return ((total - self.noise_at(channel, mean)) / total).clamp(min=0)
 
     def _deviation(self, channel: int, mean: Tensor, variance: Tensor, known: Tensor) -> Tensor:
         """Of what is restored before similar patches: predictions err by themselves, and pixels by their own noise.
 
         For the right variance this is the posterior's, n v / (n + v).
         """
-        noise = self.all_noise(channel, mean)
+        noise = self.noise_at(channel, mean)
         error = noise * _at(variance / noise, self.config.errors[channel])
         return ((1 - known).square() * error + known.square() * noise).sqrt()
 
@@ -383,7 +379,7 @@ class Posterior(Refining):
         means, deviations = [], []
         for c in range(self.channels):
             mean, variance = self._predicted(c, pixels[:, c : c + 1])
-            noise = self.all_noise(c, mean)
+            noise = self.noise_at(c, mean)
             means.append(mean)
             deviations.append((noise * (1 + _at(variance / noise, self.config.errors[c]))).sqrt())
         return torch.cat(means, 1), torch.cat(deviations, 1)
@@ -408,24 +404,6 @@ class Posterior(Refining):
     def in_units_of_noise(self, channel: int) -> bool:
         """Whether the network of a channel is shown it with noise of variance 1, instead of with a variance of 1."""
         return bool(self.config.units) and self.config.units[channel] == "noise"
-
-    def all_noise(self, channel: int, signal: Tensor) -> Tensor:
-        """As ``noise_variance``, and no less than what the predictions left unexplained."""
-        flat = self.noise_variance(channel, signal)
-        if not self.config.unexplained:
-            return flat
-        middle, growth = self.config.unexplained[channel]
-        return torch.maximum(flat, middle + growth * signal)
-
-    def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
-        """Of the noise where the image without it is ``signal``, as first measured; in units of the image's deviation.
-
-        Dark pixels keep some: one without noise would be believed whatever its surroundings say.
-        """
-        noise = self.measured_noise(channel)
-        if noise.gain == 0:
-            return torch.full_like(signal, max(noise.constant, _LEAST_VARIANCE**2))
-        return noise.smooth_at(signal)
 
 
 def predicted(

@@ -21,10 +21,10 @@ from napari_restore.methods.measuring import constants, known_noise
 from napari_restore.methods.method import Batch
 from napari_restore.methods.neighbours import own
 from napari_restore.methods.similar_patches import (
-    FULL,
     RADIUS,
-    STEP,
+    THOROUGH,
     Choice,
+    Groups,
     Noise,
     by_similar_patches,
     correlation_in_a_patch,
@@ -44,6 +44,7 @@ _PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
 _LEAST_SHARE = 0.1  # that is worth its time
 _LEAST_NOISE = 1e-8  # variance, in units of the image's: patches are compared by it
+_OF_NOISE = ("correlation", "sigma", "gain", "offset", "mean", "std", "unexplained")  # settings that tell it
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,12 @@ class Refining(Denoiser):
         How often, at most: what is restored once more is a better guide to what looks alike. On the eight pictures of
         the benchmark the second time gave 0.2 dB where neighbours share the noise and 0.6 dB after Noise2Void, a third
         0.1 and 0.3, for as much time and 18 more pixels around each tile.
+    groups
+        How thoroughly they are looked for.
     """
 
     passes: ClassVar[int] = 2
+    groups: ClassVar[Groups] = THOROUGH
 
     @property
     def refines(self) -> bool:
@@ -155,7 +159,7 @@ class Refining(Denoiser):
     @property
     def full(self) -> int:
         """Of the patches, whose groups are held beside the planes."""
-        return FULL if self.refines else 0
+        return self.groups.full if self.refines else 0
 
     @property
     def _most_passes(self) -> int:
@@ -171,14 +175,23 @@ class Refining(Denoiser):
     @property
     def grid(self) -> tuple[int, ...]:
         """Of the network, and of the patches that others are looked for to."""
-        step = STEP if self.refines else 1
+        step = self.groups.step if self.refines else 1
         return tuple(math.lcm(g, step) if a in "YX" else g for a, g in zip(self.spatial, super().grid, strict=True))
 
     def as_graph(self) -> Self:
-        """Without patches that look alike: which these are is decided by their values."""
-        clone = copy.deepcopy(self)
+        """With the same weights, without patches that look alike: which these are is decided by their values."""
+        clone = copy.copy(self)
         clone.config = replace(self.config, similar="no")
         return clone
+
+    def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
+        """As of others; similar patches restore once what it gives, as they do here."""
+        name, settled = super().student(ratio)
+        if not self.refines:
+            return name, settled
+        known = {name: getattr(self.config, name, ()) for name in _OF_NOISE}
+        alike = tuple(found[:1] for found in self.config.alike)
+        return name, {**settled, **known, "similar": "yes", "alike": alike}
 
     def once(self, channel: int, y: Tensor) -> Tensor:
         """What the network makes of one channel ``(B, 1, *S)``; with neighbours, of planes that have them all."""
@@ -190,13 +203,25 @@ class Refining(Denoiser):
         read, offset = (config.sigma[channel] / std) ** 2, config.offset[channel] - config.mean[channel]
         return PixelNoise(read, config.gain[channel] / std, offset / std)
 
-    def noise_at(self, channel: int, signal: Tensor) -> Tensor:
-        """Variance of the noise where the image without it is so bright, in units of the image's variance."""
+    def noise_variance(self, channel: int, signal: Tensor) -> Tensor:
+        """Of the noise where the image without it is ``signal``, as first measured; in units of the image's variance.
+
+        Dark pixels keep some: one without noise would be believed whatever its surroundings say.
+        """
         if not self.config.sigma:
             return torch.ones_like(signal)
         noise = self.measured_noise(channel)
         variance = torch.full_like(signal, noise.constant) if noise.gain == 0 else noise.smooth_at(signal)
         return variance.clamp(min=_LEAST_NOISE)
+
+    def noise_at(self, channel: int, signal: Tensor) -> Tensor:
+        """As ``noise_variance``, and no less than what predictions left unexplained, where that is known."""
+        first = self.noise_variance(channel, signal)
+        unexplained = getattr(self.config, "unexplained", ())
+        if not unexplained:
+            return first
+        middle, growth = unexplained[channel]
+        return torch.maximum(first, middle + growth * signal)
 
     def fresh_noise(self, channel: int, variance: Tensor, rng: torch.Generator) -> Tensor:
         """Noise such as the image's, as alike in neighbours, drawn anew."""
@@ -261,6 +286,7 @@ class Refining(Denoiser):
             spread=spread,
             correlation=self.correlation(channel),
             unread=unread,
+            groups=self.groups,
         )
 
     def _alike(self, channel: int, y: Tensor) -> tuple[tuple[float, float], ...]:

@@ -112,7 +112,7 @@ def plan_step(
     patch = fit_patch(
         images,
         spatial=method.spatial,
-        grid=method.grid,
+        grid=method.as_graph().grid,  # what comes after a network learns nothing
         asked=settings.patch,
         usual=method.patch,
         beside=method.neighbours,

@@ -161,7 +161,7 @@ def _terms(lesson: Lesson, settings: TrainingSettings, ranks: Ranks) -> tuple[Te
     if begun is not None or not ranks.alone:
         before, batch = begun or (None, method.batch)
         asked = settings.patch or before
-        spatial, grid, beside = method.spatial, method.grid, method.neighbours
+        spatial, grid, beside = method.spatial, method.as_graph().grid, method.neighbours
         patch = fit_patch(images, spatial=spatial, grid=grid, asked=asked, usual=method.patch, beside=beside)
         return Terms(patch, settings.batch or batch or usual_batch(patch), device, precision, ranks), []
     whole, plan = plan_step(

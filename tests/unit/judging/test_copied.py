@@ -46,7 +46,7 @@ def test_a_copy_that_has_learned_nothing_is_found_out():
     y, x = np.mgrid[:80, :80]
     noisy = (100 + 30 * np.sin(y / 7) * np.cos(x / 9) + rng.normal(0, 10, (80, 80))).astype(np.float32)
     teacher = train(noisy, "posterior", steps=30, width=8, device="cpu")
-    copy = distill(noisy, teacher, steps=1, learning_rate=1e-9, patch=(32, 32), device="cpu")
+    copy = distill(noisy, teacher, steps=1, learning_rate=1e-9, patch=(32, 32), similar="no", device="cpu")
     found = compare(open_image(noisy), teacher, copy, device="cpu")
     assert found.lost is not None and found.lost > 1 and found.note.level == "warning"
     assert found.alike == pytest.approx(0, abs=0.5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_restore.methods import completing
 from napari_restore.methods.completing import REACH, believed, completed, correlations, covariances
-from napari_restore.methods.similar_patches import SIDE, STEP
+from napari_restore.methods.similar_patches import SIDE, THOROUGH
 from napari_restore.operators import gaps
 
 SMOOTH = believed(np.exp(-np.hypot(*np.indices((SIDE, SIDE))) / 4))
@@ -68,7 +68,7 @@ def test_few_steps_of_conjugate_gradients_come_near():
 def test_a_part_is_found_as_in_the_whole(down, right, seed, noise):
     clean, known, filled = drawn(seed, 107, 99)
     whole = completed(clean, known, filled, noise=noise, correlation=SMOOTH)
-    part = (slice(STEP * down, 107), slice(STEP * right, 98))
+    part = (slice(THOROUGH.step * down, 107), slice(THOROUGH.step * right, 98))
     alone = completed(clean[part], known[part], filled[part], noise=noise, correlation=SMOOTH)
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     assert torch.allclose(alone[inner], whole[part][inner], atol=2e-4)

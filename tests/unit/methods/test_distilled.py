@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from napari_restore.core.errors import ModelError, RestoreError
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.methods.distilled import Distilled, DistilledConfig
 from napari_restore.methods.method import Batch
+from napari_restore.methods.refining import stabilised
+from napari_restore.methods.similar_patches import QUICK, by_similar_patches
 from napari_restore.networks.features import learned_features
 from napari_restore.sources import open_image
 from napari_restore.store.model import Model, build_method, load_model
@@ -32,6 +35,7 @@ CASES = {
     "dropout_unet": {"width": 8, "depth": 2},
     "posterior": {"noise": 10.0, "neighbours": 0},
     "noise2void2": {"neighbours": 0},
+    "recorrupted": {"neighbours": 0},
 }
 
 
@@ -100,6 +104,37 @@ def test_what_looks_at_neighbouring_planes_has_a_student_that_does_too(name, cou
         assert losses[0] == losses[1] > 0, "planes that are only looked at are no targets"
 
 
+@pytest.mark.parametrize("name", ["posterior", "recorrupted", "noise2void"])
+def test_where_similar_patches_restore_what_a_teacher_gives_they_do_so_once_for_its_copy(name):
+    method = teacher(name)
+    found = (((0.7, 0.9), (0.4, 0.5)),)
+    method.config = dataclasses.replace(method.config, alike=found, **UNEXPLAINED.get(name, {}))
+    copy, alone = copy_of(method, name), copy_of(method, name, similar="no")
+    alone.load_state_dict(copy.state_dict())
+    signal = torch.linspace(-2, 3, 50)
+    assert torch.allclose(copy.inner.noise_at(0, signal), method.noise_at(0, signal)), "their noise is the same"
+    pixels = torch.from_numpy(RNG.normal(size=(1, 1, 40, 60))).float()
+    with torch.inference_mode():
+        once, noise = alone.restore(pixels), partial(method.noise_at, 0)
+        more = by_similar_patches(
+            pixels, once, noise, alike_in=stabilised(once, noise), spread=0.7, correlation=method.correlation(0),
+            groups=QUICK,
+        )  # fmt: skip
+        assert torch.allclose(copy.restore(pixels), once.lerp(more, 0.9), atol=1e-6)
+        assert torch.equal(copy.as_graph().restore(pixels), once)
+    assert all(a > b for a, b in zip(copy.radius, alone.radius, strict=True)) and copy.full > alone.full == 0
+
+
+UNEXPLAINED = {"posterior": {"unexplained": ((0.9, 0.3),)}}
+
+
+def test_what_learns_from_clean_images_may_be_restored_by_similar_patches_too():
+    kind = methods.find("supervised_denoising")
+    used, unused = (kind.fit_to(kind.Config(similar=choice), [STACK]) for choice in ("auto", "no"))
+    assert used.config.similar == "yes" and used.config.sigma[0] == pytest.approx(10, rel=0.1)
+    assert unused.config.similar == "no" and not unused.config.sigma
+
+
 def test_at_a_quarter_of_the_width_it_has_a_sixteenth_of_the_weights():
     method = build_method("supervised", {"factor": 2, "width": 48}, spatial="YX", channels=1)
     own, its = (sum(p.numel() for p in each.parameters()) for each in (method, copy_of(method, "supervised")))
@@ -113,9 +148,9 @@ def batch(seed: int = 0) -> Batch:
     return Batch(pixels, target, None, 0.5 * pixels + 0.1)
 
 
-def distance(copy: Distilled, given: Batch) -> float:
+def distance(restore, given: Batch) -> float:
     with torch.no_grad():
-        return (copy.restore(given.pixels) - given.partner).square()[..., 5:].mean().item()
+        return (restore(given.pixels) - given.partner).square()[..., 5:].mean().item()
 
 
 @pytest.fixture
@@ -131,10 +166,12 @@ def gradient(copy: Distilled, seed: int = 0) -> torch.Tensor:
     return torch.cat([p.grad.flatten() for p in copy.parameters()])
 
 
-def test_its_loss_is_the_squared_distance_to_the_teacher_where_that_counts(copy):
+def test_its_loss_is_the_squared_distance_of_its_network_to_the_teacher_where_that_counts(copy):
     given = batch()
+    of_network = pytest.approx(distance(copy.as_graph().restore, given), rel=1e-5)
+    assert distance(copy.restore, given) != of_network, "similar patches come after it"
     for mode in (True, False):
-        assert copy.train(mode)(given, torch.Generator()).item() == pytest.approx(distance(copy, given), rel=1e-5)
+        assert copy.train(mode)(given, torch.Generator()).item() == of_network
 
 
 def test_the_contrast_is_learned_from_but_not_shown(copy):
@@ -148,7 +185,7 @@ def test_how_unlike_the_teacher_it_is_is_measured_at_the_end_and_the_features_go
     given = batch()
     copy.eval().finish(given)
     to_teacher, to_plain = copy.config.unlike
-    assert to_teacher == pytest.approx(distance(copy, given), rel=1e-5)
+    assert to_teacher == pytest.approx(distance(copy.restore, given), rel=1e-5)
     assert to_plain == pytest.approx(float((given.pixels - given.partner).square()[..., 5:].mean()))
     assert copy.features is None
 

@@ -16,7 +16,7 @@ from napari_restore.methods.hiding import DEEPEST, SIDE, Shapes, Window, depth_i
 from napari_restore.methods.inpainting import Inpainting, _share
 from napari_restore.methods.interpolation import Interpolation
 from napari_restore.methods.method import Batch
-from napari_restore.methods.similar_patches import STEP
+from napari_restore.methods.similar_patches import THOROUGH
 from napari_restore.methods.without_gaps import closed
 from napari_restore.metrics.noise_level import estimate
 from napari_restore.sources import open_image
@@ -240,7 +240,7 @@ def test_patches_that_look_alike_are_used_where_they_come_nearer() -> None:
     image = np.where(np.random.default_rng(0).random(ripples.shape) < 0.25, np.float32(np.nan), ripples)
     used, unused = (built(image, "YX", "interpolation", similar=each) for each in ("auto", "no"))
     assert used.patches and not unused.patches
-    assert used.radius[0] > unused.radius[0] and used.grid == (STEP, STEP) and unused.grid == (1, 1)
+    assert used.radius[0] > unused.radius[0] and used.grid == (THOROUGH.step, THOROUGH.step) and unused.grid == (1, 1)
     gone = torch.from_numpy(~np.isfinite(image))
     errors = [float((m.restore(units(image)) - units(ripples))[0, 0][gone].square().mean()) for m in (used, unused)]
     assert errors[0] < 0.5 * errors[1]

@@ -101,7 +101,7 @@ def test_a_pixel_counts_as_its_noise_allows():
     assert built(sigma=(1e4,), combine="yes").restore(y).std() < predicted.std() / 2, "no pixel bears these waves out"
     method = built(sigma=(1.0,), combine="yes")
     between, (mean, variance) = method.restore(y), method._predicted(0, y)
-    kept, _ = borne_out(y, mean, variance, method.all_noise(0, mean))
+    kept, _ = borne_out(y, mean, variance, method.noise_at(0, mean))
     assert ((between - kept) * (y - kept) >= -1e-6).all()
     assert ((y - between) * (y - kept) >= -1e-6).all()
 
@@ -212,7 +212,7 @@ def test_the_deviation_is_told_by_the_predicted_variance(combine, spatial):
     method = built(spatial, combine=combine, told=(FOUND,))
     y = torch.randn(2, 1, *(4, 12, 16)[-len(spatial) :], generator=generator(3))
     mean, variance = method._predicted(0, y)
-    noise = method.all_noise(0, mean)
+    noise = method.noise_at(0, mean)
     wanted = (noise * torch.from_numpy(at(variance / noise))).sqrt()
     assert torch.allclose(method.deviations().restore(y), wanted, rtol=1e-4)
     assert torch.equal(method.restore(y), built(spatial, combine=combine).restore(y)), "what is restored stays"
@@ -230,7 +230,7 @@ def test_the_right_variance_gives_the_posterior_deviation():
     method = built(combine="yes", errors=(same,))
     y = torch.randn(1, 1, 16, 16, generator=generator(4))
     mean, variance = method._predicted(0, y)
-    noise = method.all_noise(0, mean)
+    noise = method.noise_at(0, mean)
     found = method._deviation(0, mean, variance, method._share(0, mean, variance))
     assert torch.allclose(found, (noise * variance / (noise + variance)).sqrt(), rtol=1e-4)
 

@@ -14,7 +14,7 @@ from napari_restore.methods.noise2void2 import Noise2Void2
 from napari_restore.methods.posterior import Posterior, PosteriorConfig
 from napari_restore.methods.recorrupted import Recorrupted, RecorruptedConfig
 from napari_restore.methods.refining import Refining, similar_if
-from napari_restore.methods.similar_patches import RADIUS, STEP
+from napari_restore.methods.similar_patches import RADIUS, THOROUGH
 from napari_restore.methods.struct_noise2void import StructNoise2Void, StructNoise2VoidConfig
 from napari_restore.sources import open_image
 
@@ -81,7 +81,7 @@ def test_where_they_say_nothing_they_cost_nothing():
     )
     assert plain.radius == unused.radius and plain.grid == unused.grid
     assert [u - p for u, p in zip(used.radius, plain.radius, strict=True)] == [RADIUS, RADIUS]
-    assert all(g % STEP == 0 for g in used.grid)
+    assert all(g % THOROUGH.step == 0 for g in used.grid)
     assert used.as_graph().radius == plain.radius
 
 

@@ -58,7 +58,7 @@ def test_it_says_how_good_it_is(made):
     said = [event.text for event in events if isinstance(event, Note)]
     assert "the copy takes" in said[-1] and "dB" in said[-1]
     to_teacher, to_plain = copy.method.config.unlike
-    assert to_teacher == pytest.approx(copy.provenance["held_out_loss"], rel=0.05) and to_teacher < to_plain
+    assert 0 < to_teacher < copy.provenance["held_out_loss"] < to_plain, "similar patches bring it nearer"
 
 
 def test_it_knows_its_teacher(teacher, made):
