@@ -1,6 +1,7 @@
 """Inpainting: PSNR at the missing pixels of images and a CT, against scikit-image's biharmonic and lines along Z.
 
-The images are the eight of the benchmark, by which the method was made, or the middles of those in a folder.
+The images are the eight of the benchmark, by which the method was made, the middles of those in a folder, or those of
+the slices of a CT, whose values are stretched to 0 to 255.
 
 The machine that figures are made on is shared: a budget in steps is the same training however busy it is.
 """
@@ -27,7 +28,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="of training; 0 for what needs none alone (default 1)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="a folder with gray images, instead of the eight")
     parser.add_argument("--limit", type=int, default=12, help="images of it, at most (default 12)")
-    parser.add_argument("--series", type=Path, metavar="DIR", help="a folder with a DICOM series, for ct")
+    parser.add_argument(
+        "--series", type=Path, metavar="DIR", help="a folder with a DICOM series: for ct, or for all kinds"
+    )
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     results = {}
@@ -35,7 +38,7 @@ def main() -> None:
         one = lost_slices(given) if kind == "ct" else one_kind(kind, given)
         results[kind] = one
         reporting.progress(f"{kind}: {one}")
-    images = given.images.name if given.images else "eight"
+    images = given.images.name if given.images else "ct" if given.series else "eight"
     settings = {"steps": given.steps, "seeds": given.seeds, "noise": NOISE, "images": images}
     reporting.finish(machine, results=results, settings=settings, out=given.out)
 
@@ -44,38 +47,53 @@ def one_kind(kind: str, given: Any) -> dict[str, Any]:
     """Biharmonic, biharmonic of the denoised image where there is noise, the rule alone, and the network."""
     from skimage.restoration import inpaint_biharmonic
 
-    clean = middles(given.images, given.limit) if given.images else eight_images()[0]
+    clean, axes = eight_images()[0], "TYX"
+    if given.images:
+        clean = middles(given.images, given.limit)
+    elif given.series:
+        volume, axes = middle_of_series(given.series)[: given.limit], "ZYX"
+        clean = (volume - volume.min()) / np.ptp(volume) * 255
     missing = missing_of(kind, clean.shape)
     noise = np.random.default_rng(1).standard_normal(clean.shape) * (NOISE if kind == "noisy" else 0)
     image = (clean + noise).astype(np.float32)
     found = {"biharmonic": np.stack([inpaint_biharmonic(i, m) for i, m in zip(image, missing, strict=True)])}
     if kind == "noisy":
-        found["biharmonic_then_denoised"] = denoised(found["biharmonic"], given)
-    return {"missing": round(float(missing.mean()), 4), **judged(clean, image, missing, found, given, axes="TYX")}
+        found["biharmonic_then_denoised"] = denoised(found["biharmonic"], given, axes=axes)
+    return {"missing": round(float(missing.mean()), 4), **judged(clean, image, missing, found, given, axes=axes)}
 
 
 def lost_slices(given: Any) -> dict[str, Any]:
     """One slice of four is lost; the truth is the slice. Against the line between its neighbours."""
-    from napari_restore import open_image
-
-    volume = open_image(given.series).read().astype(np.float32)
-    side = [slice((n - 256) // 2, (n - 256) // 2 + 256) if n > 256 else slice(None) for n in volume.shape[1:]]
-    volume = volume[:, side[0], side[1]]
+    volume = middle_of_series(given.series)
     missing = np.zeros(volume.shape, bool)
     missing[2:-1:4] = True
     line = volume.copy()
     lost = np.flatnonzero(missing[:, 0, 0])
     line[lost] = (volume[lost - 1] + volume[lost + 1]) / 2
-    return judged(volume, volume, missing, {"linear": line}, given, axes="ZYX")
+    return judged(volume, volume, missing, {"linear": line}, given, axes="ZYX", span=float(np.ptp(volume)))
+
+
+def middle_of_series(folder: Path) -> np.ndarray:
+    from napari_restore import open_image
+
+    volume = open_image(folder).read().astype(np.float32)
+    side = [slice((n - SIDE) // 2, (n - SIDE) // 2 + SIDE) if n > SIDE else slice(None) for n in volume.shape[1:]]
+    return volume[:, side[0], side[1]]
 
 
 def judged(
-    clean: np.ndarray, image: np.ndarray, missing: np.ndarray, found: dict[str, np.ndarray], given: Any, *, axes: str
+    clean: np.ndarray,
+    image: np.ndarray,
+    missing: np.ndarray,
+    found: dict[str, np.ndarray],
+    given: Any,
+    *,
+    axes: str,
+    span: float = 255.0,
 ) -> dict[str, Any]:
     from napari_restore import inpaint
 
     report: dict[str, Any] = {}
-    span = 255.0 if axes == "TYX" else float(np.ptp(clean))
     runs = []
     for seed in range(-1, given.seeds):
         budget = {"effort": "instant"} if seed < 0 else {"steps": given.steps, "seed": seed}
@@ -135,10 +153,10 @@ def missing_of(kind: str, shape: tuple[int, ...]) -> np.ndarray:
     return missing
 
 
-def denoised(image: np.ndarray, given: Any) -> np.ndarray:
+def denoised(image: np.ndarray, given: Any, *, axes: str) -> np.ndarray:
     from napari_restore import denoise
 
-    result = denoise(image.astype(np.float32), axes="TYX", method="posterior", steps=given.steps)
+    result = denoise(image.astype(np.float32), axes=axes, method="posterior", steps=given.steps)
     return np.asarray(result)
 
 

@@ -356,7 +356,7 @@ def distillation_super() -> Rows:
 
 
 def inpainting() -> Rows:
-    eight, unseen = found("inpainting_eight"), found("inpainting_bsd68")
+    eight, unseen, ct = found("inpainting_eight"), found("inpainting_bsd68"), found("inpainting_ct_pixels")
     names = {
         "25 % of the pixels, no noise": eight["random"],
         "the same, noise of 10 of 255": eight["noisy"],
@@ -365,6 +365,10 @@ def inpainting() -> Rows:
         "8 of BSD68: 25 % of the pixels, no noise": unseen["random"],
         "8 of BSD68: noise of 10 of 255": unseen["noisy"],
         "8 of BSD68: scratches": unseen["scratches"],
+        "8 slices of a CT: 25 % of the pixels, no noise": ct["random"],
+        "8 slices of a CT: noise of 10 of 255": ct["noisy"],
+        "8 slices of a CT: scratches": ct["scratches"],
+        "8 slices of a CT: gaps of 4 lines": ct["lines"],
         "one CT slice of four": found("inpainting_ct")["ct"],
     }
     rows = {}
