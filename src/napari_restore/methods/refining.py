@@ -40,9 +40,9 @@ Matrix = tuple[tuple[float, ...], ...]
 
 _QUICKLY = 2**25  # pixels in which similar patches are looked for unasked
 _SECONDS_A_PIXEL = 3e-6  # of one core, each time, what tiles are shown beyond their borders counted
-_PATCHES = 16  # that the share is found by, at most
+PATCHES = 16  # that the share is found by, at most
 _TRIED, _SEED, _MORE_NOISE = 2, 2019, 0.6  # times; of the deviation of the noise
-_LEAST_SHARE = 0.1  # that is worth its time
+LEAST_SHARE = 0.1  # that is worth its time
 _LEAST_NOISE = 1e-8  # variance, in units of the image's: patches are compared by it
 _OF_NOISE = ("correlation", "sigma", "gain", "offset", "mean", "std", "unexplained")  # settings that tell it
 
@@ -180,6 +180,8 @@ class Refining(Denoiser):
 
     def as_graph(self) -> Self:
         """With the same weights, without patches that look alike: which these are is decided by their values."""
+        if self.config.similar == "no":
+            return self
         clone = copy.copy(self)
         clone.config = replace(self.config, similar="no")
         return clone
@@ -244,7 +246,7 @@ class Refining(Denoiser):
     def finish(self, batch: Batch) -> None:
         """Find what share of what similar patches say lowers the error."""
         if self.config.similar == "yes":
-            some = batch.pixels[:: math.ceil(len(batch.pixels) / _PATCHES)]
+            some = batch.pixels[:: math.ceil(len(batch.pixels) / PATCHES)]
             found = [self._alike(c, some[:, c : c + 1]) for c in range(self.channels)]
             self.config = replace(self.config, alike=tuple(found))
 
@@ -314,7 +316,7 @@ class Refining(Denoiser):
             each = list(zip(tries, more, strict=True))
             told = sum(float((weight * (other - restored) * m).sum()) for (_, other, restored), m in each)
             share = min(told / max(sum(float((weight * m.square()).sum()) for m in more), 1e-12), 1.0)
-            if share <= _LEAST_SHARE:
+            if share <= LEAST_SHARE:
                 break
             found.append((spread, share))
             tries = [(noisier, other, restored.lerp(restored + m, share)) for (noisier, other, restored), m in each]

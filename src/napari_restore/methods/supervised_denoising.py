@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,9 +17,12 @@ from napari_restore.methods import METHODS
 from napari_restore.methods.denoiser import DenoiserConfig
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import own, with_neighbours
-from napari_restore.methods.refining import Refining, RefiningConfig, measured_settings
+from napari_restore.methods.refining import LEAST_SHARE, PATCHES, Refining, RefiningConfig, measured_settings
 from napari_restore.methods.similar_patches import QUICK, Choice, Groups
 from napari_restore.sources import Image
+
+_SPREADS = (1.0, 4.0)  # times what is believed, that are tried
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,29 @@ class SupervisedDenoising(Refining):
         assert batch.partner is not None
         wanted, weight = (own(values, self.neighbours) for values in (batch.partner, batch.target))
         return supervised(self.predicted, batch.pixels, wanted, weight=weight)[0]
+
+    @torch.no_grad()
+    def finish(self, batch: Batch) -> None:
+        """Find what share of what similar patches say comes nearest to the clean image, at pixels that were no target.
+
+        Others have to find that without it.
+        """
+        if not self.refines:
+            return
+        assert batch.partner is not None
+        some = slice(None, None, math.ceil(len(batch.pixels) / PATCHES))
+        wanted, weight = (own(values, self.neighbours)[some] for values in (batch.partner, batch.target))
+        found = []
+        for c in range(self.channels):
+            y = batch.pixels[some, c : c + 1]
+            once = self.once(c, y)
+            left = weight * (wanted[:, c : c + 1] - once)
+            believed = self.config.alike[c][0][0] if self.config.alike and self.config.alike[c] else self.spread(c, y)
+            tried = []
+            for spread in (believed * times for times in _SPREADS):
+                more = weight * (self._again(c, y, once, spread) - once)
+                told, power = max(float((left * more).sum()), 0.0), max(float(more.square().sum()), _LEAST)
+                tried.append((told**2 / power, spread, min(told / power, 1.0)))
+            _, spread, share = max(tried)  # by how much of the squared distance goes
+            found.append(((spread, share),) if share > LEAST_SHARE else ())
+        self.config = replace(self.config, alike=tuple(found))

@@ -31,8 +31,8 @@ class Distill:
         The trained model to copy, or its file.
     ratio
         Width of the copy's network over the width of the model's: a quarter has a sixteenth of the weights. ``auto``
-        is 1 for the posterior mean, whose copy makes one pass instead of four, half for other denoisers, and a quarter
-        for all else.
+        is 1 for the posterior mean, whose copy makes one pass instead of four and counts from 24 features on, half for
+        other denoisers, and a quarter for all else.
     run
         A folder for events and checkpoints; with ``resume`` training goes on from the newest of them.
     """

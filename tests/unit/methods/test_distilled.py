@@ -125,6 +125,28 @@ def test_where_similar_patches_restore_what_a_teacher_gives_they_do_so_once_for_
     assert all(a > b for a, b in zip(copy.radius, alone.radius, strict=True)) and copy.full > alone.full == 0
 
 
+def test_they_stay_where_they_bring_it_much_nearer_to_its_teacher():
+    pixels = torch.from_numpy(RNG.normal(size=(3, 1, 40, 60))).float()
+    whole = torch.ones(3, 1, 40, 60, dtype=torch.bool)
+    method = teacher("posterior")
+    found = []
+    for share in (0.9, 0.0):
+        copy = copy_of(method, "posterior").eval()
+        with torch.inference_mode():
+            once = copy.as_graph().restore(pixels)
+            wanted = once.lerp(copy.restore(pixels), share) + 0.02 * torch.randn_like(once)
+        copy.finish(Batch(pixels, whole, None, wanted))
+        found.append(copy)
+        again = build_method("distilled", copy.config, spatial="YX", channels=1)
+        assert again.full == copy.full, "a model from its file is the same"
+        with torch.inference_mode():
+            apart = float((copy.restore(pixels) - wanted).square().mean())
+        assert copy.config.unlike[0] == pytest.approx(apart, rel=1e-4)
+    used, unused = found
+    ((_, share),) = dict(used.config.settled)["alike"][0]
+    assert used.full > 0 == unused.full and share == pytest.approx(0.9, abs=0.1)
+
+
 UNEXPLAINED = {"posterior": {"unexplained": ((0.9, 0.3),)}}
 
 
@@ -233,25 +255,46 @@ def test_a_file_that_names_what_cannot_be_is_refused(tmp_path, wrong):
         load_model(path)
 
 
-def test_it_begins_with_the_first_features_of_its_teacher_s_layers():
-    method = teacher("posterior")
+def started(width: int) -> tuple[dict, dict]:
+    """Weights of a teacher of 16 features, and of a copy of so many that begins with them."""
+    method = build_method("supervised_denoising", {"width": 16, "blocks": 1}, spatial="YX", channels=1)
     with torch.no_grad():
         for weight in method.parameters():
             weight.normal_()
-    whole = copy_of(method, "posterior")
-    whole.split_from(method)
-    theirs, mine = dict(method.named_parameters()), dict(whole.inner.named_parameters())
-    body = [name for name in mine if "head" not in name]
-    assert body and all(torch.equal(mine[name], theirs[name]) for name in body)
-    assert not mine["networks.0.head.weight"].any(), "the teacher gives two numbers a pixel, the copy one"
-    student, settled = method.student(0.5)
-    half = build_method(
-        "distilled", {"student": (student,), "settled": tuple(settled.items())}, spatial="YX", channels=1
-    )
-    half.split_from(method)
+    settled = {"dimensions": "2", "width": width, "blocks": 1}
+    config = DistilledConfig(student=("supervised_denoising",), settled=tuple(settled.items()))
+    copy = build_method("distilled", config, spatial="YX", channels=1, seed=1)
+    copy.split_from(method)
+    return dict(method.named_parameters()), dict(copy.inner.named_parameters())
+
+
+def test_it_begins_with_the_first_features_of_its_teacher_s_layers():
+    theirs, mine = started(16)
+    assert mine and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    theirs, half = started(8)
     name = "networks.0.bottom.0.first.weight"
-    part = dict(half.inner.named_parameters())[name]
-    assert torch.allclose(part, theirs[name][:16, :16] * 2**0.5) and part.shape[:2] == (16, 16)
+    assert half[name].shape[:2] == (16, 16) and torch.allclose(half[name], theirs[name][:16, :16] * 2**0.5)
+    assert not half["networks.0.head.weight"].any(), "the last layer begins at 0 unless it is whole"
+
+
+def test_with_more_features_those_of_its_teacher_begin_as_they_are():
+    theirs, mine = started(24)
+    body = [name for name in mine if "head" not in name]
+    for name in body:
+        n, *m = theirs[name].shape[:2]
+        assert torch.equal(mine[name][:n, : m[0]] if m else mine[name][:n], theirs[name]), name
+        assert not m or not mine[name][:n, m[0] :].any(), "what the teacher has not counts for nothing in them"
+    assert any(mine[name][theirs[name].shape[0] :].any() for name in body)
+
+
+def test_a_copy_of_the_posterior_mean_is_wide_enough_for_what_four_passes_give():
+    method = teacher("posterior")
+    copy = copy_of(method, "posterior")
+    assert dict(copy.config.settled)["width"] == 24 > method.config.width
+    copy.split_from(method)
+    theirs, mine = dict(method.named_parameters()), dict(copy.inner.named_parameters())
+    assert torch.equal(mine["networks.0.stem.weight"][:16], theirs["networks.0.stem.weight"])
+    assert not mine["networks.0.head.weight"].any(), "the teacher gives two numbers a pixel, the copy one"
 
 
 def test_a_teacher_with_other_layers_leaves_it_as_it_is():

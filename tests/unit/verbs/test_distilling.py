@@ -198,5 +198,5 @@ def test_the_shell_makes_one(tmp_path, teacher):
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     card = load_model(copy).card()
-    assert card["method"] == "distilled" and dict(card["config"]["settled"])["width"] == 4
+    assert card["method"] == "distilled" and dict(card["config"]["settled"])["width"] == 12
     assert dataclasses.is_dataclass(load_model(copy).method.config) and Path(copy).stat().st_size < 200_000
