@@ -28,6 +28,7 @@ from napari_restore.core.events import (
 )
 from napari_restore.core.region import Region
 from napari_restore.core.watch import Watch
+from napari_restore.gui.batch.table import FileRow
 from napari_restore.gui.batch.widget import BatchWidget
 from napari_restore.gui.parts import runner as room
 from napari_restore.gui.restore.doors import BATCH, IN_THE_WINDOW
@@ -207,6 +208,11 @@ def test_one_row_is_redone_alone_and_any_row_opens(qtbot, viewer, ready, engine)
     assert cells(ready) == ["done", "it is an empty file: failed", "done before", "done"], "the others as they were"
     ready.table.doubleClicked.emit(ready.rows.index(1, 0))
     qtbot.waitUntil(lambda: "b" in viewer.layers, timeout=60_000)  # the first one loads the readers
+
+
+def test_why_an_image_failed_is_said_without_its_name_once_more():
+    file = FileState(0, 1, "/plate/well.tif", "", "failed", "well.tif cannot be read as an image.")
+    assert FileRow(file).words == "cannot be read as an image: failed" and file.reason in FileRow(file).tip
 
 
 def test_nothing_is_overwritten_unless_asked(qtbot, ready, engine):

@@ -160,6 +160,19 @@ def test_an_estimate_that_is_cut_off_changes_nothing(qtbot, widget):
     assert said(widget) == before
 
 
+def test_an_estimate_of_what_is_no_longer_asked_is_not_said(qtbot, widget, engine):
+    """A drawn region without a rectangle cannot be run, and has no cost: an older one comes too late."""
+    qtbot.waitUntil(lambda: "of restoring" in said(widget))
+    engine.slow_estimate, before = True, len(engine.estimated)
+    widget.form.effort.setCurrentIndex(widget.form.effort.findData("quick"))
+    qtbot.waitUntil(lambda: len(engine.estimated) > before)
+    widget.form.extent.choose("drawn")
+    qtbot.waitUntil(lambda: said(widget) == "")
+    engine.slow_estimate = False
+    qtbot.waitUntil(lambda: not widget.form.cost._runner.running)
+    assert said(widget) == "" and widget.form.cost.isHidden()
+
+
 def test_nothing_is_estimated_while_what_a_run_does_is_loaded(qtbot, viewer, engine, monkeypatch):
     monkeypatch.setattr(room, "_SETTLES_MS", 30)
     loaded = threading.Event()

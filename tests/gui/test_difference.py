@@ -31,7 +31,7 @@ def test_the_difference_lies_over_the_plane_in_view(viewer):
     fine = viewer.add_image(coarse.repeat(2, 1).repeat(2, 2), name="fine", **FINER)
     viewer.dims.set_current_step(0, 2)
     look(viewer)
-    layer = difference(viewer, raw, fine)
+    layer = difference(viewer, raw, fine).layer()
     viewer.add_layer(layer)
     assert layer.name == "raw - fine" and layer.data.shape == (1, 34, 46) and layer.data.dtype == np.float32
     np.testing.assert_allclose(layer.extent.world[:, 1:], fine.extent.world[:, 1:])
@@ -51,7 +51,7 @@ def test_the_plane_may_lie_along_any_axes(viewer, order):
     viewer.dims.order = order
     viewer.dims.set_current_step(order[0], 3)
     look(viewer)
-    found = difference(viewer, first, second)
+    found = difference(viewer, first, second).layer()
     expected = data.take([3], axis=order[0])
     assert found.data.shape == expected.shape
     np.testing.assert_allclose(found.data, expected, atol=1e-5)
@@ -63,8 +63,8 @@ def test_layers_with_fewer_axes_than_the_viewer(viewer):
     stack, flat = viewer.add_image(np.stack([plane, 2 * plane])), viewer.add_image(plane)
     viewer.dims.set_point(1, 1)
     look(viewer)
-    np.testing.assert_allclose(difference(viewer, stack, flat).data, plane, atol=1e-5)
-    np.testing.assert_allclose(difference(viewer, flat, stack).data, -plane[None], atol=1e-5)
+    np.testing.assert_allclose(difference(viewer, stack, flat).pixels, plane, atol=1e-5)
+    np.testing.assert_allclose(difference(viewer, flat, stack).pixels, -plane[None], atol=1e-5)
 
 
 def test_the_difference_of_layers_that_are_turned_and_moved(viewer):
@@ -73,15 +73,15 @@ def test_the_difference_of_layers_that_are_turned_and_moved(viewer):
     first = viewer.add_image(3 * y + 5 * x, name="a", **place)
     second = viewer.add_image(3 * y + 5 * x, name="b", **place)
     look(viewer)
-    np.testing.assert_allclose(difference(viewer, first, second).data, 0, atol=1e-3)
+    np.testing.assert_allclose(difference(viewer, first, second).pixels, 0, atol=1e-3)
     # The same world, in other pixels: half as many of them, and turned back.
     second.data = (3 * (2 * y + 0.5) + 5 * (2 * x + 0.5))[:32, :40]
     second.scale, second.translate = (4, 2), tuple(first.data_to_world((0.5, 0.5)))
     look(viewer)
-    np.testing.assert_allclose(difference(viewer, first, second).data, 0, atol=1e-2)
+    np.testing.assert_allclose(difference(viewer, first, second).pixels, 0, atol=1e-2)
     second.translate = tuple(first.data_to_world((-1.5, 0.5)))
     look(viewer)
-    found = difference(viewer, first, second).data
+    found = difference(viewer, first, second).pixels
     assert np.isnan(found[0]).all() and np.allclose(found[1:], -6, atol=1e-2)
 
 
@@ -94,20 +94,20 @@ def test_the_difference_of_pyramids_is_of_what_is_in_view(viewer, level):
     second = viewer.add_image(levels, name="c", multiscale=True, contrast_limits=(0, 4096), scale=(3, 2))
     look(viewer, side=300, level=level)
     for other, expected in ((first, 0), (flat, 1)):
-        found = difference(viewer, other, second)
+        found = difference(viewer, other, second).layer()
         assert found.data.shape == (300, 300)
         np.testing.assert_allclose(found.data, expected, atol=1e-3)
         corner = second.data_to_world(second.corner_pixels[0] * 2**level - 0.5)
         np.testing.assert_allclose(found.data_to_world((-0.5, -0.5)), corner)
     look(viewer, level=0)
-    assert max(difference(viewer, first, second).data.shape) == 2048
+    assert max(difference(viewer, first, second).pixels.shape) == 2048
 
 
 def test_colour_counts_as_its_mean(viewer):
     first = viewer.add_image(np.full((9, 8, 3), (30, 60, 90), np.uint8), rgb=True)
     second = viewer.add_image(np.full((9, 8), 50, np.uint8))
     look(viewer)
-    assert (difference(viewer, first, second).data == 10).all()
+    assert (difference(viewer, first, second).pixels == 10).all()
 
 
 def test_what_has_no_difference_says_why(viewer):

@@ -8,9 +8,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QDoubleSpinBox, QFileDialog
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.events import Preview
 from napari_restore.core.region import Region
+from napari_restore.gui.restore.preview import Look
 from napari_restore.gui.restore.verbs import SHOWN
 from napari_restore.gui.restore.widget import RestoreWidget
+from napari_restore.gui.restore.work import Pair
 from napari_restore.operators import psf as psfs
 from napari_restore.verbs import VERBS
 
@@ -482,6 +485,38 @@ def test_a_run_scrolls_to_what_is_seen_of_it(qtbot, viewer, widget, engine):
     top = fresh._scroll.verticalScrollBar().value()
     bottom = fresh.outcome.place.geometry().bottom()
     assert top <= fresh.outcome.preview.y() and bottom <= top + fresh._scroll.viewport().height()
+    fresh.session.stop()
+    wait(qtbot, fresh)
+    fresh.leave()
+
+
+def test_no_psf_is_made_or_read_before_a_verb_asks_for_one(qtbot, widget):
+    psf = editor(widget, "psf")
+    qtbot.wait(300)
+    assert not psf.forms and psf.beads is None and psf.seen is None and not psf._later.isActive()
+    widget.form.verb.choose("deblur")
+    qtbot.waitUntil(lambda: psf.seen is not None, timeout=20_000)
+    assert list(psf.forms) == ["gaussian"]
+
+
+def test_the_curves_stay_in_sight_where_a_plane_that_cuts_the_stack_comes_above_them(qtbot, viewer, raw, engine):
+    engine.steps, engine.pause = 10_000, 0.005
+    fresh = RestoreWidget(viewer, engine=engine)
+    qtbot.addWidget(fresh)
+    fresh.resize(400, 700)
+    fresh.show()
+    fresh.run()
+    qtbot.waitUntil(lambda: fresh._scroll.verticalScrollBar().value() > 0, timeout=5000)
+    pixels = np.ones((40, 1, 40), np.float32)
+    cut = Pair(Preview(1, Region((0, 0, 0), (40, 1, 40)), pixels, across=True), pixels)
+    fresh.outcome.preview.show_pair(cut, axes="ZYX", look=Look((0, 1)), size={})
+
+    def in_sight() -> bool:
+        top = fresh._scroll.verticalScrollBar().value()
+        return fresh.outcome.place.geometry().bottom() <= top + fresh._scroll.viewport().height()
+
+    assert fresh.outcome.preview.turn.isVisible()
+    qtbot.waitUntil(in_sight, timeout=5000)
     fresh.session.stop()
     wait(qtbot, fresh)
     fresh.leave()

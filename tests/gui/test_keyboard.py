@@ -254,6 +254,18 @@ def test_what_is_unfolded_is_scrolled_into_view(qtbot: Any, seen: Any) -> None:
     qtbot.waitUntil(whole, timeout=5000)
 
 
+def test_options_that_are_unfolded_are_in_sight_down_to_their_last_line(qtbot: Any, seen: Any) -> None:
+    page = seen.restore
+    seen.window().resize(1180, 960)
+    qtbot.wait(100)
+    advanced, view = page.form.advanced, page._scroll.viewport()
+    advanced.fold.click()
+    page._scroll_to(advanced)  # as the timer does where it comes before what is to be laid out
+    top = advanced.mapTo(view, QPoint(0, 0)).y()
+    assert advanced.words.isVisible() and advanced.height() > 300
+    assert top >= 0 and top + advanced.height() <= view.height()
+
+
 def test_whoever_works_elsewhere_is_told_at_the_end(qtbot: Any, seen: Any, monkeypatch: Any) -> None:
     told: list[str] = []
     monkeypatch.setattr(QApplication, "alert", lambda *_: told.append("over"))

@@ -11,6 +11,7 @@ import pytest
 from napari._app_model.constants import MenuId
 
 import napari_restore
+from napari_restore.gui.restore.widget import RestoreWidget
 
 PATH = Path(napari_restore.__file__).with_name("napari.yaml")
 
@@ -91,6 +92,12 @@ SAMPLES = {
 def test_every_sample_is_looked_at_here(manifest):
     assert [sample.key for sample in manifest.contributions.sample_data] == list(SAMPLES)
     assert len({sample.display_name for sample in manifest.contributions.sample_data}) == len(SAMPLES)
+
+
+def test_an_empty_window_names_the_menu_of_the_samples_as_napari_does(manifest, make_napari_viewer_proxy, engine):
+    widget = RestoreWidget(make_napari_viewer_proxy(), engine=engine)
+    assert f"File ▸ Open Sample ▸ {manifest.display_name}." in widget.form.subject.size.text()
+    widget.leave()
 
 
 @pytest.mark.parametrize("key", SAMPLES)

@@ -37,6 +37,24 @@ def test_events_arrive_in_order_and_the_result_last(qtbot, runner):
     assert not runner.running and not room._ALIVE
 
 
+def test_the_end_has_a_tick_of_its_own(qtbot):
+    """What shows the last events and what shows the result would together hold the viewer for twice as long."""
+    runner, told = Runner(every_ms=3_600_000), []
+    runner.received.connect(told.append)
+    runner.ended.connect(lambda ended: told.append(ended.result))
+
+    def work(stop):
+        yield 1
+        return "result"
+
+    runner.start(work)
+    qtbot.waitUntil(lambda: runner.line.mail.qsize() == 2)
+    runner._tick()
+    assert told == [[1]] and runner.running
+    runner._tick()
+    assert told == [[1], "result"] and not runner.running
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyError("x"), MemoryError(), SystemExit(3)])
 def test_nothing_escapes_the_worker(qtbot, runner, error):
     def work(stop):

@@ -38,6 +38,16 @@ def docked(viewer) -> MainWidget:
     return found
 
 
+def test_opening_waits_for_the_first_tab_alone():
+    """What the others are made of is loaded by a thread, soon after."""
+    code = (
+        "import sys, napari_restore.gui.tabs as tabs; others = ('batch.widget', 'compare.widget'); "
+        "loaded = lambda: {f'napari_restore.gui.{name}' in sys.modules for name in others}; "
+        "assert loaded() == {False}; list(tabs._loading(None)); assert loaded() == {True}"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_each_page_has_a_tab(widget):
     labels = [widget.tabText(i).replace("&", "") for i in range(widget.count())]
     assert labels == ["Restore", "Batch", "Compare"]

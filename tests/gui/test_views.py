@@ -139,6 +139,18 @@ def test_the_legend_names_what_is_drawn(qtbot):
     assert "noise" not in legend(), "the next run may have none"
 
 
+def test_the_axis_says_the_numbers_themselves_whatever_the_theme(qtbot):
+    """Pyqtgraph would count in thousandths, and nothing said so."""
+    plot = LossPlot()
+    qtbot.addWidget(plot)
+    plot.show()
+    for text in ("#ffffff", "#000000"):
+        plot.set_colours(background="#808080", text=text, accent="#ff0000")
+        plot.add([Measured(step, 0.1, 0.4 + 0.01 * step, None, 1e-3, 0.1, None) for step in (1, 2)])
+        axis = plot.getAxis("left")
+        assert axis.tickStrings([0.41], axis.scale * axis.autoSIPrefixScale, 0.01) == ["0.41"]
+
+
 def test_views_in_a_window(qtbot):
     pane, plot, messages = PreviewPane(), LossPlot(), Messages()
     for widget in (pane, plot, messages):

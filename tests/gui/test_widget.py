@@ -130,6 +130,20 @@ def test_a_stop_while_restoring_keeps_what_is_there(qtbot, viewer, widget, engin
     assert "unfinished" in widget.outcome.messages.toPlainText()
 
 
+@pytest.mark.parametrize(("plane", "blending"), [(0, "translucent"), (5, "translucent"), (5, "additive")])
+def test_an_unfinished_result_hides_nothing_where_it_is_empty(qtbot, viewer, widget, engine, plane, blending):
+    engine.pause = 1.0
+    viewer.layers["raw"].blending = blending
+    viewer.dims.set_current_step(0, plane)
+    widget.session.model = object()
+    widget.restore()
+    qtbot.waitUntil(lambda: " of 6 tiles" in widget.buttons.words.text(), timeout=20_000)
+    widget.buttons.stop_button.click()
+    wait(qtbot, widget)
+    assert viewer.layers["raw"].visible and viewer.layers["raw_denoised"].visible == (plane == 0)
+    assert ("is hidden" in widget.outcome.messages.toPlainText()) == (plane == 5)
+
+
 def test_a_stop_before_the_first_tile_leaves_no_empty_layer_over_the_image(qtbot, viewer, widget, engine):
     engine.pause = 60.0
     widget.session.model = object()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_restore.gui.batch.widget import BatchWidget
-from napari_restore.gui.compare.widget import CompareWidget
 from napari_restore.gui.parts.docked import Docked
+from napari_restore.gui.parts.runner import Runner
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.gui.restore.work import Engine, package_engine
+
+if TYPE_CHECKING:
+    from napari_restore.gui.batch.widget import BatchWidget
+    from napari_restore.gui.compare.widget import CompareWidget
 
 PageName = Literal["restore", "batch", "compare"]
 
@@ -42,6 +47,18 @@ class Page:
     make: Callable[[Any, Engine, Mapping[PageName, Any]], Any]
 
 
+def _batch(viewer: Any, engine: Engine, before: Mapping[PageName, Any]) -> BatchWidget:
+    from napari_restore.gui.batch.widget import BatchWidget
+
+    return BatchWidget(viewer, engine=engine, session=before["restore"].session)
+
+
+def _compare(viewer: Any, engine: Engine, before: Mapping[PageName, Any]) -> CompareWidget:
+    from napari_restore.gui.compare.widget import CompareWidget
+
+    return CompareWidget(viewer)
+
+
 PAGES: tuple[Page, ...] = (
     Page(
         "restore",
@@ -53,13 +70,13 @@ PAGES: tuple[Page, ...] = (
         "batch",
         "&Batch",
         "Restore each image of a folder with one model.",
-        lambda viewer, engine, before: BatchWidget(viewer, engine=engine, session=before["restore"].session),
+        _batch,
     ),
     Page(
         "compare",
         "Co&mpare",
         "Two layers behind a curtain or by turns, and their difference.",
-        lambda viewer, engine, before: CompareWidget(viewer),
+        _compare,
     ),
 )
 
@@ -106,6 +123,18 @@ class Preferences:
         return cls(given.device, where, given.preview_interval, given.memory_share)
 
 
+_LOAD_MS = 300
+"""After the first tab is seen, and before that loads torch."""
+
+
+def _loading(stop: threading.Event) -> Generator[Any, None, None]:
+    """In a thread: load what the other tabs are made of, so that neither the first one nor a click waits for it."""
+    import napari_restore.gui.batch.widget
+    import napari_restore.gui.compare.widget  # noqa: F401
+
+    yield from ()
+
+
 class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
     """Everything the plugin does with a viewer, a tab each; all but the first are made when they are first wanted.
 
@@ -135,6 +164,11 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         for index, page in enumerate(PAGES):
             self.addTab(QWidget() if index else self._made(page), page.label)
             self.setTabToolTip(index, page.tip)
+        self._loader = Runner(self)
+        later = QTimer(self)
+        later.setSingleShot(True)
+        later.timeout.connect(self._load_pages)
+        later.start(_LOAD_MS)
         self.currentChanged.connect(self._show_page)
         self.restore.lost_wanted.connect(self._show_lost)
         self.setDocumentMode(True)
@@ -180,6 +214,9 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
         made = self.pages[page.name] = page.make(self._viewer, self._engine, self.pages)
         return made
 
+    def _load_pages(self) -> None:
+        self._loader.start(_loading)
+
     def _show_page(self, index: int) -> None:
         self.page(PAGES[index].name)
 
@@ -203,5 +240,6 @@ class MainWidget(Docked, QTabWidget):  # type: ignore[misc]
 
     def leave(self) -> None:
         """Stop the work, and give the viewer back as it was."""
+        self._loader.abandon()
         for page in self.pages.values():
             page.leave()

@@ -32,7 +32,8 @@ class FileRow:
             case "failed" if self.file.redo:
                 return "changed: redo"
             case "failed":
-                return f"{self.file.reason.rstrip('.')}: failed"
+                reason = self.file.reason.removeprefix(f"{Path(self.file.path).name} ")  # it stands beside that
+                return f"{reason.rstrip('.')}: failed"
             case state:
                 return state
 

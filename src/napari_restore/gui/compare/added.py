@@ -44,12 +44,12 @@ class Added(QObject):  # type: ignore[misc]
     def add_difference(self, first: Any, second: Any) -> None:
         """Add what A has more than B as a layer: of all planes of stacks alike, else of the part of one in view."""
         try:
-            layer = difference(self._viewer, first, second)
+            seen = difference(self._viewer, first, second)
         except RestoreError as error:
             self.said.emit(str(error))
             return
         whole = alike(first, second)
-        layer = whole_difference(first, second, like=layer) if whole else layer
+        layer = whole_difference(first, second, looks=seen.looks) if whole else seen.layer()
         self.coming.emit()
         self._difference = self._placed(layer, instead_of=self._difference)
         of = "of all planes, made as you see them" if whole else "of this plane as you see it now"

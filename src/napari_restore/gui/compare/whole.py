@@ -6,7 +6,7 @@ No Qt here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -39,22 +39,18 @@ def alike(first: Any, second: Any) -> bool:
     return a.keys() & places == b.keys() & places and all(np.allclose(a[name], b[name]) for name in a.keys() & places)
 
 
-def whole_difference(first: Any, second: Any, *, like: ImageLayer) -> ImageLayer:
-    """The first layer minus the second, of all planes, with the colours of a plane's difference.
+def whole_difference(first: Any, second: Any, *, looks: Mapping[str, Any]) -> ImageLayer:
+    """The first layer minus the second, of all planes.
 
     Parameters
     ----------
-    like
-        The difference in view, whose contrast is taken.
+    looks
+        How it is shown, as arguments of a layer: those of the difference in view.
     """
     return ImageLayer(
         LazyArray(Difference(_finest(first), _finest(second))),
-        name=like.name,
         **placement_of(second).kwargs,
-        colormap=like.colormap,
-        contrast_limits=tuple(like.contrast_limits),
-        blending=like.blending,
-        interpolation2d="nearest",
+        **looks,
         multiscale=False,
         cache=False,
     )

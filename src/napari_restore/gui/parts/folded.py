@@ -29,7 +29,6 @@ class Folded(QCollapsible):  # type: ignore[misc]
         self.inside = QWidget()
         self.head = QHBoxLayout()
         self.setDuration(0)
-        self.fold.setStyleSheet("QPushButton { text-align: left; border: none; background: transparent; }")
         self.setContent(self.inside)
         self.inside.hide()
         self.head.addWidget(self.fold)
@@ -40,7 +39,9 @@ class Folded(QCollapsible):  # type: ignore[misc]
         self.toggled.connect(self._show_inside)
 
     def set_colours(self, *, text: str) -> None:
-        """The arrow, in the colour of the words beside it: superqt paints it with the palette, napari has a sheet."""
+        """The arrow, and where the keyboard is, in the colour of the words: superqt's palette is not napari's sheet."""
+        flat = "QPushButton { text-align: left; border: none; background: transparent; padding: 1px; }"
+        self.fold.setStyleSheet(f"{flat} QPushButton:focus {{ border: 1px solid {text}; padding: 0px; }}")
         palette = self.fold.palette()
         palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
         self.fold.setPalette(palette)

@@ -200,6 +200,24 @@ class ResultLayer:
             self._uncover()
             self._viewer.layers.remove(self.layer)
 
+    def give_way(self) -> bool:
+        """The run was stopped: hidden where nothing of the plane in view is restored yet: it would hide what is there.
+
+        It can be shown again. True where it is hidden.
+        """
+        dims = self._viewer.dims
+        if not self.shown or dims.ndisplay != 2:
+            return False
+        data, missing = self.layer.data, dims.ndim - self.layer.ndim
+        at = np.clip(
+            np.round(self.layer.world_to_data(dims.point)).astype(int), 0, np.array(data.shape[: len(self._axes)]) - 1
+        )
+        plane = tuple(slice(None) if axis + missing in dims.displayed else int(i) for axis, i in enumerate(at))
+        if empty := not np.any(np.asarray(data[plane])):
+            self._uncover()
+            self.layer.visible = False
+        return empty
+
     def gone(self, layer: Any) -> None:
         """The user has taken a layer away: where it is this one, what was hidden for it is seen again."""
         if layer is self.layer:

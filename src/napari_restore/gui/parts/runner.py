@@ -149,12 +149,14 @@ class Runner(QObject):  # type: ignore[misc]
         self.line.cut()
 
     def _tick(self) -> None:
-        """Hand on what has arrived since the last tick."""
+        """Hand on what has arrived since the last tick. The end has a tick of its own: it is long enough for one."""
         events = _empty(self.line.mail)
         ended = events.pop() if events and isinstance(events[-1], Ended) else None
         if events:
+            if ended is not None:
+                self.line.mail.put(ended)  # nothing is behind it; whoever cuts the line meanwhile finds it there
             self.received.emit(events)
-        if ended is not None and self._thread is not None:
+        elif ended is not None and self._thread is not None:
             self._timer.stop()
             self._thread.join(timeout=1)
             self._thread = None

@@ -215,6 +215,8 @@ class _Rows(QWidget):  # type: ignore[misc]
             editor.changed.connect(partial(self._take, label, editor))
             self._grid.addWidget(label, row, 0)
             self._grid.addWidget(editor.native, row, 1)
+            for widget in (label, editor.native):
+                widget.show()  # Qt does so in the next turn of its loop: by then one has scrolled to what is unfolded
             self.editors[setting.name] = editor
 
     def _take(self, label: QLabel, editor: Any, _value: Any = None) -> None:

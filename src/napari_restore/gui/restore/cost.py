@@ -39,7 +39,7 @@ class CostLine(QLabel):  # type: ignore[misc]
     def __init__(self, engine: Engine, asked: Callable[[], Request | None], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine, self._asked = engine, asked
-        self._colour, self._allowed, self._loaded, self._stale = "", True, False, False
+        self._colour, self._allowed, self._loaded, self._stale, self._unasked = "", True, False, False, False
         self._pace = Pace()
         self._known: Cost | None = None
         self._of_run: Cost | None = None
@@ -113,15 +113,17 @@ class CostLine(QLabel):  # type: ignore[misc]
         if not self._allowed:
             return
         asked = self._asked()
+        self._unasked = asked is None
         self._stale = asked is not None and not self._runner.start(_estimating(self._engine, asked))
         if asked is None:
+            self._known = None
             self._say("")
         elif self._stale:
             self._wait.start()
 
     def _show(self, ended: Ended) -> None:
         stopped = ended.failure is None and ended.result is None
-        if self._stale or stopped:  # something has changed since: the next one is on its way
+        if self._stale or self._unasked or stopped:  # of what was asked before: something has changed since
             return
         self._known = ended.result if ended.failure is None else None
         if ended.failure is None:

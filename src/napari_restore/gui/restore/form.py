@@ -315,6 +315,8 @@ class Rows:
         self.grid.addWidget(widget, row, 1, 1, columns)
         self.labels[name], self.widgets[name], self.questions[name] = label, widget, Question(name, words)
         self.grid.addWidget(self.questions[name], row, 4, side)
+        if grows:
+            self.questions[name].setFixedHeight(label.minimumHeight())  # or it stood above the line of its box
         self._keys[name] = key
         self._told[name] = [label] if widget.toolTip() else [label, widget]
         if own := widget.toolTip():

@@ -80,6 +80,7 @@ class Outcome(QObject):  # type: ignore[misc]
         session.finished.connect(self._offer_baselines)
         session.over.connect(self._leave_out)
         self.preview.turned.connect(session.turn)
+        self.preview.grown.connect(self.grown)
         self.comparison.wanted.connect(self.baselines.make)
         self.baselines.changed.connect(self._show_baselines)
 
@@ -172,7 +173,7 @@ class Outcome(QObject):  # type: ignore[misc]
     def _offer_baselines(self) -> None:
         if self._session.run is not None and self._session.run.undoes:
             self.comparison.offer(whole=self.baselines.can_be_whole())
-            self.grown.emit()
+        self.grown.emit()  # where nothing is offered: the verdict may take lines from what was in sight
 
     def _show_baselines(self) -> None:
         self.comparison.button.setEnabled(not self.baselines.runner.running)

@@ -71,6 +71,8 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         self.setMenuEnabled(False)
         self.hideButtons()
         self.showGrid(x=False, y=True, alpha=0.2)
+        for side in ("left", "bottom"):  # before there are numbers: pyqtgraph scales those in sight once more
+            self.getAxis(side).enableAutoSIPrefix(False)
         self._curves = {name: self.plot() for name in _INERTIA}
         self.floor = pg.InfiniteLine(angle=0)
         self.addItem(self.floor, ignoreBounds=True)
@@ -137,7 +139,6 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
         for side in ("left", "bottom"):
             self.getAxis(side).setPen(faint)
             self.getAxis(side).setTextPen(text)
-            self.getAxis(side).enableAutoSIPrefix(False)
         self.setLabel("bottom", "step", color=text)
         self.setLabel("left", _AXIS[self._kind], color=text)
         self._name_curves()

@@ -133,9 +133,12 @@ class PreviewPane(QWidget):  # type: ignore[misc]
     ----------
     turned
         Signal: another plane is to cut the one in view.
+    grown
+        Signal: there is a plane now that cuts it.
     """
 
     turned = Signal()
+    grown = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -176,7 +179,9 @@ class PreviewPane(QWidget):  # type: ignore[misc]
         if across:
             self.turn.setText(plane)
             self.turn.setShortcut(_TURN)  # which another text takes away
-            self._cut(True)
+            if self.turn.isHidden():
+                self._cut(True)
+                self.grown.emit()
         else:
             step = f"step {pair.preview.step}" if pair.preview.step else ""  # at 0 nothing is learned
             self.caption.setText(", ".join(filter(None, ["Restored", plane if plane != "XY" else "", step])))

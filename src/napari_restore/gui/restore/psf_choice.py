@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,9 @@ class PsfChoice(Editor):
     ----------
     error
         What is wrong with the PSF, in words; empty where nothing is known to be.
-    forms
-        The numbers of each kind that was chosen so far: styling boxes that nobody sees takes time when a window opens.
+    forms, beads
+        The numbers of each kind that was chosen so far, and the layer of beads once that was: making and styling boxes
+        that nobody sees takes time when a window opens. So nothing is chosen before a verb shows it.
     seen
         The PSF in the picture, or None.
     """
@@ -78,6 +79,7 @@ class PsfChoice(Editor):
         self.seen: PsfSeen | None = None
         self._axes, self._finer, self._stale = 2, 1, False
         self._known: Mapping[str, Any] = {}
+        self._told: str | None = None
         self._image: Image | None = None
         self.kind = QComboBox()
         self.setFocusProxy(self.kind)
@@ -90,8 +92,9 @@ class PsfChoice(Editor):
             placeholder="a picture of one point",
         )
         self.path.line.setAccessibleName("Image file of the PSF")
-        self.beads = BeadForm(viewer, links)
-        self._pages: dict[str, QWidget] = {"text": self.text, "file": self.path, "beads": self.beads}
+        self._around = viewer, links
+        self.beads: BeadForm | None = None
+        self._pages: dict[str, QWidget] = {"text": self.text, "file": self.path}
         self._column = QVBoxLayout()
         self.picture, self.side_view = Picture(self), Picture(self)
         self.caption = QLabel()
@@ -141,6 +144,8 @@ class PsfChoice(Editor):
     def show_option(self, option: Option) -> None:
         """Offer no PSF at all where the verb can do without."""
         self.allow_none(option.default is None)
+        if self._told is None:
+            self._take_kind()
 
     def use(self, text: str) -> None:
         """Take a PSF in words, such as ``gaussian:2``."""
@@ -189,12 +194,15 @@ class PsfChoice(Editor):
             return str(self.text.text()).strip()
         if kind == "file" and self.path.path is None:
             raise RestoreError("choose an image file with the PSF.")
-        return self.path.path if kind == "file" else self.beads.chosen
+        return self.path.path if kind == "file" or self.beads is None else self.beads.chosen
 
     def _take_kind(self) -> None:
-        kind = self.kind.currentData()
+        kind = self._told = str(self.kind.currentData())
         if kind in FORMULAS and kind not in self.forms:
             self._make_form(kind)
+        if kind == "beads" and self.beads is None:
+            self.beads = BeadForm(*self._around)
+            self._add("beads", self.beads, self.beads.boxes)
         for name, page in self._pages.items():
             page.setVisible(name == kind)
         for widget in (self.picture, self.caption):
@@ -203,10 +211,14 @@ class PsfChoice(Editor):
 
     def _make_form(self, kind: str) -> None:
         """Of a kind that is chosen for the first time."""
-        form = self.forms[kind] = self._pages[kind] = FormulaForm(FORMULAS[kind])
-        self._column.insertWidget(0, form)
-        in_order(self.kind, form.boxes.values())
+        form = self.forms[kind] = FormulaForm(FORMULAS[kind])
         self._suit(kind)
+        self._add(kind, form, form.boxes.values())
+
+    def _add(self, kind: str, form: FormulaForm | BeadForm, boxes: Iterable[QWidget]) -> None:
+        self._pages[kind] = form
+        self._column.insertWidget(0, form)
+        in_order(self.kind, boxes)
         form.changed.connect(self._look)
 
     def _suit(self, kind: str) -> None:
@@ -216,10 +228,11 @@ class PsfChoice(Editor):
         self.forms[kind].show_stack(self._axes == 3)
 
     def _look(self) -> None:
-        """The user wants another one: say so at once, read it soon."""
-        self.error = ""
-        self._later.start()
-        self.changed.emit()
+        """The user wants another one, where there is one yet: say so at once, read it soon."""
+        if self._told is not None:
+            self.error = ""
+            self._later.start()
+            self.changed.emit()
 
     def _read(self) -> None:
         """Read what is wanted now; where a thread is at it already, again when that has ended."""
@@ -303,11 +316,10 @@ class PsfChoice(Editor):
 
     def _connect(self) -> None:
         self.kind.currentIndexChanged.connect(self._take_kind)
-        for changed in (self.path.changed, self.beads.changed, self.text.textChanged):
+        for changed in (self.path.changed, self.text.textChanged):
             changed.connect(self._look)
         self._later.timeout.connect(self._read)
         self._reader.ended.connect(self._take)
-        self._take_kind()
 
 
 class FormulaForm(QWidget):  # type: ignore[misc]
@@ -401,6 +413,7 @@ class BeadForm(QWidget):  # type: ignore[misc]
         grid.addWidget(label_of("Radius", self.radius, spoken="Radius of a bead"), 1, 0)
         grid.addWidget(self.radius, 1, 1)
         grid.setColumnStretch(1, 1)
+        self.boxes = (self.layers, self.radius)
 
     @property
     def chosen(self) -> Beads:

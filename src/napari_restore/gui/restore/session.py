@@ -354,8 +354,16 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
                 self.said.emit(stopped_words(what, step, path), "warning")
-                if what == "restoration" and not step and path in self._unfinished:
-                    self._unfinished.pop(path).discard()  # a layer of nothing would hide the measured one
+                if what == "restoration" and path in self._unfinished:
+                    self._leave_unfinished(path, tiles=step)
+
+    def _leave_unfinished(self, path: str, *, tiles: int) -> None:
+        """A layer of nothing would hide the measured one."""
+        if not tiles:
+            self._unfinished.pop(path).discard()
+        elif self._unfinished[path].give_way():
+            name = self._unfinished[path].layer.name
+            self.said.emit(f"Nothing of the plane in view was restored yet: the layer {name} is hidden.", "info")
 
     def _begin_result(self, started: RestorationStarted) -> None:
         path = started.path

@@ -153,7 +153,7 @@ class Subject(QObject):  # type: ignore[misc]
             self._typed = ""
             image = self.opened()
         if image is None:
-            self.size.setText("Open an image, or File ▸ Open Sample ▸ Restore." if layer is None else "")
+            self.size.setText("Open an image, or File ▸ Open Sample ▸ napari-restore." if layer is None else "")
         else:
             self._shown = image.axes.replace("C", "") if layer.rgb else image.axes
             notes = () if self._typed or self._facts.axes else image.notes

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari.layers import Image as ImageLayer
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QPoint, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QPoint, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_restore.gui.parts.activity import Activity
@@ -307,6 +307,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
 
     def _scroll_down(self) -> None:
         """As far as shows the whole plot, or the comparison once there is one, while the preview stays in sight."""
+        QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)  # else the bar may not reach so far yet
         bar, height = self._scroll.verticalScrollBar(), self._scroll.viewport().height()
         lowest = self.outcome.bottom.geometry().bottom() + 4 - height
         bar.setValue(max(bar.value(), min(self.outcome.preview.y(), lowest)))
@@ -314,6 +315,7 @@ class RestoreWidget(Docked, QWidget):  # type: ignore[misc]
     def _scroll_to(self, folded: Folded) -> None:
         """All of what was unfolded, or as much as there is room for below its own line."""
         if folded.isExpanded():
+            QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
             bar, top = self._scroll.verticalScrollBar(), folded.mapTo(self._scroll.widget(), QPoint()).y()
             lowest = top + folded.height() + 4 - self._scroll.viewport().height()
             bar.setValue(min(top, max(bar.value(), lowest)))
