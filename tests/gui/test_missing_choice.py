@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from napari_restore.gui.parts.links import Links
+from napari_restore.gui.parts.named import label_of
 from napari_restore.gui.restore.editors import EDITORS
 from napari_restore.gui.restore.missing_choice import MaskChoice
 from napari_restore.sources.missing import rules_of
@@ -59,6 +61,15 @@ def test_every_look_that_is_offered_is_one(qtbot: Any) -> None:
     with qtbot.waitSignal(switch.changed):
         switch.box.setChecked(True)
     assert switch.value is True
+
+
+def test_a_plain_box_is_made_once_it_is_wanted_and_has_the_name_of_its_row(qtbot: Any) -> None:
+    row = EDITORS["missing"].make(None)
+    qtbot.addWidget(row)
+    label = label_of("Missin&g", row)
+    assert not row.findChildren(QWidget) and label.buddy() is row
+    row.show()
+    assert row.box.isVisible() and row.box.accessibleName() == "Missing" and row.focusProxy() is row.box
 
 
 @pytest.mark.parametrize("name", ["dust", "scratches"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import create_widget
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QAbstractButton, QVBoxLayout, QWidget
 
 from napari_restore.core.errors import RestoreError
+from napari_restore.gui.parts.focus import in_order
 from napari_restore.sources.image import Image
 from napari_restore.verbs import Verb
 from napari_restore.verbs.request import Option
@@ -87,31 +89,48 @@ class Editor(QWidget):  # type: ignore[misc]
 class Plain(Editor):
     """An option whose values one of magicgui's widgets gives as the verbs take them.
 
-    Attributes
-    ----------
-    box
-        What Qt has of it.
+    That is made when it is first wanted: to load magicgui's part for Qt takes a tenth of the time to open a window.
     """
 
     grows = False
 
     def __init__(self, kind: str, parent: QWidget | None = None, **options: Any) -> None:
         super().__init__(parent)
-        self._made: Any = create_widget(widget_type=kind, options=options)
-        self.box: Any = self._made.native
-        self.setFocusProxy(self.box)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.box)
-        self._made.changed.connect(lambda _: self.changed.emit())
+        self._kind, self._options = kind, options
+        self._made: Any = None
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # the letter of its name goes here, and on to the box
+        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
+
+    @property
+    def box(self) -> Any:
+        """What Qt has of it."""
+        return self._field.native
 
     @property
     def value(self) -> Any:
         """What is chosen."""
-        return self._made.value
+        return self._field.value
 
     kept = value
 
     def take(self, value: Any) -> None:
         """Choose a value."""
-        self._made.value = value
+        self._field.value = value
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """It is wanted."""
+        _ = self.box
+        super().showEvent(event)
+
+    @property
+    def _field(self) -> Any:
+        if self._made is None:
+            self._made = create_widget(widget_type=self._kind, options=self._options)
+            box = self._made.native
+            if not isinstance(box, QAbstractButton):  # whose words are its name
+                box.setAccessibleName(self.accessibleName())
+            self.layout().addWidget(box)
+            in_order(self, [box])
+            self.setFocusProxy(box)
+            self._made.changed.connect(lambda _: self.changed.emit())
+        return self._made
