@@ -39,6 +39,7 @@ def finer_slices(output: Path) -> None:
     widget.form.effort.setCurrentIndex(0)
     widget.form.editors["noise"].button.click()
     wait(lambda: not widget.form.editors["noise"].estimating, 60)
+    wait(lambda: widget.form.cost.isEnabled() and bool(widget.form.cost.text()), 60)  # later, its line moves the rest
     widget.buttons.run_button.click()
     wait(lambda: not widget.session.runner.running, 900)
     pump(1)

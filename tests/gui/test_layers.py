@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import zarr
 from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
 
 from napari_restore.core.events import RestorationStarted
 from napari_restore.core.region import Region
-from napari_restore.gui.parts.layers import ResultLayer, arrange
+from napari_restore.gui.parts.layers import ResultLayer, arrange, insert_above
 from napari_restore.gui.restore.widget import RestoreWidget
 from napari_restore.sources import open_image
 
@@ -23,6 +24,19 @@ def viewer() -> ViewerModel:
 
 def place(**more):
     return {"name": "raw", "scale": (3.0, 0.1, 0.2), "translate": (5, 6, 7), "units": ("um",) * 3, **more}
+
+
+def test_a_layer_that_is_added_is_not_selected_in_between(viewer):
+    """Napari's controls would be made anew twice, and the layer to restore follow."""
+    raw, told = viewer.add_image(np.zeros((8, 9)), name="raw"), []
+    for events in (viewer.layers.selection.events.changed, viewer.layers.selection.events.active):
+        events.connect(told.append)
+    insert_above(viewer, ImageLayer(np.ones((8, 9)), name="result"), raw)
+    assert [layer.name for layer in viewer.layers] == ["raw", "result"] and not told
+    viewer.layers.selection.clear()
+    insert_above(viewer, ImageLayer(np.ones((8, 9)), name="newer"), raw)
+    assert viewer.layers.selection.active.name == "newer", "where nothing was selected, it is"
+    assert viewer.add_image(np.ones((8, 9))) in viewer.layers.selection, "as napari does with others"
 
 
 def test_the_result_lies_over_the_raw_layer(viewer, stack, tmp_path):

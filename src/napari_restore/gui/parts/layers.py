@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -322,9 +323,27 @@ def _as_colour(array: Any, image: Image) -> Any:
 
 def insert_above(viewer: Any, layer: Any, below: Any) -> None:
     """Add a layer on top of another one (of all, where that is gone); what is selected stays selected."""
-    selected, active = set(viewer.layers.selection), viewer.layers.selection.active
-    index = viewer.layers.index(below) + 1 if below in viewer.layers else len(viewer.layers)
-    viewer.layers.insert(index, layer)
-    viewer.layers.selection = selected or {layer}
-    if active is not None:
-        viewer.layers.selection.active = active
+    layers = viewer.layers
+    selected, active = set(layers.selection), layers.selection.active
+    index = layers.index(below) + 1 if below in layers else len(layers)
+    with _unselected(layers) if selected else nullcontext():
+        layers.insert(index, layer)
+    if set(layers.selection) != selected:
+        layers.selection = selected or {layer}
+    if active is not None and layers.selection.active is not active:
+        layers.selection.active = active
+
+
+@contextmanager
+def _unselected(layers: Any) -> Iterator[None]:
+    """Let napari select nothing that is added: to select it and the others again changes all its controls twice.
+
+    That is napari's own word for it; in a version that has it no more, nothing happens here.
+    """
+    layers = getattr(layers, "__wrapped__", layers)
+    before = getattr(layers, "_activate_on_insert", True)
+    layers._activate_on_insert = False
+    try:
+        yield
+    finally:
+        layers._activate_on_insert = before
