@@ -19,7 +19,7 @@ _FINER = 2
 
 
 class Letters:
-    """Both of them, each on a dark plate, over whatever lies there.
+    """Both of them, each on a dark plate, over whatever lies there. Made when first placed: that takes milliseconds.
 
     Parameters
     ----------
@@ -30,10 +30,14 @@ class Letters:
     """
 
     def __init__(self, view: Any, *, order: int) -> None:
-        self._drawn = {letter: _drawn(view, letter, order) for letter in "AB"}
+        self._view, self._order = view, order
+        self._drawn: dict[str, Any] = {}
 
     def place(self, corners: Mapping[str, tuple[float, float]]) -> None:
         """Put each where it belongs, by its upper left corner; one without a place is not seen."""
+        for letter in corners:
+            if letter not in self._drawn:
+                self._drawn[letter] = _drawn(self._view, letter, self._order)
         for letter, drawn in self._drawn.items():
             drawn.visible = letter in corners
             if letter in corners:
