@@ -130,6 +130,7 @@ class Plain(Editor):
             if not isinstance(box, QAbstractButton):  # whose words are its name
                 box.setAccessibleName(self.accessibleName())
             self.layout().addWidget(box)
+            box.show()  # with its row, and not in the next turn of Qt's loop
             in_order(self, [box])
             self.setFocusProxy(box)
             self._made.changed.connect(lambda _: self.changed.emit())
