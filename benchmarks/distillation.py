@@ -1,6 +1,6 @@
 """Copies of models beside their teachers: PSNR, pixels a second in the same run, weights.
 
-    python benchmarks/distillation.py posterior --seeds 3
+    python benchmarks/distillation.py posterior --seeds 0 1 2
     python benchmarks/distillation.py frames --pair .../noisy .../average50 --limit 4
     python benchmarks/distillation.py stack --teacher-steps 800 --steps 800
     python benchmarks/distillation.py super --train .../bsd400_half --test .../set12 .../bsd68
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--teacher-steps", type=int, default=1000)
     parser.add_argument("--teacher-rate", type=float, help="its learning rate for super-resolution; its own by default")
     parser.add_argument("--steps", type=int, nargs="+", default=[2500], help="of the copy; several for a curve")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--ratio", default="auto")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="of the copy")
     parser.add_argument("--pair", nargs=2, type=Path, metavar=("NOISY", "CLEAN"))
@@ -48,7 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     case = {"posterior": posterior, "frames": frames, "stack": stack, "super": finer}[given.case]
-    rows = [row for seed in range(given.seeds) for row in case(given, seed)]
+    rows = [row for seed in given.seeds for row in case(given, seed)]
     plain = {k: str(v) for k, v in vars(given).items() if k not in ("out", "pair", "train", "test", "teacher")}
     reporting.finish(machine, results=rows, settings=plain, out=given.out)
 

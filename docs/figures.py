@@ -336,12 +336,16 @@ def start_frames() -> Rows:
 
 
 def distillation() -> Rows:
-    [row] = found("distillation_posterior")
-    teacher, copy = row["megapixels_a_second"]
-    return {
-        f"posterior mean, {row['teacher_steps']} steps": [decibels(row["teacher_psnr"]), hundredths(teacher)],
-        f"its copy, {row['steps']} steps": [f"**{decibels(row['copy_psnr'])}**", f"**{hundredths(copy)}**"],
-    }
+    rows: Rows = {}
+    for row in [*found("distillation_posterior"), *found("distillation_frames")]:
+        name = row.get("frame", "the 8 images").replace("w2s/", "W2S ")
+        rows[f"{name}, copy of {row['steps']} steps"] = [
+            decibels(row["teacher_psnr"]),
+            decibels(row["copy_psnr"]),
+            *map(hundredths, row["megapixels_a_second"]),
+            tenth(row["times_as_fast"]),
+        ]
+    return rows
 
 
 def distillation_super() -> Rows:
@@ -351,7 +355,8 @@ def distillation_super() -> Rows:
         "cubic interpolation": [None, decibels(psnr["bicubic"]), None],
         "teacher, from sharp pictures": [next(weights), decibels(psnr["teacher"]), next(speed)],
         "its copy": [next(weights), decibels(psnr["copy"]), next(speed)],
-        "the same at its own learning rate": [None, decibels(psnr["same_without_teacher"]), None],
+        "as small, at its own learning rate": [None, decibels(psnr["same_without_teacher"]["own_rate"]), None],
+        "as small, at the copy's": [None, decibels(psnr["same_without_teacher"]["rate_of_copy"]), None],
     }
 
 

@@ -63,24 +63,26 @@ class MixedLosses(FineGrid):
         """Where their distance has a weight."""
         return self.config.perceptual > 0
 
-    def towards(self, given: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    def towards(self, given: Tensor, wanted: Tensor, weight: Tensor, *, like: Tensor | None = None) -> Tensor:
         """The sum of losses ``(B, 1, *S)``; its value is the squared error.
 
         Parameters
         ----------
         weight
             ``(B, 1, *S)``: what counts. Where nothing does, features and judge see what is given in both.
+        like
+            What features and judge see instead of ``wanted``, which may have more noise than the image.
         """
         error = mean_of((given - wanted).square(), weight)
         if not self.training or (self.features is None and self.judge is None):
             return error
         learned = self.config.pixel * error
         seen = _planes(given)
-        like = _planes(torch.where(weight > 0, wanted, given.detach()))
+        shown = _planes(torch.where(weight > 0, wanted if like is None else like, given.detach()))
         if self.features is not None and self.config.perceptual > 0:
-            learned = learned + self.config.perceptual * perceptual(self.features, seen, like)
+            learned = learned + self.config.perceptual * perceptual(self.features, seen, shown)
         if self.judge is not None:
-            deceiving, telling = adversarial(self.judge, seen, like)
+            deceiving, telling = adversarial(self.judge, seen, shown)
             learned = learned + self.config.adversarial * deceiving + telling
         return learned + (error - learned).detach()
 

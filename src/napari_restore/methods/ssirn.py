@@ -92,7 +92,8 @@ class Ssirn(MixedLosses):
         given = restore(torch.where(lost, torch.nan, seen))
         every = self.config.noised > 0 or max(self.rate) > 1
         counted = target if every else target & lost
-        return self.towards(given, torch.where(finite, wanted, 0), counted.to(given.dtype))
+        wanted, measured = (torch.where(finite, values, 0) for values in (wanted, y))
+        return self.towards(given, wanted, counted.to(given.dtype), like=measured)
 
     def _apart(self, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """What is seen, on the measured grid once more, and what is wanted: their noise is independent."""
