@@ -349,14 +349,23 @@ def distillation() -> Rows:
 
 
 def distillation_super() -> Rows:
-    [row] = found("distillation_super")
-    psnr, weights, speed = row["set12"], map(str, row["weights"]), map(hundredths, row["megapixels_a_second"])
+    """Of each seed on Set12 and BSD68; weights and speed of the first."""
+    seeds = found("distillation_super")
+    weights, speed = map(str, seeds[0]["weights"]), map(hundredths, seeds[0]["megapixels_a_second"])
+
+    def each(of: Callable[[Any], float]) -> list[str]:
+        return [", ".join(hundredths(of(row[test])) for row in seeds) for test in ("set12", "bsd68")]
+
     return {
-        "cubic interpolation": [None, decibels(psnr["bicubic"]), None],
-        "teacher, from sharp pictures": [next(weights), decibels(psnr["teacher"]), next(speed)],
-        "its copy": [next(weights), decibels(psnr["copy"]), next(speed)],
-        "as small, at its own learning rate": [None, decibels(psnr["same_without_teacher"]["own_rate"]), None],
-        "as small, at the copy's": [None, decibels(psnr["same_without_teacher"]["rate_of_copy"]), None],
+        "cubic interpolation": [None, *(hundredths(seeds[0][test]["bicubic"]) for test in ("set12", "bsd68")), None],
+        "teacher, from sharp pictures": [next(weights), *each(lambda psnr: psnr["teacher"]), next(speed)],
+        "its copy": [next(weights), *each(lambda psnr: psnr["copy"]), next(speed)],
+        "as small, at the copy's learning rate": [
+            None,
+            *each(lambda psnr: psnr["same_without_teacher"]["rate_of_copy"]),
+            None,
+        ],
+        "as small, at its own": [None, *each(lambda psnr: psnr["same_without_teacher"]["own_rate"]), None],
     }
 
 
@@ -586,13 +595,6 @@ def estimates() -> list[str]:
     return [hundredths(each["estimated_minus_true_median"]) for each in parts]
 
 
-def distilled(file: str) -> list[str]:
-    [row] = found(file)
-    before, after = row.get("megapixels_a_second", (None, None))
-    figures = [row["teacher_psnr"], before, row["copy_psnr"], after]
-    return [hundredths(each) for each in figures if each is not None]
-
-
 def ends(*methods: str, blur: str = "gaussian:2") -> list[str]:
     """Where methods end for the blur of 2 px; ``long`` is SURE after three times the steps."""
     shown = []
@@ -652,11 +654,6 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
         "as long without, {} and {} beside {} and {} (BPAE G, W2S 010)": long_starts,
         "the estimated PSNR is {}, {} and {} dB above the true one (posterior mean; medians of three seeds) and "
         "{}, {} and {} dB (N2V2)": estimates,
-    },
-    "distillation.md": {
-        "a teacher of only 150 steps: {} dB at {} Mpx/s, its copy after 250 steps {} dB at {}": lambda: distilled(
-            "distillation_frames"
-        ),
     },
     "large-images.md": {"2048 x 2048, {} and {} Mpx/s, a busy machine": speeds},
     "methods.md": {
