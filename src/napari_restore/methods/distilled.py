@@ -88,7 +88,7 @@ class Distilled(Method):
     one pass, whatever the teacher makes) and the same physics before it. It learns to give what the teacher gives on
     the same pixels: their squared distance, and a contrast that draws it to the teacher's result and away from what is
     degraded, as features see them. What is shown as its loss is the squared distance alone. Where similar patches take
-    part in the teacher's result, they restore the copy's, too, which no network as small gives by itself.
+    part in the teacher's result, they restore the copy's, too, if that brings it much nearer.
 
     Without a teacher, the clean image is what it learns to give.
     """
