@@ -339,7 +339,8 @@ def distillation() -> Rows:
     rows: Rows = {}
     for row in [*found("distillation_posterior"), *found("distillation_frames")]:
         name = row.get("frame", "the 8 images").replace("w2s/", "W2S ")
-        rows[f"{name}, copy of {row['steps']} steps"] = [
+        seed = f", seed {row['seed']}" if row["seed"] else ""
+        rows[f"{name}, copy of {row['steps']} steps{seed}"] = [
             decibels(row["teacher_psnr"]),
             decibels(row["copy_psnr"]),
             *map(hundredths, row["megapixels_a_second"]),
