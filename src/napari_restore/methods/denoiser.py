@@ -56,6 +56,8 @@ class Denoiser(Method):
 
     Attributes
     ----------
+    least_student
+        Features that the width of its student is a part of, and blocks of it, at least.
     line
         Gain and offset ``(2, channels)`` of what is restored, in units of the image's deviation: measured after
         training, so that its mean is that of the image. What is learned is learned without.
@@ -68,6 +70,7 @@ class Denoiser(Method):
     keeps_mean: bool = True
     compresses: bool = True
     narrower: ClassVar[float] = 0.5
+    least_student: ClassVar[tuple[int, int]] = (1, 1)
     config: Any
     line: Tensor
 
@@ -181,13 +184,14 @@ class Denoiser(Method):
     def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
         """A residual U-Net on 2 x 2 pixels at a time, which sees about as far, and the same neighbouring planes."""
         config = self.config
+        width, blocks = self.least_student
         whole = self.ends_at_the_image  # at every pixel: one level more than a network on 2 x 2 of them
         return "supervised_denoising", {
             "dimensions": str(len(self.network_axes)),
             "neighbours": str(self.neighbours),
-            "width": max(_NARROWEST, round(config.width * ratio)),
+            "width": max(_NARROWEST, round(max(config.width, width) * ratio)),
             "depth": max(1, config.depth - whole),
-            "blocks": 1 if whole else config.blocks,
+            "blocks": 1 if whole else max(config.blocks, blocks),
         }
 
     def restore(self, pixels: Tensor) -> Tensor:

@@ -221,7 +221,7 @@ class Distilled(Method):
     def as_graph(self) -> Self:
         """With the student so."""
         clone = copy.deepcopy(self)
-        clone.inner = self.inner.as_graph()
+        clone.inner = clone.inner.as_graph()
         return clone
 
     def plain(self, pixels: Tensor) -> Tensor:
