@@ -499,6 +499,20 @@ def error_bars() -> Rows:
     return rows
 
 
+def estimated() -> Rows:
+    """Of each kind of case: how many, the median of what too much was promised, and the root of its mean square."""
+    kinds = found("estimate")
+    names = {
+        "stacks": "stacks of eight pictures",
+        "pictures": "single pictures",
+        "samples": "samples",
+        "frames": "frames",
+    }
+    rows = {name: kinds[kind] for kind, name in names.items()} | {"all": kinds["all"]}
+    keys = ("median", "root_mean_square")
+    return {name: [str(each["of"]), *(hundredths(each[key]) for key in keys)] for name, each in rows.items()}
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "quality": quality,
     "real_noise": real_noise,
@@ -518,6 +532,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "distillation": distillation,
     "distillation_super": distillation_super,
     "error_bars": error_bars,
+    "estimated": estimated,
     "inpainting": inpainting,
     "finer_planes": finer_planes,
     "wrong_noise": wrong_noise,

@@ -14,7 +14,7 @@ from napari_restore.core.events import Note
 from napari_restore.core.job import Events
 from napari_restore.judging import words
 from napari_restore.judging.kinds import kept_by_kind, stays_noisy
-from napari_restore.judging.looked_at import DEPTH, Noise, Units, denoiser_of, noise_of, part_looked_at
+from napari_restore.judging.looked_at import DEPTH, Noise, Units, denoiser_of, noise_of, own_error, part_looked_at
 from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
 from napari_restore.metrics.structure import structure_map, summary
 from napari_restore.metrics.whiteness import whiteness
@@ -22,6 +22,7 @@ from napari_restore.sources import Image
 from napari_restore.store.model import Model
 
 _LOST = 0.02  # share of the part with structure in what was removed
+_OWN_ERR = 0.5  # by what share of itself a method's own estimate errs: 0.3 of frames with a truth, and some more
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Checked:
     mse
         Estimated mean squared distance to the truth, in squared units of the image.
     psnr, psnr_at_least, psnr_before
-        In dB over the range of the restored part: estimated (SURE); sure, by two standard errors, the noise's among
-        them; and of the measured image. These and ``mse`` are None where the noise could not be measured or is
-        correlated, and a PSNR is where no error is left to tell it by.
+        In dB over the range of the restored part: estimated (SURE, and what the method itself tells of its errors where
+        these do not contradict each other); sure, by two standard errors; and of the measured image.
+        These and ``mse`` are None where the noise could not be measured or is correlated, and a PSNR is where no error
+        is left to tell it by.
     structure
         Share of the pixels around which what was removed holds structure, 0 to 1.
     whiteness
@@ -97,7 +99,8 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     units = Units.of(model.normalisation)
     pixels, shown = units.take(seen.measured), units.take(seen.values)
     known = np.isfinite(pixels)
-    through = denoiser_of(replace(model, normalisation=units.constants(model.normalisation)), image.axes, device)
+    in_units = replace(model, normalisation=units.constants(model.normalisation))
+    through = denoiser_of(in_units, image.axes, device)
 
     def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
         return through(np.where(known, y, shown))  # what was not measured is always seen as it is when restoring
@@ -105,6 +108,9 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     restored = denoise(pixels)
     noise = noise_of(seen.measured, image)
     error = None if noise is None else _error(denoise, pixels, restored, noise, units, seed=seed)
+    if error is not None and noise is not None and noise.correlated is None:
+        own = own_error(in_units, np.where(known, pixels, shown), image.axes, device)
+        error = error.weighed(own, spread=_OWN_ERR) if own else error
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)
     found = summary(

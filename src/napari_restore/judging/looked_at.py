@@ -8,13 +8,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_restore.core.errors import ImageError
+from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.judging.part import LEAST_PIXELS, middle
-from napari_restore.methods.apply import restore_region
+from napari_restore.methods.apply import restore_region, shown
 from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import known_noise
 from napari_restore.metrics.noise_level import varied
@@ -73,6 +75,33 @@ def denoiser_of(model: Model, axes: str, device: str) -> Callable[[NDArray[Any]]
         return restore_region(method, part, whole, normalisation=model.normalisation, device=place)
 
     return denoise
+
+
+def own_error(model: Model, pixels: NDArray[Any], axes: str, device: str) -> float | None:
+    """The mean squared error that a method itself tells of its result, in squared units of these pixels; or None.
+
+    Of few planes in the middle where the method looks at their neighbours.
+    """
+    place = find_device(device)
+    method = model.method.for_restoring().to(place)
+    samples = torch.from_numpy(to_samples(pixels.astype(np.float32), axes, method.spatial)).to(place)
+    if method.neighbours:
+        first = max(0, (samples.shape[2] - 2) // 2 - method.neighbours)
+        samples = samples[:, :, first : first + 2 + 2 * method.neighbours]
+    for axis, (n, g) in enumerate(zip(samples.shape[2:], method.grid, strict=True), 2):
+        samples = samples.narrow(axis, 0, n // g * g)
+    if 0 in samples.shape or (method.neighbours and samples.shape[2] <= 2 * method.neighbours):
+        return None
+    scale = [std or 1.0 for std in model.normalisation.std]
+    mean, std = (
+        samples.new_tensor(v).view(1, -1, *[1] * (samples.ndim - 2)) for v in (model.normalisation.mean, scale)
+    )
+    with torch.inference_mode():
+        found = method.mean_squared_error(shown(method, (samples - mean) / std))
+    if found is None:
+        return None
+    errors = found * np.square(scale)
+    return float(np.nanmean(errors)) if np.isfinite(errors).any() else None
 
 
 @dataclass(frozen=True, eq=False)

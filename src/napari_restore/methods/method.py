@@ -441,6 +441,13 @@ class Method(nn.Module):
         clone.gives_deviations, clone.suffix = True, "std"
         return clone
 
+    def mean_squared_error(self, pixels: Tensor) -> NDArray[np.float64] | None:
+        """Of what ``restore`` makes of ``(B, C, *S)``, of each channel, told without a truth; None where it cannot.
+
+        In squared units of the image's deviation, as the pixels are; nan of a channel that has none.
+        """
+        return None
+
     @property
     def has_graph(self) -> bool:
         """Whether its ``restore`` can be a graph, where no value of a pixel chooses a step and no number is complex."""

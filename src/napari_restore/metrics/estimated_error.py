@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Denoise = Callable[[NDArray[np.float64]], NDArray[Any]]
 _STEP = 0.05  # of the noise: from 0.5 on soft thresholds are jumps, below 0.01 medians are stairs
 _PARTS = 8
 _SURE_OF = 2.0  # standard errors
+_AGREED = 2.0  # deviations of the difference of two estimates
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class EstimatedError:
         In dB, of ``mse`` and twice what both errors make together.
     psnr_before
         Of the measured image, in dB, by its noise.
+    peak
+        Of the PSNRs, in units of the image.
     """
 
     mse: float
@@ -45,6 +48,7 @@ class EstimatedError:
     psnr: float
     psnr_at_least: float
     psnr_before: float
+    peak: float
     by_variance: float = 0.0
 
     @property
@@ -56,6 +60,35 @@ class EstimatedError:
     def better(self) -> bool:
         """Whether the restored image is nearer to the truth than the measured one, by two standard errors."""
         return self.possible and self.psnr_before < self.psnr_at_least
+
+    def weighed(self, mse: float, *, spread: float) -> EstimatedError:
+        """Together with another estimate, each by its variance; as it is where the two contradict each other.
+
+        Stein's errs by a share of the noise, which is more than all there is left where noise is taken away by 15 dB;
+        one that errs by a share of itself tells more there. What one has not seen the other may: apart by two
+        deviations, this one alone is right whatever the network is.
+
+        Parameters
+        ----------
+        mse
+            The other, above 0, in squared units of the image.
+        spread
+            By what share of itself it errs.
+        """
+        own, other = math.hypot(self.standard_error, self.by_variance), spread * mse
+        if not abs(self.mse - mse) <= _AGREED * math.hypot(own, other):
+            return self
+        share = other**2 / (own**2 + other**2) if math.isfinite(own) else 0.0
+        both = share * self.mse + (1 - share) * mse
+        error = other * math.sqrt(1 - share)
+        return replace(
+            self,
+            mse=both,
+            standard_error=error,
+            by_variance=0.0,
+            psnr=_psnr(both, self.peak),
+            psnr_at_least=_psnr(both + _SURE_OF * error, self.peak),
+        )
 
 
 def estimated_error(
@@ -175,6 +208,7 @@ def _summary(
         psnr=_psnr(mse, peak),
         psnr_at_least=_psnr(mse + _SURE_OF * math.hypot(error, by_variance), peak),
         psnr_before=_psnr(float(variance[finite].mean()), peak),
+        peak=peak,
         by_variance=by_variance,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_restore import denoise, evaluate, train
+from napari_restore import denoise, evaluate, restore, train
 from napari_restore.core.errors import RestoreError
 from napari_restore.judging import denoised, looked_at
 from napari_restore.judging.denoised import check
@@ -37,9 +37,32 @@ def test_the_estimate_is_near_the_error_that_the_truth_tells(pair, method):
     # The same peak on both sides: the estimate's is the range of what was restored.
     told = -10 * math.log10(np.square(restored - clean).mean())
     peak = 20 * math.log10(np.ptp(restored))
-    assert found["psnr"] - peak == pytest.approx(told, abs=0.5)
+    # The posterior mean's own account is 1 dB too careful on smooth blobs; on frames SURE alone is 3 dB off.
+    assert found["psnr"] - peak == pytest.approx(told, abs=1.0 if method == "posterior" else 0.5)
     assert found["psnr_at_least"] <= found["psnr"]
     assert found["psnr_before"] - peak == pytest.approx(-20 * math.log10(SIGMA), abs=0.4)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_estimate_is_near_the_error_where_hardly_any_noise_is_left(seed):
+    """20 dB below the noise, what Stein's estimate errs by is as large as all the error there is."""
+    clean = scene(seed + 10) / 40
+    counts = np.random.default_rng(seed).poisson(clean).astype(np.float32)
+    result = denoise(counts, method="posterior", steps=60, precision="float32")
+    found = result.report["checked"]
+    told = 10 * math.log10(np.ptp(np.asarray(result)) ** 2 / np.square(np.asarray(result) - clean).mean())
+    assert found["psnr"] == pytest.approx(told, abs=2.5)
+    assert found["psnr_at_least"] <= told + 0.5
+
+
+def test_a_model_of_another_image_is_not_praised_for_what_it_tells_of_itself(pair):
+    model = train(pair[1], "posterior", steps=100, precision="float32")
+    fine = scene(3, (384, 400))[::4, ::4].repeat(2, 0).repeat(2, 1)
+    noisy = (fine + SIGMA * np.random.default_rng(5).normal(size=fine.shape)).astype(np.float32)
+    found = check(open_image(noisy), model)
+    restored = np.asarray(restore(noisy, model), np.float64)
+    told = 20 * math.log10(np.ptp(restored)) - 10 * math.log10(np.square(restored - fine).mean())
+    assert found.psnr_at_least <= told + 0.5
 
 
 def test_a_network_that_blurs_is_found_out(pair):
@@ -70,6 +93,25 @@ def test_axes_in_any_order(axes):
     assert checked.psnr > checked.psnr_before
     values = evaluate(noisy, model=model, axes=axes)
     assert values["estimated_psnr"] == pytest.approx(checked.psnr, abs=1e-6)
+
+
+@pytest.mark.parametrize(("axes", "shape", "neighbours"), [("CYX", (2, 90, 75), 0), ("TYX", (5, 81, 70), 1)])
+def test_what_a_method_tells_of_its_errors_is_in_units_of_the_image(axes, shape, neighbours):
+    clean = np.broadcast_to(scene(4, shape[-2:]), shape)
+    noisy = (clean + SIGMA * np.random.default_rng(6).normal(size=shape)).astype(np.float32)
+    found = []
+    for gain in (1, 50):
+        model = train(gain * noisy, "posterior", axes=axes, steps=30, neighbours=neighbours, precision="float32")
+        image = open_image(gain * noisy, axes=axes)
+        told = looked_at.own_error(model, image.read(), axes, "cpu")
+        assert 0.1 * gain**2 < told < (gain * SIGMA) ** 2
+        found.append(told / gain**2)
+    assert found[0] == pytest.approx(found[1], rel=0.1)
+
+
+def test_methods_that_tell_nothing_of_their_errors_are_judged_without(pair):
+    model = train(pair[1], "noise2void2", steps=2, precision="float32")
+    assert looked_at.own_error(model, pair[1], "YX", "cpu") is None
 
 
 @pytest.mark.parametrize("hole", [False, True])

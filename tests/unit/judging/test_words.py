@@ -9,7 +9,7 @@ from napari_restore.metrics.estimated_error import EstimatedError
 
 
 def error(**given: float) -> EstimatedError:
-    usual = {"mse": 1.0, "standard_error": 0.1, "psnr": 32.0, "psnr_at_least": 31.0, "psnr_before": 20.0}
+    usual = {"mse": 1.0, "standard_error": 0.1, "psnr": 32.0, "psnr_at_least": 31.0, "psnr_before": 20.0, "peak": 40.0}
     return EstimatedError(**usual | given)
 
 

@@ -9,7 +9,7 @@ from scipy.signal import fftconvolve
 from skimage.restoration import denoise_tv_chambolle
 
 from napari_restore.core.errors import ImageError
-from napari_restore.metrics.estimated_error import estimated_error
+from napari_restore.metrics.estimated_error import EstimatedError, estimated_error
 
 
 def scene(shape=(160, 190)):
@@ -146,6 +146,38 @@ def test_what_is_known_is_not_restored_again():
     assert known == alone
     assert len(seen) == 2 + 1
     assert (seen[1] == seen[2]).all()
+
+
+positive = st.floats(1e-3, 1e3)
+
+
+def known(mse, error, by_variance=0.0, peak=100.0):
+    return EstimatedError(mse, error, 0.0, 0.0, 10.0, peak, by_variance)
+
+
+@given(positive, positive, st.floats(0, 1e3), st.floats(-1.9, 1.9), st.floats(0.05, 0.9))
+def test_two_estimates_that_agree_are_surer_than_either(other, error, by_variance, apart, spread):
+    own, wide = math.hypot(error, by_variance), spread * other
+    found = known(other + apart * math.hypot(own, wide), error, by_variance)
+    both = found.weighed(other, spread=spread)
+    low, high = sorted((found.mse, other))
+    assert low - 1e-9 * high <= both.mse <= high * (1 + 1e-9)
+    assert both.standard_error <= min(own, wide) * (1 + 1e-6)
+    assert abs(both.mse - other) * own**2 == pytest.approx(abs(both.mse - found.mse) * wide**2, rel=1e-3, abs=1e-3)
+    if both.mse > 0:
+        assert both.psnr == pytest.approx(10 * math.log10(100**2 / both.mse))
+        assert both.psnr_at_least < both.psnr
+
+
+@pytest.mark.parametrize("mse", [500.0, -300.0])
+def test_an_estimate_that_contradicts_the_other_stands_alone(mse):
+    """A model of another image makes errors that its error bars know nothing of."""
+    found = known(mse, 20.0, 30.0)
+    assert found.weighed(10.0, spread=0.5) is found
+
+
+def test_of_an_estimate_that_knows_nothing_the_other_is_left():
+    assert known(3.0, math.inf).weighed(10.0, spread=0.5).mse == 10
 
 
 def test_a_denoiser_that_works_in_place_spoils_nothing():
