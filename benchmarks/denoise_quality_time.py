@@ -90,9 +90,8 @@ def one_run(
 def estimated_minus_true(noisy: np.ndarray, restored: np.ndarray, clean: np.ndarray, model: Any) -> float:
     """In dB, of the error of all images together: SURE, without the truth, of each in the stack's middle, and as it is.
 
-    The noise is measured in the stack, as it is for a user who restores one. In one image alone, where hardly anything
-    is flat, it is taken for up to 6 % more than it is, and the estimate is 0.3 dB too high. Of single images SURE's own
-    chance is as large as what is left of the error.
+    The noise is measured in the stack, as it is for a user who restores one. ``estimate.py`` has single images, frames
+    and other draws of noise.
     """
     from napari_restore.judging.denoised import check
     from napari_restore.sources import open_image

@@ -604,13 +604,6 @@ def long_starts() -> list[str]:
     return [hundredths(each[f"1000 {way} 0"]["psnr"]) for way in ("auto", "none") for each in frames]
 
 
-def estimates() -> list[str]:
-    """How much higher the estimate is than the truth, after 8, 30 and 110 s."""
-    files = {"posterior": "denoise_quality_time_posterior", "noise2void2": "denoise_quality_time"}
-    parts = [each for method, file in files.items() for each in found(file)["methods"][method]]
-    return [hundredths(each["estimated_minus_true_median"]) for each in parts]
-
-
 def ends(*methods: str, blur: str = "gaussian:2") -> list[str]:
     """Where methods end for the blur of 2 px; ``long`` is SURE after three times the steps."""
     shown = []
@@ -668,8 +661,6 @@ SENTENCES: dict[str, dict[str, Callable[[], Sequence[str]]]] = {
         "and {} to {} dB less on those of W2S; 1000 steps (14 to 17 s with everything) lie between {} dB below and "
         "{} above": short_starts,
         "as long without, {} and {} beside {} and {} (BPAE G, W2S 010)": long_starts,
-        "the estimated PSNR is {}, {} and {} dB above the true one (posterior mean; medians of three seeds) and "
-        "{}, {} and {} dB (N2V2)": estimates,
     },
     "large-images.md": {"2048 x 2048, {} and {} Mpx/s, a busy machine": speeds},
     "methods.md": {
