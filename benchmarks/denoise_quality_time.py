@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import reporting
-from images import eight_images, fingerprint, psnr_255
+from images import each_in_the_middle, eight_images, fingerprint, psnr_255
 
 
 def main() -> None:
@@ -96,8 +96,7 @@ def estimated_minus_true(noisy: np.ndarray, restored: np.ndarray, clean: np.ndar
     from napari_restore.judging.denoised import check
     from napari_restore.sources import open_image
 
-    stacks = [np.roll(noisy, (len(noisy) - 1) // 2 - i, 0) for i in range(len(noisy))]
-    checks = [check(open_image(stack, axes="TYX"), model) for stack in stacks]
+    checks = [check(open_image(stack, axes="TYX"), model) for stack in each_in_the_middle(noisy)]
     known = [c.mse for c in checks if c is not None and c.mse is not None]
     error = np.square(restored.astype(np.float64) - clean).mean()
     return round(float(10 * np.log10(error / np.mean(known))), 3) if known else float("nan")

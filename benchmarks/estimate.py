@@ -19,7 +19,7 @@ import numpy as np
 import reporting
 from denoise_quality import noised, pictures
 from error_bars import Pair, Pixels, cases, compared
-from images import SIGMA, eight_images
+from images import SIGMA, each_in_the_middle, eight_images
 
 STACK = 8
 
@@ -69,7 +69,9 @@ def row(pair: Pair, axes: str, *, method: str, steps: int, seed: int) -> dict[st
     restored, noisy = np.asarray(result, np.float64), pair.noisy.astype(np.float64)
     shutil.rmtree(result.path.parent)
     truth, of_truth = compared(pair, noisy) if axes == "YX" else (pair.truth, np.zeros(pair.truth.shape))
-    found = [errors(*each, result.model, axes) for each in planes_first(pair.noisy, restored, truth, of_truth)]
+    parts: Any = [pair.noisy, restored, truth, of_truth]
+    turns = zip(*map(each_in_the_middle, parts), strict=True) if axes == "TYX" else [parts]
+    found = [errors(*each, result.model, axes) for each in turns]
     estimated, true = (float(np.mean([each[i] for each in found])) for i in (0, 1))
     return {
         "noise": round(float(np.square(noisy - truth).mean()), 4),
@@ -77,12 +79,6 @@ def row(pair: Pair, axes: str, *, method: str, steps: int, seed: int) -> dict[st
         "estimated": round(estimated, 4),
         "too_high_by_db": round(10 * float(np.log10(true / estimated)), 3) if estimated > 0 < true else None,
     }
-
-
-def planes_first(noisy: Any, *others: Pixels) -> Iterator[tuple[Any, ...]]:
-    """As they are; of a stack each plane in its middle in turn, where it is what is looked at."""
-    for plane in range(len(noisy) if noisy.ndim == 3 else 1):
-        yield tuple(np.roll(x, (len(x) - 1) // 2 - plane, 0) if x.ndim == 3 else x for x in (noisy, *others))
 
 
 def errors(noisy: Any, restored: Pixels, truth: Pixels, of_truth: Pixels, model: Any, axes: str) -> tuple[float, float]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,12 @@ def psnr_255(restored: NDArray[np.floating], clean: NDArray[np.floating]) -> flo
     """PSNR in dB over a range of 255, one value an image, averaged."""
     errors = np.square(restored.astype(np.float64) - clean).mean(axis=(1, 2))
     return float(np.mean(10 * np.log10(255**2 / errors)))
+
+
+def each_in_the_middle(stack: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """A stack as often as it has planes, each in its turn in the middle, which is what is looked at."""
+    for plane in range(len(stack)):
+        yield np.roll(stack, (len(stack) - 1) // 2 - plane, 0)
 
 
 def fingerprint(pixels: NDArray[np.float32]) -> str:

@@ -104,14 +104,17 @@ def check(image: Image, model: Model, *, size: int = 256, seed: int = 0, device:
     in_units = replace(model, normalisation=units.constants(model.normalisation))
     through = denoiser_of(in_units, image.axes, device)
 
+    def seen_with(y: NDArray[Any]) -> NDArray[Any]:
+        return np.where(known, y, shown)  # what was not measured is always seen as it is when restoring
+
     def denoise(y: NDArray[Any]) -> NDArray[np.float32]:
-        return through(np.where(known, y, shown))  # what was not measured is always seen as it is when restoring
+        return through(seen_with(y))
 
     restored = denoise(pixels)
     noise = noise_of(seen.measured, image)
     error = None if noise is None else _error(denoise, pixels, restored, noise, units, seed=seed)
     if error is not None and noise is not None and noise.correlated is None:
-        own = own_error(in_units, np.where(known, pixels, shown), image.axes, device)
+        own = own_error(in_units, seen_with(pixels), image.axes, device)
         error = error.weighed(_OVER_OWN * own, spread=_OWN_ERR) if own else error
     planes = [i for i, a in enumerate(image.axes) if a not in "YX"] + [image.axes.index(a) for a in "YX"]
     removed = (pixels - restored).transpose(planes)

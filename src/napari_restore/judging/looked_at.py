@@ -16,7 +16,7 @@ from napari_restore.core.layout import to_samples
 from napari_restore.core.normalisation import Normalisation
 from napari_restore.core.region import Region
 from napari_restore.judging.part import LEAST_PIXELS, middle
-from napari_restore.methods.apply import restore_region, shown
+from napari_restore.methods.apply import restore_region, squared_error
 from napari_restore.methods.device import find_device
 from napari_restore.methods.measuring import known_noise
 from napari_restore.metrics.noise_level import varied
@@ -92,16 +92,8 @@ def own_error(model: Model, pixels: NDArray[Any], axes: str, device: str) -> flo
         samples = samples.narrow(axis, 0, n // g * g)
     if 0 in samples.shape or (method.neighbours and samples.shape[2] <= 2 * method.neighbours):
         return None
-    scale = [std or 1.0 for std in model.normalisation.std]
-    mean, std = (
-        samples.new_tensor(v).view(1, -1, *[1] * (samples.ndim - 2)) for v in (model.normalisation.mean, scale)
-    )
-    with torch.inference_mode():
-        found = method.mean_squared_error(shown(method, (samples - mean) / std))
-    if found is None:
-        return None
-    errors = found * np.square(scale)
-    return float(np.nanmean(errors)) if np.isfinite(errors).any() else None
+    errors = squared_error(method, samples, normalisation=model.normalisation)
+    return float(np.nanmean(errors)) if errors is not None and np.isfinite(errors).any() else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,18 +51,37 @@ def restore_tensor(
     method: Method, samples: Tensor, *, normalisation: Normalisation, precision: Precision = "float32"
 ) -> Tensor:
     """``restore_samples`` on the device where the samples are; nothing waits for it to be done."""
+    mean, std = _constants(samples, normalisation)
+    with torch.inference_mode():
+        pixels = _in_deviations(method, samples, mean, std)
+        with autocast(samples.device, precision):
+            restored = method.restore(shown(method, pixels))
+        restored = in_units(method, restored, pixels)
+        return restored * std if method.gives_deviations else restored * std + mean
+
+
+def squared_error(method: Method, samples: Tensor, *, normalisation: Normalisation) -> NDArray[np.float64] | None:
+    """What a method itself tells of its result's error, of each channel, in squared units; see ``Method``."""
+    with torch.inference_mode():
+        pixels = _in_deviations(method, samples, *_constants(samples, normalisation))
+        found = method.mean_squared_error(shown(method, pixels))
+    return None if found is None else found * np.square(normalisation.std)
+
+
+def _constants(samples: Tensor, normalisation: Normalisation) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, beside samples ``(N, C, *S)``."""
     shape = (1, -1, *[1] * (samples.ndim - 2))
     mean, std = (
         torch.tensor(values, dtype=torch.float32).view(shape).to(samples.device, non_blocking=True)
         for values in (normalisation.mean, normalisation.std)
     )
-    with torch.inference_mode():
-        pixels = (samples - mean) / torch.where(std > 0, std, 1)
-        pixels.masked_fill_(~torch.isfinite(pixels), method.gap)
-        with autocast(samples.device, precision):
-            restored = method.restore(shown(method, pixels))
-        restored = in_units(method, restored, pixels)
-        return restored * std if method.gives_deviations else restored * std + mean
+    return mean, std
+
+
+def _in_deviations(method: Method, samples: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Samples in units of the image's deviation, and what stands for those that are not finite."""
+    pixels = (samples - mean) / torch.where(std > 0, std, 1)
+    return pixels.masked_fill_(~torch.isfinite(pixels), method.gap)
 
 
 def shown(method: Method, pixels: Tensor) -> Tensor:

@@ -319,13 +319,14 @@ class Posterior(Refining):
         return np.array([self._squared_error(c, pixels[:, c : c + 1]) for c in range(self.channels)])
 
     def _squared_error(self, channel: int, y: Tensor) -> float:
-        *found, measured = self._restored_again(channel, y)
-        _, noise, first, second, alike = (_numbers(each[measured]) for each in found)
+        _, *found, measured = self._restored_again(channel, y)
+        noise, first, second, alike = (_numbers(each[measured]) for each in found)
         if not noise.size:
             return math.nan
-        error = float((noise * np.square(first)).mean())
-        left = float((noise * alike).mean()) / max(error, _LEAST_VARIANCE * float(noise.mean()))
-        return error * _lost(noise * np.square(first), noise * np.square(second)) * _left_more(left)
+        weight = noise / noise.mean()
+        squares, next_squares = weight * np.square(first), weight * np.square(second)
+        more = _lost(squares, next_squares) * _left_more(weight * alike, squares)
+        return float(noise.mean() * squares.mean()) * more
 
     def _restored_again(self, channel: int, y: Tensor) -> tuple[Tensor, ...]:
         """The result with new noise, restored again, and that once more.
@@ -578,7 +579,7 @@ def _bars(
     pairs = []
     for some in np.array_split(np.arange(len(bins)), min(_PARTS, len(bins))):  # in one bin chance tells too much
         there = np.any([bins[b] for b in some], axis=0)
-        more = _left_more(float(alike[there].mean() / max(np.square(first[there]).mean(), _LEAST_VARIANCE)))
+        more = _left_more(alike[there], np.square(first[there]))
         for b in some:
             bar = np.quantile(np.abs(first[bins[b]]), _HELD) / _HELD_WITHIN
             pairs.append((float(variance[bins[b]].mean()), max(lost * more * float(bar) ** 2, _LEAST_VARIANCE)))
@@ -590,9 +591,9 @@ def _lost(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     return float(np.clip(first.mean() / max(second.mean(), 1e-12), 1, _LOST_AT_MOST))
 
 
-def _left_more(left: float) -> float:
-    """How much larger a squared error is, by what is left of structure as a share of it."""
-    return 1 + float(np.clip(left, 0, _LEFT_AT_MOST))
+def _left_more(alike: NDArray[np.float64], squares: NDArray[np.float64]) -> float:
+    """How much larger squared errors are, by what is left of structure as a share of them."""
+    return 1 + float(np.clip(alike.mean() / max(squares.mean(), _LEAST_VARIANCE), 0, _LEFT_AT_MOST))
 
 
 def _believed(error: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray[np.float64]:
