@@ -23,6 +23,7 @@ from napari_restore.losses.sure import Restore
 from napari_restore.methods import METHODS
 from napari_restore.methods.method import Batch, Fit, Method, Undone
 from napari_restore.methods.neighbours import own
+from napari_restore.methods.refining import Refining
 from napari_restore.networks.features import Features
 from napari_restore.sources import Image
 
@@ -34,6 +35,12 @@ _NEARER = 0.8
 
 Of eight photographs they left two thirds, and the copy's error fell; of a frame of cells nine tenths, and it rose.
 """
+
+_FRESH = 0.5
+"""Of the patches, those that are the teacher's with fresh noise."""
+
+_CALM_RATE = 2e-3
+"""Learning rate where there are such, which are harder to fit: with 0.005 one copy of three ended 0.15 dB lower."""
 
 _BY_CHANNEL = ("sigma", "gain", "offset", "mean", "std", "correlation", "unexplained", "alike")
 
@@ -88,7 +95,9 @@ class Distilled(Method):
     one pass, whatever the teacher makes) and the same physics before it. It learns to give what the teacher gives on
     the same pixels: their squared distance, and a contrast that draws it to the teacher's result and away from what is
     degraded, as features see them. What is shown as its loss is the squared distance alone. Where similar patches take
-    part in the teacher's result, they restore the copy's, too, if that brings it much nearer.
+    part in the teacher's result, they restore the copy's, too, if that brings it much nearer. Where the noise of the
+    image is known, half of what it sees is what the teacher restored with such noise drawn anew: copies of the
+    posterior mean of the 8 benchmark images ended 0.03 dB above to level with it, without that 0.04 to 0.08 below.
 
     Without a teacher, the clean image is what it learns to give.
     """
@@ -106,6 +115,12 @@ class Distilled(Method):
         self.suffix, self.compresses = self.inner.suffix, self.inner.compresses
         self.keeps_mean = bool(config.teacher) and methods.find(config.teacher[0]).keeps_mean
         self.features: Features | None = None
+        if self._draws_noise:
+            self.learning_rate = _CALM_RATE
+
+    @property
+    def _draws_noise(self) -> bool:
+        return isinstance(self.inner, Refining) and self.inner.knows_noise
 
     @torch.no_grad()
     def split_from(self, teacher: Method) -> None:
@@ -241,6 +256,8 @@ class Distilled(Method):
 
         What learns is the network alone: patches follow what it gives.
         """
+        if self.training and self._draws_noise:
+            batch = batch._replace(pixels=self._with_fresh_noise(batch, rng))
         distance, given, wanted = self._apart(self.inner.as_graph().restore, batch)
         if self.features is None or not self.training:
             return distance
@@ -250,6 +267,23 @@ class Distilled(Method):
         contrast = contrastive(self.features, *seen, negatives=self.config.negatives, rng=rng)
         learned = distance + self.config.contrast * contrast
         return learned + (distance - learned).detach()
+
+    def _with_fresh_noise(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """About half of the patches as the teacher restored them, with such noise as the image's drawn anew.
+
+        An image has one draw of noise, and a copy that sees no other learns it by heart. Planes that are only looked at
+        stay as they are.
+        """
+        assert batch.partner is not None and isinstance(self.inner, Refining)
+        k, pixels = self.neighbours, batch.pixels.clone()
+        chosen = torch.rand(len(pixels), generator=rng).to(pixels.device) < _FRESH
+        chosen = chosen.view(-1, *[1] * (pixels.ndim - 1))
+        with torch.autocast(pixels.device.type, enabled=False):
+            for c in range(self.channels):
+                seen, clean = (own(values[:, c : c + 1], k) for values in (pixels, batch.partner))
+                noisy = clean + self.inner.fresh_noise(c, self.inner.noise_at(c, clean.float()), rng)
+                seen.copy_(torch.where(chosen & (seen != 0), noisy, seen))  # what was not measured is the mean
+        return pixels
 
     def _apart(self, restore: Restore, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """How far what is restored is from the teacher's, and both: of planes that have all their neighbours."""

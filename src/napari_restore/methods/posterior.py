@@ -220,6 +220,11 @@ class Posterior(Refining):
             begun_as(alone, network, self.neighbours)
 
     @property
+    def knows_noise(self) -> bool:
+        """Where a pixel's own value takes part."""
+        return self.config.combine == "yes"
+
+    @property
     def radius(self) -> tuple[int, ...]:
         """As of others, one pixel for a phase, one for the mean that stands in for hidden pixels, and the witnesses."""
         more = 2 + (REACH if self._asks_pixels else 0)

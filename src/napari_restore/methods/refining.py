@@ -186,14 +186,19 @@ class Refining(Denoiser):
         clone.config = replace(self.config, similar="no")
         return clone
 
+    @property
+    def knows_noise(self) -> bool:
+        """Whether that of its pixels was measured, and is believed."""
+        return bool(getattr(self.config, "sigma", ()))
+
     def student(self, ratio: float) -> tuple[str, dict[str, Any]]:
-        """As of others; similar patches restore once what it gives, as they do here."""
+        """As of others; it knows the noise, and similar patches restore once what it gives, as they do here."""
         name, settled = super().student(ratio)
-        if not self.refines:
-            return name, settled
-        known = {name: getattr(self.config, name, ()) for name in _OF_NOISE}
-        alike = tuple(found[:1] for found in self.config.alike)
-        return name, {**settled, **known, "similar": "yes", "alike": alike}
+        if self.knows_noise:
+            settled |= {name: getattr(self.config, name, ()) for name in _OF_NOISE}
+        if self.refines:
+            settled |= {"similar": "yes", "alike": tuple(found[:1] for found in self.config.alike)}
+        return name, settled
 
     def once(self, channel: int, y: Tensor) -> Tensor:
         """What the network makes of one channel ``(B, 1, *S)``; with neighbours, of planes that have them all."""

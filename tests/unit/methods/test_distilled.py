@@ -69,6 +69,39 @@ def test_every_method_has_a_student_that_gives_pixels_where_it_does(name):
     assert methods.configure(again, settled), "a copy can be copied"
 
 
+def shown(copy, pixels, partner):
+    """What the network of a copy in training is shown."""
+    seen = []
+    copy.inner.networks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    batch = Batch(pixels, torch.ones_like(pixels, dtype=torch.bool), None, partner)
+    copy.train()(batch, torch.Generator().manual_seed(0))
+    return seen[0]
+
+
+@pytest.mark.parametrize("settings", [{"noise": 10.0}, {"noise": 10.0, "similar": "no"}])
+def test_half_of_what_a_copy_sees_is_what_its_teacher_gave_with_such_noise_drawn_anew(settings):
+    fit = methods.find("posterior").fit_to(methods.configure("posterior", {"neighbours": 0, **settings}), [STACK])
+    method = build_method("posterior", fit.config, spatial=fit.spatial, channels=1)
+    copy = copy_of(method, "posterior")
+    pixels, partner = (torch.full((40, 1, 48, 52), value) for value in (1.0, 2.0))
+    pixels[:, :, 5, 7] = 0  # what was not measured
+    seen = shown(copy, pixels, partner)
+    assert (seen[:, :, 5, 7] == 0).all()
+    drawn = (seen != pixels).flatten(1).any(1)
+    assert 10 <= drawn.sum() <= 30
+    anew = (seen - partner)[drawn][:, pixels[0] != 0]
+    assert abs(anew.mean()) < 0.01 * anew.std()
+    assert anew.std() == pytest.approx(10 / fit.config.std[0], rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("posterior", {"combine": "no"}), ("noise2void2", {"similar": "no"})])
+def test_where_the_noise_is_not_known_it_sees_the_image_alone(name, settings):
+    fit = methods.find(name).fit_to(methods.configure(name, {"neighbours": 0, **settings}), [STACK])
+    copy = copy_of(build_method(name, fit.config, spatial=fit.spatial, channels=1), name)
+    pixels, partner = (torch.full((8, 1, 48, 52), value) for value in (1.0, 2.0))
+    assert torch.equal(shown(copy, pixels, partner), pixels)
+
+
 @pytest.mark.parametrize("name", FILLING)
 def test_what_fills_gaps_has_none_and_says_so(name):
     settings = {"interpolation": {"dimensions": "2", "rule": "biharmonic"}, "inpainting": {"dimensions": "2"}}.get(
@@ -192,8 +225,10 @@ def test_its_loss_is_the_squared_distance_of_its_network_to_the_teacher_where_th
     given = batch()
     of_network = pytest.approx(distance(copy.as_graph().restore, given), rel=1e-5)
     assert distance(copy.restore, given) != of_network, "similar patches come after it"
-    for mode in (True, False):
-        assert copy.train(mode)(given, torch.Generator()).item() == of_network
+    assert copy.eval()(given, torch.Generator()).item() == of_network
+    noisier = given._replace(pixels=copy._with_fresh_noise(given, torch.Generator()))
+    of_those = pytest.approx(distance(copy.as_graph().restore, noisier), rel=1e-5)
+    assert copy.train()(given, torch.Generator()).item() == of_those != of_network
 
 
 def test_the_contrast_is_learned_from_but_not_shown(copy):
