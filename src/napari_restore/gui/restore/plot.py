@@ -63,12 +63,11 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, enableMenu=False)
         self.plotItem.setContentsMargins(0, 0, 2, 4)
         self.setMinimumWidth(120)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.setMouseEnabled(x=False, y=False)
-        self.setMenuEnabled(False)
         self.hideButtons()
         self.showGrid(x=False, y=True, alpha=0.2)
         for side in ("left", "bottom"):  # before there are numbers: pyqtgraph scales those in sight once more
