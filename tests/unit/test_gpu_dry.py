@@ -28,7 +28,7 @@ def gpu():
 
 @pytest.fixture
 def run(gpu):
-    return gpu.Run("cpu", 96, 0.05, (4, 32, 32), True)
+    return gpu.Run("cpu", 64, 0.05, (4, 32, 32), True)
 
 
 @pytest.mark.parametrize("part", ["tests", "preview", "quality", "too_little"])

@@ -88,7 +88,7 @@ def by_sure():
         # Fewer pixels: a processor that does not compute in bfloat16 takes ten times as long and more.
         (denoising, (32, 32), 16, "bfloat16"),
         (by_sure, (32, 32), 16, "bfloat16"),
-        (volumes, (8, 16, 16), 16, "bfloat16"),
+        (volumes, (8, 16, 16), 2, "bfloat16"),
         (deblurring, (12, 32, 32), 2, "bfloat16"),
     ],
 )
