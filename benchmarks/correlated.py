@@ -4,7 +4,9 @@ Cases are the eight images with noise of 25 of 255 blurred by a Gaussian of so m
 noise and then saved as JPEG of quality 50 (`jpeg 50`) or zoomed 1.5 times bilinearly (`zoom 1.5`; the truth is zoomed,
 too); and `ct`, 16 slices of a phantom reconstructed by filtered backprojection from 180 noisy projections. Each case is
 learned as one stack. Median, non-local means and total variation have, for each image, the setting that is best by the
-truth, which nobody knows in practice.
+truth, which nobody knows in practice. `supervised_denoising`, among the methods, is the same network taught by the
+truth of the very images that it is judged on, with similar patches: about as much as any that learns from noise alone
+can hope for in as many steps.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ def learned(clean: NDArray[Any], noisy: NDArray[Any], method: str, options: dict
     from napari_restore import denoise
 
     began = time.process_time()
-    result = denoise(noisy, method=method, axes="TYX", **options)
+    told = {"target": clean, "similar": "auto"} if method == "supervised_denoising" else {}
+    result = denoise(noisy, method=method, axes="TYX", **told, **options)
     pixels = np.asarray(result)
     shutil.rmtree(result.path.parent)
     return {

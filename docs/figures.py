@@ -177,13 +177,14 @@ def correlated() -> Rows:
         "JPEG of quality 50 (0.17)": ("correlated_others", "jpeg 50"),
         "filtered backprojection (0.13)": ("correlated_others", "ct"),
     }
-    automatic = found("correlated_auto") | found("correlated_auto_1200")
+    automatic, truth = found("correlated_auto") | found("correlated_auto_1200"), found("correlated_truth")
     rows = {}
     for label, (file, part) in names.items():
         each, auto = found(file)[part], automatic[part]["auto"]
         ways = [each[way] for way in ("noisy", "median", "nlm", "total_variation")]
         learned = [each.get("noise2void2", {}).get("psnr"), auto["psnr"]]
-        rows[label] = [*best_bold([*ways, *learned], first=1), f"`{auto['took']}`"]
+        taught = hundredths(truth[part]["supervised_denoising"]["psnr"]) if part in truth else None
+        rows[label] = [*best_bold([*ways, *learned], first=1), f"`{auto['took']}`", taught]
     return rows
 
 

@@ -168,8 +168,8 @@ PAPERS = (
                 "A denoiser of eight pictures, the posterior mean",
                 "distillation_posterior",
                 "copies",
-                "Not in the paper: the copy makes one pass instead of four, and looks for no patches after 2500 steps. "
-                "Its rows are those of 500 steps, and of 2500 with three seeds.",
+                "Not in the paper: the copy makes one pass instead of four, looks for no patches, and sees half of its "
+                "patches with noise drawn anew. Three seeds.",
             ),
             Table(
                 "A denoiser that looks at neighbouring planes",
