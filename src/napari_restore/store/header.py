@@ -30,6 +30,9 @@ MOST_HEADER = 6 * 2**20
 """Bytes. Parsed JSON takes up to 27 times as much, so this is some 160 MB at the most. The names and shapes of the
 tensors of four hundred networks, one a channel, fit in."""
 
+MOST_TENSORS = 2**15
+"""As many as these networks have, and more. Each takes 40 us to build and to look at, also one of nothing."""
+
 _SHARE = 16
 """A header may be longer in a file that is so many times as long: those of real networks are a thirtieth."""
 
@@ -82,7 +85,14 @@ def _header_of(path: Path, data: bytes, most: int) -> dict[str, Any]:
         header = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is damaged: its header is not JSON. Copy or download it again.") from error
-    return header if isinstance(header, dict) else {}
+    if not isinstance(header, dict):
+        return {}
+    if len(header) > MOST_TENSORS:
+        raise ModelError(
+            f"{path} is not a safetensors file with a model: its header names {len(header)} tensors, over the limit of "
+            f"{MOST_TENSORS}. Give a model saved by napari-restore."
+        )
+    return header
 
 
 def check_length(path: Path, header: Mapping[str, Any]) -> None:
