@@ -20,7 +20,7 @@ TINY = {"width": 4, "effort": "quick"}
 JOBS: list[tuple[str, dict[str, Any]]] = [
     ("denoise", {"method": "noise2void", "steps": 15, "seed": 1, "depth": 1, "precision": "bfloat16"}),
     ("denoise", {"method": "noise2void", "steps": 15, "seed": 2, "depth": 1, "precision": "bfloat16"}),
-    ("denoise", {"method": "posterior", "steps": 6, "precision": "float32"}),
+    ("denoise", {"method": "posterior", "steps": 6, "precision": "bfloat16"}),
     ("denoise", {"method": "zero_shot", "steps": 12, "precision": "bfloat16"}),
     ("super_resolve", {"steps": 3, "precision": "bfloat16"}),
     ("deblur", {"psf": "gaussian:1.2", "steps": 3}),

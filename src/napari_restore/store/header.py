@@ -89,8 +89,8 @@ def _header_of(path: Path, data: bytes, most: int) -> dict[str, Any]:
         return {}
     if len(header) > MOST_TENSORS:
         raise ModelError(
-            f"{path} is not a safetensors file with a model: its header names {len(header)} tensors, over the limit of "
-            f"{MOST_TENSORS}. Give a model saved by napari-restore."
+            f"{path} is damaged: its header names {len(header)} tensors, over the limit of {MOST_TENSORS}. "
+            "Copy or download it again."
         )
     return header
 

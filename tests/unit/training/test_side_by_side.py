@@ -43,10 +43,10 @@ def test_trainings_side_by_side_end_as_those_one_after_the_other(train, train_im
     """Networks that a step uses once, twice in one pass, and twice in two; one of them on a run of its own length."""
     image, options = noisy((64, 72)), {"precision": precision}
     jobs = [
-        partial(train, image, steps=30, seed=1, **options),
-        partial(train_imaging, image, name="scale_equivariant", steps=12, **options),
-        partial(train_imaging, image, name="equivariant_rotation", steps=15, seed=2, **options),
-        partial(train_imaging, image, name="sure", steps=15, **options),
+        partial(train, image, steps=60, seed=1, **options),
+        partial(train_imaging, image, name="scale_equivariant", steps=25, **options),
+        partial(train_imaging, image, name="equivariant_rotation", steps=30, seed=2, **options),
+        partial(train_imaging, image, name="sure", steps=30, **options),
     ]
     alone = [told(job) for job in jobs]
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_restoring_beside_a_training_changes_neither(train, train_imaging, noisy
         )  # fmt: skip
 
     jobs = [
-        partial(train_imaging, image, name="scale_equivariant", steps=5, seed=seed, precision="bfloat16")
+        partial(train_imaging, image, name="scale_equivariant", steps=8, seed=seed, precision="bfloat16")
         for seed in range(3)
     ]
     expected = {precision: restored(precision) for precision in ("float32", "bfloat16")}

@@ -56,7 +56,6 @@ class Outcome(QObject):  # type: ignore[misc]
         self._before: Preview | None = None
         self.preview = PreviewPane()
         self._plot: LossPlot | None = None
-        self._placed = False
         self._colours: dict[str, str] = {}
         self._kind: Curve = "error"
         self.place = QWidget()
@@ -107,8 +106,7 @@ class Outcome(QObject):  # type: ignore[misc]
         return self._plot
 
     def _place(self) -> None:
-        if not self._placed:
-            self._placed = True
+        if self.place.layout().isEmpty():
             plot = self._made_plot()
             plot.clear_traces(self._kind)
             plot.set_colours(**self._colours)
@@ -129,8 +127,8 @@ class Outcome(QObject):  # type: ignore[misc]
         """Take the colours of the viewer's theme."""
         kind = kind_of(theme)
         self._colours = {"background": written(theme.background), "text": text, "accent": _HELD_OUT[kind]}
-        if self._placed:
-            self.plot.set_colours(**self._colours)
+        if self._plot is not None:
+            self._plot.set_colours(**self._colours)
         for folded in (self.runs, self.details):
             folded.set_colours(text=text)
         self.messages.set_colours(warning="#8a5a00" if kind == "light" else written(theme.warning), error=error)
