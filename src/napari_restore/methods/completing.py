@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_restore.methods.device import one_thread
 from napari_restore.methods.similar_patches import RADIUS, SIDE, correlation_in_a_patch, from_groups
 
 PASSES = 2
@@ -72,8 +73,8 @@ def completed(
     given = torch.where(known, pixels, 0).float()
     variance = torch.as_tensor(noise, dtype=torch.float32, device=given.device).expand(shape)
     planes = (each.reshape(-1, *shape[-2:]) for each in (given, known, filled.float(), variance))
-    plane = partial(_plane, correlation=correlation.to(given), left=left, denoise=denoise)
-    with torch.autocast(filled.device.type, enabled=False):
+    with torch.autocast(filled.device.type, enabled=False), one_thread(filled.device) as threads:
+        plane = partial(_plane, correlation=correlation.to(given), left=left, denoise=denoise, threads=threads)
         found = torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
     return found if denoise else torch.where(known, given, found)
 
@@ -116,7 +117,15 @@ def believed(correlation: Sequence[Sequence[float]]) -> Tensor:
 
 
 def _plane(
-    given: Tensor, known: Tensor, filled: Tensor, noise: Tensor, *, correlation: Tensor, left: float, denoise: bool
+    given: Tensor,
+    known: Tensor,
+    filled: Tensor,
+    noise: Tensor,
+    *,
+    correlation: Tensor,
+    left: float,
+    denoise: bool,
+    threads: int,
 ) -> Tensor:
     """One plane ``(Y, X)``. What is known takes part in the next pass with its noise taken away, where it has any."""
     wanted = torch.ones_like(known) if denoise else ~known
@@ -132,7 +141,11 @@ def _plane(
     for number in range(PASSES):
         share = 0.0 if number else left
         total, count = from_groups(
-            (*planes, filled, noise), partial(told, share=share), alike_in=filled.clamp(-_FAR, _FAR), wanted=wanted
+            (*planes, filled, noise),
+            partial(told, share=share),
+            alike_in=filled.clamp(-_FAR, _FAR),
+            wanted=wanted,
+            threads=threads,
         )
         found = torch.where(count > 0, total / count.clamp(min=1), filled)
         filled = torch.where(known & (noise == 0), given, found)

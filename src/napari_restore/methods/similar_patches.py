@@ -9,7 +9,7 @@ that comes again farther away than it looks, nor one that only this image has; t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_restore.core.events import Note
+from napari_restore.methods.device import one_thread, side_by_side
 from napari_restore.sources import Image
 
 SIDE = 5  # pixels of a patch along Y and X
@@ -132,9 +133,9 @@ def by_similar_patches(
     """
     shape = restored.shape
     planes = (each.float().reshape(-1, *shape[-2:]) for each in (measured, restored, alike_in))
-    with torch.autocast(restored.device.type, enabled=False):
+    with torch.autocast(restored.device.type, enabled=False), one_thread(restored.device) as threads:
         told = partial(_told, noise=noise, spread=spread, correlation=correlation)
-        plane = partial(_one_plane, told=told, unread=unread, groups=groups)
+        plane = partial(_one_plane, told=told, unread=unread, groups=groups, threads=threads)
         return torch.stack([plane(*each) for each in zip(*planes, strict=True)]).view(shape)
 
 
@@ -156,6 +157,7 @@ def from_groups(
     wanted: Tensor | None = None,
     unread: tuple[int, ...] = (0, 0),
     groups: Groups = THOROUGH,
+    threads: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """What groups of patches that look alike tell of the pixels of a plane.
 
@@ -173,6 +175,8 @@ def from_groups(
         ``(Y, X)`` bool: groups are made for the patches that have one of these pixels; None for all patches.
     unread, groups
         As in ``by_similar_patches``.
+    threads
+        That look for them side by side in strips of the plane, which changes no bit, inside of ``one_thread``.
 
     Returns
     -------
@@ -185,26 +189,46 @@ def from_groups(
     margin = (step, after[1], step, after[0])
     s, *shown = (F.pad(each[None, None], margin, mode="reflect")[0, 0] for each in (alike_in, *planes))
     chosen = None if wanted is None else F.pad(wanted[None, None].float(), margin, mode="reflect")[0, 0]
+    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)
     total, count = torch.zeros_like(s), torch.zeros_like(s)
     within = torch.arange(SIDE, device=s.device)
     patch = (within[:, None] * s.shape[1] + within).flatten()
     down, across = (_asked_for(n, beyond, step) for n, beyond in zip(s.shape, unread, strict=True))
-    for corners, near in _groups(s, chosen, down, across, groups.alike):
+
+    def strip(some: range) -> tuple[Tensor, Tensor, Tensor] | None:
+        alike = _groups(s, around, chosen, some, across, groups.alike)
+        if alike is None:
+            return None
+        corners, near = alike
         at = corners[..., None] + patch
         flat = at.flatten()  # of which numbers are taken in a third of the time that places along axes take
         seen, *patches = (each.flatten().index_select(0, flat).view(at.shape) for each in (s, *shown))
         far = (seen - seen[:, :1]).square_().mean(-1).masked_fill_(~near, _BESIDE)
         found, weight = told(patches, far)
-        total.view(-1).scatter_add_(0, flat, (weight * found).flatten())
-        count.view(-1).scatter_add_(0, flat, weight.flatten())
+        return flat, (weight * found).flatten(), weight.flatten()
+
+    together = max(1, _AT_ONCE // len(across))
+    strips = [down[n : n + together] for n in range(0, len(down), together)]
+    for flat, found, weight in filter(None, side_by_side(strip, strips, threads=threads)):
+        total.view(-1).scatter_add_(0, flat, found)
+        count.view(-1).scatter_add_(0, flat, weight)
     inner = slice(step, step + rows), slice(step, step + columns)
     return total[inner], count[inner]
 
 
 def _one_plane(
-    measured: Tensor, restored: Tensor, alike_in: Tensor, *, told: Told, unread: tuple[int, ...], groups: Groups
+    measured: Tensor,
+    restored: Tensor,
+    alike_in: Tensor,
+    *,
+    told: Told,
+    unread: tuple[int, ...],
+    groups: Groups,
+    threads: int,
 ) -> Tensor:
-    total, count = from_groups((measured, restored), told, alike_in=alike_in, unread=unread, groups=groups)
+    total, count = from_groups(
+        (measured, restored), told, alike_in=alike_in, unread=unread, groups=groups, threads=threads
+    )
     return torch.where(count > 0, total / count, restored) if any(unread) else total / count
 
 
@@ -247,32 +271,30 @@ def _asked_for(length: int, unread: int, step: int) -> range:
 
 
 def _groups(
-    s: Tensor, wanted: Tensor | None, down: range, across: range, alike: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """First pixels of the patches that are alike, ``(groups, alike)``, counted along rows, of some groups at a time.
+    s: Tensor, around: Tensor, wanted: Tensor | None, down: range, across: range, alike: int
+) -> tuple[Tensor, Tensor] | None:
+    """First pixels of the patches that are alike, ``(groups, alike)``, counted along rows; None where there are none.
 
     The first of each group begins at a row of ``down`` and a column of ``across``. Groups that no pixel is ``wanted``
-    of, which is 0 or 1, are not looked for. Beside them whether each is there, and not beyond the border.
+    of, which is 0 or 1, are not looked for. ``around`` is the plane with what lies outside. Beside them whether each is
+    there, and not beyond the border.
     """
     (rows, columns), left, wide = s.shape, across[0], across[-1] - across[0] + SIDE
-    step, area = down.step, SIDE + 2 * REACH
-    together = max(1, _AT_ONCE // len(across))
-    around = F.pad(s, (REACH,) * 4, value=_OUTSIDE)[:, left : left + wide + 2 * REACH]
-    for some in (down[n : n + together] for n in range(0, len(down), together)):
-        first, last = some[0], some[-1]
-        areas = around[first : last + area].unfold(0, area, step).unfold(1, area, step).flatten(0, 1)
-        ys = torch.arange(first, last + 1, step, device=s.device).repeat_interleave(len(across))
-        xs = (left + step * torch.arange(len(across), device=s.device)).repeat(len(some))
-        if wanted is not None:
-            chosen = _any_in_patches(wanted[first : last + SIDE, left : left + wide], step)
-            if not len(chosen):
-                continue
-            areas, ys, xs = areas[chosen], ys[chosen], xs[chosen]
-        distances, nearest = _distances(areas).topk(alike, 1, largest=False)
-        dy, dx = nearest // (2 * REACH + 1) - REACH, nearest % (2 * REACH + 1) - REACH
-        # Where hardly anything is as near as what lies outside, or no number, that is chosen, too: it counts nothing.
-        ys, xs = (ys[:, None] + dy).clamp(0, rows - SIDE), (xs[:, None] + dx).clamp(0, columns - SIDE)
-        yield ys * columns + xs, distances < _BESIDE
+    step, area, first, last = down.step, SIDE + 2 * REACH, down[0], down[-1]
+    seen = around[first : last + area, left : left + wide + 2 * REACH]
+    areas = seen.unfold(0, area, step).unfold(1, area, step).flatten(0, 1)
+    ys = torch.arange(first, last + 1, step, device=s.device).repeat_interleave(len(across))
+    xs = (left + step * torch.arange(len(across), device=s.device)).repeat(len(down))
+    if wanted is not None:
+        chosen = _any_in_patches(wanted[first : last + SIDE, left : left + wide], step)
+        if not len(chosen):
+            return None
+        areas, ys, xs = areas[chosen], ys[chosen], xs[chosen]
+    distances, nearest = _distances(areas).topk(alike, 1, largest=False)
+    dy, dx = nearest // (2 * REACH + 1) - REACH, nearest % (2 * REACH + 1) - REACH
+    # Where hardly anything is as near as what lies outside, or no number, that is chosen, too: it counts nothing.
+    ys, xs = (ys[:, None] + dy).clamp(0, rows - SIDE), (xs[:, None] + dx).clamp(0, columns - SIDE)
+    return ys * columns + xs, distances < _BESIDE
 
 
 def _any_in_patches(wanted: Tensor, step: int) -> Tensor:

@@ -107,7 +107,7 @@ def appetite(job: TileJob) -> Appetite:
 
     Groups of patches that look alike take as much of any larger tile, and nearly all of a small one. They come after
     the network, which holds more for a voxel: the line is that of the network alone, and what a small plane with
-    patches takes beyond it is added, whatever the tile.
+    patches takes beyond it is added, whatever the tile: once for each thread that looks for them.
     """
     job = all_asked_for(job)
     spatial = [job.image.axes.index(a) for a in job.method.spatial]
@@ -120,7 +120,8 @@ def appetite(job: TileJob) -> Appetite:
     network = _of_network(replace(job, method=job.method.as_graph()), few, many)
     planes = max(_PLANES, 2 * job.method.neighbours + 1)
     full = _shape_of(job, [planes if a not in "YX" else job.method.full for a in job.method.spatial], most)
-    return replace(network, base=max(network.base, _allocated(job, full) - network.each * prod(full)))
+    threads = torch.get_num_threads() if job.device.type == "cpu" else 1
+    return replace(network, base=max(network.base, threads * (_allocated(job, full) - network.each * prod(full))))
 
 
 def _of_network(job: TileJob, few: tuple[int, ...], many: tuple[int, ...]) -> Appetite:

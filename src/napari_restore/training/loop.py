@@ -32,7 +32,7 @@ from napari_restore.training.ranks import Ranks, find_ranks
 from napari_restore.training.session import Session, Terms, Timer, facts, usual_batch
 from napari_restore.training.settings import TrainingSettings, fit_patch
 from napari_restore.training.state import TrainingState, cards, checkpoints
-from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
+from napari_restore.training.threads import ThreadTuner, settle, tuned_step, tuned_threads
 
 _MEASURE_EVERY = 0.5
 _VALIDATE_EVERY = 3.0
@@ -105,29 +105,35 @@ def _train(lesson: Lesson, settings: TrainingSettings, watch: Watch, ranks: Rank
             session.pool.skip(learned.step)
         floor = _floor(noise=lesson.noise, normalisation=session.pool.normalisation)
         yield _started(session, floor)
-        try:
-            # Another number of threads adds in another order: a budget in steps promises the same result again.
-            tuned = terms.device.type == "cpu" and settings.budget.steps is None and ranks.alone
-            # What comes after learning is of other sizes: those kept for steps would have no room for it, and stay.
-            with kept_buffers(), tuned_threads(active=tuned) as tuner:
-                stopped = yield from _learn(session, lesson.images[0], watch, tuner)
-        finally:
-            session.state.method.eval()
-        if ranks.first:
-            yield from _conclude(session, first=first, floor=floor, stopped=stopped)
-        precision = session.finish(lesson.images, enough=lambda: watch.stopping)
-        if ranks.first:
-            yield from session.state.average.remarks()
-        return Model(
-            lesson.name,
-            session.state.average,
-            session.pool.normalisation,
-            precision,
-            provenance(
-                list(lesson.images), **facts(session), **({"start": dict(lesson.start)} if lesson.start else {})
-            ),
-            thumbnail=session.thumbnail(precision),
-        )
+        # Another number of threads adds in another order: a budget in steps promises the same result again.
+        tuned = terms.device.type == "cpu" and settings.budget.steps is None and ranks.alone
+        with tuned_threads(active=tuned) as tuner:
+            try:
+                # What comes after learning is of other sizes: those kept for steps would have no room for it, and stay.
+                with kept_buffers():
+                    stopped = yield from _learn(session, lesson.images[0], watch, tuner)
+            finally:
+                session.state.method.eval()
+            settle(tuner)
+            if ranks.first:
+                yield from _conclude(session, first=first, floor=floor, stopped=stopped)
+            return (yield from _finished(session, lesson, watch))
+
+
+def _finished(session: Session, lesson: Lesson, watch: Watch) -> Events[Model]:
+    """What only predictions tell is settled, and remarked on."""
+    precision = session.finish(lesson.images, enough=lambda: watch.stopping)
+    if session.terms.ranks.first:
+        yield from session.state.average.remarks()
+    start = {"start": dict(lesson.start)} if lesson.start else {}
+    return Model(
+        lesson.name,
+        session.state.average,
+        session.pool.normalisation,
+        precision,
+        provenance(list(lesson.images), **facts(session), **start),
+        thumbnail=session.thumbnail(precision),
+    )
 
 
 def _settled(

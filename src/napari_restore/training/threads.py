@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,13 @@ class ThreadTuner:
         self._seconds[self.threads] = (old + seconds) / 2 if old and now - self._seen[self.threads] < 1 else seconds
         self._seen[self.threads] = now
         stale = [n for n in self._seconds if now - self._seen[n] > max(_PATIENCE, self._seconds[n] / _SHARE)]
-        self.threads = stale[0] if stale else min(self._seconds, key=self._seconds.__getitem__)
+        self.threads = stale[0] if stale else self.quickest
         return self.threads
+
+    @property
+    def quickest(self) -> int:
+        """Of all that have been tried; the most before any has."""
+        return min(self._seconds, key=lambda n: self._seconds[n] or math.inf)
 
 
 @contextmanager
@@ -48,6 +54,12 @@ def tuned_threads(*, active: bool) -> Iterator[ThreadTuner | None]:
         yield ThreadTuner(before)
     finally:
         use_threads(before)
+
+
+def settle(tuner: ThreadTuner | None) -> None:
+    """After the last step: what comes now is computed with as many as steps were quickest with."""
+    if tuner is not None:
+        use_threads(tuner.quickest)
 
 
 def tuned_step(tuner: ThreadTuner | None, began: float) -> None:

@@ -1,4 +1,5 @@
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +8,16 @@ import torch
 
 from napari_restore.core.errors import RestoreError
 from napari_restore.methods import device
-from napari_restore.methods.device import describe, find_device, find_precision, kept_buffers, use_threads
+from napari_restore.methods.allocated import peak_of
+from napari_restore.methods.device import (
+    describe,
+    find_device,
+    find_precision,
+    kept_buffers,
+    one_thread,
+    side_by_side,
+    use_threads,
+)
 from napari_restore.methods.free import free_on
 from napari_restore.operators.exact import in_double
 
@@ -59,16 +69,84 @@ def test_buffers_are_kept_until_the_last_of_those_who_want_it_is_done(monkeypatc
     assert told == [True, False]
 
 
-def test_use_threads_is_for_the_thread_that_calls_it():
+@pytest.fixture
+def two_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        use_threads(3)
-        with ThreadPoolExecutor(1) as pool:
-            assert torch.get_num_threads() == 3
-            assert pool.submit(torch.get_num_threads).result() == 2
-    finally:
-        torch.set_num_threads(before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_use_threads_is_for_the_thread_that_calls_it():
+    use_threads(3)
+    with ThreadPoolExecutor(1) as pool:
+        assert torch.get_num_threads() == 3
+        assert pool.submit(torch.get_num_threads).result() == 2
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_one_thread_of_torch_is_for_the_time_inside_and_the_thread_that_calls_it():
+    with torch.inference_mode(), one_thread(CPU) as threads, ThreadPoolExecutor(1) as pool:
+        assert (threads, torch.get_num_threads()) == (2, 1)
+        assert pool.submit(torch.get_num_threads).result() == 2
+    with pytest.raises(KeyError), one_thread(CPU):
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_nobody_else_computes_where_gradients_are_asked_for_operators_counted_or_a_card_does_it():
+    with one_thread(CPU) as threads:
+        assert (threads, torch.get_num_threads()) == (1, 1)
+    with torch.inference_mode(), one_thread(torch.device("meta")) as threads:
+        assert (threads, torch.get_num_threads()) == (1, 2)
+    told = []
+
+    def look():
+        with one_thread(CPU) as threads:
+            told.append(threads)
+
+    with torch.inference_mode():
+        peak_of(look)
+    assert told == [1]
+
+
+def here(part):
+    return part, threading.current_thread().name, (torch.get_num_threads(), torch.is_inference_mode_enabled())
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("count", "threads"), [(4, 2), (7, 2), (5, 16)])
+def test_parts_made_side_by_side_come_in_order_from_threads_with_one_of_torchs_each(count, threads):
+    before = threading.active_count()
+    made = list(side_by_side(here, range(count), threads=threads))
+    assert [part for part, *_ in made] == list(range(count))
+    assert {name for _, name, *_ in made} <= {f"napari-restore compute_{n}" for n in range(2)}
+    assert {facts for *_, facts in made} == {(1, True)}
+    assert (threading.active_count(), torch.get_num_threads()) == (before, 2), "nothing is left of them"
+
+
+@pytest.mark.parametrize(("count", "threads"), [(5, 1), (3, 2), (0, 2)])
+def test_few_parts_are_made_by_the_thread_that_asks(count, threads):
+    made = list(side_by_side(here, range(count), threads=threads))
+    assert {name for _, name, *_ in made} <= {threading.current_thread().name}
+    assert len(made) == count
+
+
+def test_what_goes_wrong_in_a_part_is_raised_and_no_other_is_begun_after_it():
+    begun = []
+
+    def work(part):
+        begun.append(part)
+        raise KeyError(part)
+
+    with pytest.raises(KeyError, match="0"):
+        list(side_by_side(work, range(50), threads=2))
+    assert len(begun) < 6
 
 
 @pytest.fixture

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from napari_restore.methods.similar_patches import QUICK, RADIUS, REACH, SIDE, THOROUGH, by_similar_patches
+from napari_restore.methods.similar_patches import (
+    QUICK,
+    RADIUS,
+    REACH,
+    SIDE,
+    THOROUGH,
+    by_similar_patches,
+    correlation_in_a_patch,
+)
 
 
 def drawn(seed, *shape):
@@ -144,3 +152,30 @@ def test_what_comes_again_is_restored_by_what_it_resembles():
     once = torch.from_numpy(clean + 0.3 * rng.normal(size=clean.shape).astype(np.float32))  # errors that do not repeat
     found = by_similar_patches(torch.from_numpy(noisy), once, constant(0.25), alike_in=2 * once, spread=1.0).numpy()
     assert np.square(found - clean).mean() < 0.4 * np.square(once.numpy() - clean).mean()
+
+
+@pytest.mark.parametrize("shape", [(150, 133), (3, 40, 41)])
+@pytest.mark.parametrize("correlated", [False, True])
+def test_it_has_the_same_bits_however_many_threads_there_are(shape, correlated):
+    """Strips of a large plane are made side by side, and small planes by one thread."""
+    noisy, restored = drawn(5, *shape)
+    correlation = correlation_in_a_patch(np.array([[0.1, 0.3, 0.1], [0.3, 1, 0.3], [0.1, 0.3, 0.1]]))
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        try:
+            with torch.inference_mode():
+                made.append(
+                    by_similar_patches(
+                        noisy,
+                        restored,
+                        constant(0.25),
+                        alike_in=restored / 0.5,
+                        spread=0.5,
+                        correlation=correlation if correlated else None,
+                    )
+                )
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    assert all(torch.equal(made[0], each) for each in made)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from napari_restore.training.threads import ThreadTuner, tuned_step, tuned_threads
+from napari_restore.training.threads import ThreadTuner, settle, tuned_step, tuned_threads
 
 
 def run(tuner: ThreadTuner, cost: dict[int, float], *, seconds: float, start: float = 0.0) -> dict[int, float]:
@@ -57,6 +57,22 @@ def in_a_new_thread(ask: Callable[[], int]) -> int:
 def test_torch_has_its_threads_back_afterwards() -> None:
     with tuned_threads(active=True):
         torch.set_num_threads(1)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_comes_after_the_last_step_has_the_quickest_and_not_the_one_that_is_being_tried() -> None:
+    with tuned_threads(active=True) as tuner:
+        assert tuner is not None
+        settle(tuner)
+        assert torch.get_num_threads() == 2, "of none that was tried, the most"
+        tuner.took(0.9, now=0)
+        settle(tuner)
+        assert (tuner.threads, torch.get_num_threads()) == (1, 2), "one is to be tried, two are all that is known"
+        tuner.took(0.05, now=1)
+        tuner.took(0.05, now=60)
+        settle(tuner)
+        assert (tuner.threads, torch.get_num_threads()) == (2, 1), "two are to be tried again"
     assert torch.get_num_threads() == 2
 
 
