@@ -37,11 +37,12 @@ def test_events_arrive_in_order_and_the_result_last(qtbot, runner):
     assert not runner.running and not room._ALIVE
 
 
-def test_the_end_has_a_tick_of_its_own(qtbot):
-    """What shows the last events and what shows the result would together hold the viewer for twice as long."""
+def test_the_end_has_ticks_of_its_own(qtbot):
+    """The last events, a whole result and all that changes by it would together hold the viewer three times as long."""
     runner, told = Runner(every_ms=3_600_000), []
     runner.received.connect(told.append)
-    runner.ended.connect(lambda ended: told.append(ended.result))
+    runner.ending.connect(lambda ended: told.append((ended.result, runner.running)))
+    runner.ended.connect(lambda ended: told.append((ended.result, runner.running)))
 
     def work(stop):
         yield 1
@@ -50,9 +51,32 @@ def test_the_end_has_a_tick_of_its_own(qtbot):
     runner.start(work)
     qtbot.waitUntil(lambda: runner.line.mail.qsize() == 2)
     runner._tick()
-    assert told == [[1]] and runner.running
+    assert told == [[1]]
     runner._tick()
-    assert told == [[1], "result"] and not runner.running
+    assert told == [[1], ("result", True)] and not runner.start(work)
+    runner._tick()
+    assert told == [[1], ("result", True), ("result", False)]
+    told.clear()
+    assert runner.start(work)
+    qtbot.waitUntil(lambda: runner.line.mail.qsize() == 2)
+    runner._tick()
+    qtbot.wait(50)
+    assert told == [[1]], "the next run is looked at as seldom as the first"
+
+
+def test_a_result_is_kept_if_the_viewer_goes_away_amid_its_end(qtbot):
+    runner, kept, told = Runner(every_ms=5), [], []
+    runner.ending.connect(lambda _: runner.abandon())
+    runner.ended.connect(told.append)
+
+    def work(stop):
+        yield 1
+        return "result"
+
+    runner.start(work, keep=kept.append)
+    qtbot.waitUntil(lambda: bool(kept))
+    qtbot.wait(50)
+    assert [ended.result for ended in kept] == ["result"] and not told
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), KeyError("x"), MemoryError(), SystemExit(3)])

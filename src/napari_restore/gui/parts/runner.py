@@ -94,20 +94,24 @@ class Runner(QObject):  # type: ignore[misc]
         To its thread.
     received
         Signal: the list of events since the last tick.
+    ending
+        Signal: the same ``Ended``, a turn of the event loop earlier, while it still runs: for what takes the viewer
+        long enough to be on its own.
     ended
         Signal: an ``Ended``; after it the runner can start again.
     """
 
     received = Signal(list)
+    ending = Signal(object)
     ended = Signal(object)
 
     def __init__(self, parent: QObject | None = None, *, every_ms: int = 100) -> None:
         super().__init__(parent)
         self._thread: threading.Thread | None = None
-        self._abandoned = False
+        self._abandoned = self._ending = False
         self.line = Line()
+        self._every_ms = every_ms
         self._timer = QTimer(self)
-        self._timer.setInterval(every_ms)
         self._timer.timeout.connect(self._tick)
 
     @property
@@ -135,7 +139,7 @@ class Runner(QObject):  # type: ignore[misc]
         self.flag.clear()
         self.line.keep = keep
         self._thread = _spawn(start, self.line)
-        self._timer.start()
+        self._timer.start(self._every_ms)
         return True
 
     def stop(self) -> None:
@@ -149,7 +153,7 @@ class Runner(QObject):  # type: ignore[misc]
         self.line.cut()
 
     def _tick(self) -> None:
-        """Hand on what has arrived since the last tick. The end has a tick of its own: it is long enough for one."""
+        """Hand on what has arrived since the last tick. The end has two of its own: it is long enough for them."""
         events = _empty(self.line.mail)
         ended = events.pop() if events and isinstance(events[-1], Ended) else None
         if events:
@@ -157,9 +161,15 @@ class Runner(QObject):  # type: ignore[misc]
                 self.line.mail.put(ended)  # nothing is behind it; whoever cuts the line meanwhile finds it there
             self.received.emit(events)
         elif ended is not None and self._thread is not None:
+            if not self._ending:
+                self._ending = True
+                self.line.mail.put(ended)
+                self._timer.start(0)
+                self.ending.emit(ended)
+                return
             self._timer.stop()
             self._thread.join(timeout=1)
-            self._thread = None
+            self._thread, self._ending = None, False
             self.ended.emit(ended)
 
 

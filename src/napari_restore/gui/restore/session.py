@@ -160,6 +160,7 @@ class Session(QObject):  # type: ignore[misc]
         self.preview_every = 2.0
         self.runner = Runner(self)
         self.runner.received.connect(self._receive)
+        self.runner.ending.connect(self._draw_result)
         self.runner.ended.connect(self._end)
         self._redraw = QTimer(self)
         self._redraw.setSingleShot(True)
@@ -393,6 +394,13 @@ class Session(QObject):  # type: ignore[misc]
         if self._run is not None:
             self._run.result.refresh()
 
+    def _draw_result(self, ended: Ended) -> None:
+        """The run will be over in the next turn: napari takes as long to draw a whole result as to select it."""
+        run, result = self._run, ended.result
+        whole = ended.failure is None and getattr(result, "levels", None) is not None and result.complete
+        if run is not None and whole:
+            run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"], made_by=run.tally.method)
+
     def _end(self, ended: Ended) -> None:
         """The run is over, one way or the other: keep the model, show the result, free the buttons."""
         self._redraw.stop()
@@ -439,7 +447,6 @@ class Session(QObject):  # type: ignore[misc]
     def _finish(self, result: Any) -> None:
         run = self._run
         if run is not None:
-            run.result.finish(result.levels, metadata=result.layer_kwargs["metadata"], made_by=run.tally.method)
             self._bring_forward(run)
             if (unsure := getattr(result, "uncertainty", None)) is not None:
                 run.result.add_deviations(unsure.levels)
