@@ -28,7 +28,8 @@ class Channel:
     @classmethod
     def of(cls, name: Any = "", colour: Any = "") -> Channel:
         """From what a file says: a name on one line that can be shown; a colour that is none is left out."""
-        shown = "".join(c for c in " ".join(str(name or "").split()) if c.isprintable())[:_LONGEST].strip()
+        known = "".join(c for c in str(name or "") if c.isprintable() or c.isspace())
+        shown = " ".join(known.split())[:_LONGEST].strip()
         digits = str(colour or "").strip().removeprefix("#").upper()
         return cls(shown, digits if re.fullmatch(r"[0-9A-F]{6}", digits) else "")
 
