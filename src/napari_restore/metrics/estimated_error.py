@@ -78,9 +78,9 @@ class EstimatedError:
         own, other = math.hypot(self.standard_error, self.by_variance), spread * mse
         if not abs(self.mse - mse) <= _AGREED * math.hypot(own, other):
             return self
-        share = other**2 / (own**2 + other**2) if math.isfinite(own) else 0.0
-        both = share * self.mse + (1 - share) * mse
-        error = other * math.sqrt(1 - share)
+        share = own**2 / (own**2 + other**2) if math.isfinite(own) else 1.0  # of the other
+        both = (1 - share) * self.mse + share * mse if share < 1 else mse
+        error = other * math.sqrt(share)
         return replace(
             self,
             mse=both,

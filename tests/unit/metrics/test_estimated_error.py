@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, median_filter
 from scipy.signal import fftconvolve
@@ -156,6 +156,7 @@ def known(mse, error, by_variance=0.0, peak=100.0):
 
 
 @given(positive, positive, st.floats(0, 1e3), st.floats(-1.9, 1.9), st.floats(0.05, 0.9))
+@example(644.0, 0.001953125, 0.0, 0.0, 0.875)
 def test_two_estimates_that_agree_are_surer_than_either(other, error, by_variance, apart, spread):
     own, wide = math.hypot(error, by_variance), spread * other
     found = known(other + apart * math.hypot(own, wide), error, by_variance)
