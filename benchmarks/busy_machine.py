@@ -19,7 +19,6 @@ import reporting
 METHODS = ("posterior", "recorrupted", "noise2void2")
 ONE = """
 import json, sys, time
-import numpy as np
 from napari_restore import restore, train
 from napari_restore.sources.samples import microscopy_stack
 name, seconds = sys.argv[1], float(sys.argv[2])

@@ -52,6 +52,17 @@ def noisy_stack() -> NDArray[np.uint16]:
 
 
 @pytest.fixture
+def two_threads() -> Generator[None]:
+    """Torch's, on a machine of any size."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def run_script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
     """Runs a script with a package that only takes notes, and with these names in it: what does it ask for?"""
 

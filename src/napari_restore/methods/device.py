@@ -141,7 +141,7 @@ def one_thread(device: torch.device) -> Iterator[int]:
     Torch's own share each short operation, and wait for the one whose core another program has. Beside two busy
     programs a stack restored by patches that look alike took 3 to 14 times as long with two of them as with one, and
     with nothing beside it as long (2 cores). Where gradients are asked for, or operators are watched, a thread is on
-    its own.
+    its own. To go in and out takes 0.8 ms, a sixth of what a plane of 48 pixels takes: it is for all planes at once.
     """
     count = torch.get_num_threads()
     if count < 2 or device.type != "cpu" or torch.compiler.is_compiling():

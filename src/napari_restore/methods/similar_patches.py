@@ -196,7 +196,7 @@ def from_groups(
     down, across = (_asked_for(n, beyond, step) for n, beyond in zip(s.shape, unread, strict=True))
 
     def strip(some: range) -> tuple[Tensor, Tensor, Tensor] | None:
-        alike = _groups(s, around, chosen, some, across, groups.alike)
+        alike = _groups(around, chosen, some, across, groups.alike)
         if alike is None:
             return None
         corners, near = alike
@@ -271,7 +271,7 @@ def _asked_for(length: int, unread: int, step: int) -> range:
 
 
 def _groups(
-    s: Tensor, around: Tensor, wanted: Tensor | None, down: range, across: range, alike: int
+    around: Tensor, wanted: Tensor | None, down: range, across: range, alike: int
 ) -> tuple[Tensor, Tensor] | None:
     """First pixels of the patches that are alike, ``(groups, alike)``, counted along rows; None where there are none.
 
@@ -279,12 +279,13 @@ def _groups(
     of, which is 0 or 1, are not looked for. ``around`` is the plane with what lies outside. Beside them whether each is
     there, and not beyond the border.
     """
-    (rows, columns), left, wide = s.shape, across[0], across[-1] - across[0] + SIDE
+    rows, columns = (n - 2 * REACH for n in around.shape)
+    left, wide = across[0], across[-1] - across[0] + SIDE
     step, area, first, last = down.step, SIDE + 2 * REACH, down[0], down[-1]
     seen = around[first : last + area, left : left + wide + 2 * REACH]
     areas = seen.unfold(0, area, step).unfold(1, area, step).flatten(0, 1)
-    ys = torch.arange(first, last + 1, step, device=s.device).repeat_interleave(len(across))
-    xs = (left + step * torch.arange(len(across), device=s.device)).repeat(len(down))
+    ys = torch.arange(first, last + 1, step, device=around.device).repeat_interleave(len(across))
+    xs = (left + step * torch.arange(len(across), device=around.device)).repeat(len(down))
     if wanted is not None:
         chosen = _any_in_patches(wanted[first : last + SIDE, left : left + wide], step)
         if not len(chosen):

@@ -79,7 +79,7 @@ class EstimatedError:
         if not abs(self.mse - mse) <= _AGREED * math.hypot(own, other):
             return self
         share = own**2 / (own**2 + other**2) if math.isfinite(own) else 1.0  # of the other
-        both = (1 - share) * self.mse + share * mse if share < 1 else mse
+        both = (1 - share) * self.mse + share * mse
         error = other * math.sqrt(share)
         return replace(
             self,

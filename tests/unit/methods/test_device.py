@@ -69,14 +69,6 @@ def test_buffers_are_kept_until_the_last_of_those_who_want_it_is_done(monkeypatc
     assert told == [True, False]
 
 
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_use_threads_is_for_the_thread_that_calls_it():
     use_threads(3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -37,15 +37,6 @@ def test_a_machine_that_gets_busy_and_quiet_again_is_followed() -> None:
     assert run(tuner, quiet, seconds=30)[2] > 27
     assert run(tuner, busy, seconds=60, start=30)[1] > 54
     assert run(tuner, quiet, seconds=120, start=90)[2] > 60
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    """On a machine of any size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def in_a_new_thread(ask: Callable[[], int]) -> int:
