@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60, help="of these, at most")
     parser.add_argument("--test", type=Path, nargs="+", help="sharp pictures to judge it on")
     parser.add_argument("--width", type=int, default=48, help="of the teacher for super-resolution")
+    parser.add_argument("--by", default="supervised", help="what the teacher for super-resolution learned by")
     given = parser.parse_args()
     machine = reporting.begin(given.threads)
     case = {"posterior": posterior, "frames": frames, "stack": stack, "super": finer}[given.case]
@@ -121,13 +122,15 @@ def copies(given: Any, teacher: Any, pixels: np.ndarray, seed: int, *, axes: str
 
 def finer(given: Any, seed: int) -> list[dict[str, Any]]:
     from napari_restore import distill, train
+    from napari_restore.methods import METHODS
 
     sharp = pictures([given.train])[: given.pictures]
     coarse = [measured(p) for p in sharp]
     judged = {folder.name: [(p, measured(p)) for p in pictures([folder])] for folder in given.test}
-    options = {"axes": "YX", "factor": 2, "noise": 0.0, "seed": seed, "target": sharp}
+    options = {"axes": "YX", "factor": 2, "noise": 0.0, "seed": seed}
+    options |= {"target": sharp} if "target" in METHODS[given.by].needs else {}
     rate = {} if given.teacher_rate is None else {"learning_rate": given.teacher_rate}
-    teacher = train(coarse, "supervised", steps=given.teacher_steps, width=given.width, **rate, **options)
+    teacher = train(coarse, given.by, steps=given.teacher_steps, width=given.width, **rate, **options)
     before = {name: mean_psnr(pairs, teacher) for name, pairs in judged.items()}
     reporting.progress(f"teacher {before}")
     rows = []
@@ -135,8 +138,8 @@ def finer(given: Any, seed: int) -> list[dict[str, Any]]:
         copy = distill(coarse, teacher, axes="YX", steps=steps, seed=seed, ratio=ratio(given), **settings(given))
         width = dict(copy.method.config.settled)["width"]
         fixed = {"steps": steps, "width": width, **options}
-        alone = {"own_rate": train(coarse, "supervised", **fixed)}
-        alone["rate_of_copy"] = train(coarse, "supervised", learning_rate=copy.provenance["learning_rate"], **fixed)
+        alone = {"own_rate": train(coarse, given.by, **fixed)}
+        alone["rate_of_copy"] = train(coarse, given.by, learning_rate=copy.provenance["learning_rate"], **fixed)
         row = told(teacher, copy, float(np.mean(list(before.values()))), 0.0)
         for name, pairs in judged.items():
             row[name] = {

@@ -495,6 +495,31 @@ def test_the_difference_takes_the_last_ones_place(viewer, widget):
     assert "2-D" in widget.controls.message.text()
 
 
+@pytest.mark.parametrize("asked", ["difference", "structure"])
+def test_only_the_plane_in_view_is_read_for_what_is_added(viewer, qtbot, asked):
+    read = []
+
+    def block(block_info=None):
+        location = block_info[None]["chunk-location"]
+        read.append(location[0])
+        return np.full((1, 32, 32), location[0], np.float32)
+
+    lazy = da.map_blocks(block, chunks=((1,) * 4, (32,), (32,)), dtype=np.float32)
+    viewer.add_image(lazy, name="a", cache=False, **GREY)
+    viewer.add_image(0 * lazy, name="b", cache=False, **GREY)
+    viewer.dims.set_point(0, 2)
+    widget = made(viewer, qtbot)
+    read.clear()
+    widget.add_difference() if asked == "difference" else widget.find_structure()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=20_000)
+    added = viewer.layers[-1]
+    assert added.visible
+    assert set(read) == {2}
+    assert asked == "structure" or (np.asarray(added._slice.image.raw) == 2).all()
+    viewer.dims.set_point(0, 3)
+    assert set(read) == {2, 3}
+
+
 def test_structure_in_what_was_removed_becomes_a_layer_over_the_place(viewer, qtbot):
     rng = np.random.default_rng(0)
     restored = np.full((2, 120, 160), 50, np.float32)

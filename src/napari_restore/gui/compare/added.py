@@ -113,7 +113,9 @@ class Added(QObject):  # type: ignore[misc]
         if instead_of is not None and instead_of in self._viewer.layers:
             self._viewer.layers.remove(instead_of)
         mark_comparison(layer)
-        return self._viewer.add_layer(layer)
+        self._viewer.add_layer(layer)
+        layer.visible = True  # only now: of planes made as they are seen, it reads the one where the sliders stand
+        return layer
 
 
 def mapped(residual: NDArray[Any], restored: NDArray[Any]) -> tuple[NDArray[np.float32], str]:

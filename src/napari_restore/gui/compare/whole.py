@@ -40,7 +40,7 @@ def alike(first: Any, second: Any) -> bool:
 
 
 def whole_difference(first: Any, second: Any, *, looks: Mapping[str, Any]) -> ImageLayer:
-    """The first layer minus the second, of all planes.
+    """The first layer minus the second, of all planes; hidden, as a layer that is seen reads its first plane here.
 
     Parameters
     ----------
@@ -53,11 +53,12 @@ def whole_difference(first: Any, second: Any, *, looks: Mapping[str, Any]) -> Im
         **looks,
         multiscale=False,
         cache=False,
+        visible=False,
     )
 
 
 def whole_structure(first: Any, second: Any) -> ImageLayer:
-    """Where the first layer minus the second holds more than noise, of all planes."""
+    """Where the first layer minus the second holds more than noise, of all planes; hidden as well."""
     return ImageLayer(
         LazyArray(Structure(_finest(first), _finest(second))),
         name=f"structure removed from {first.name}",
@@ -65,6 +66,7 @@ def whole_structure(first: Any, second: Any) -> ImageLayer:
         **marked(),
         multiscale=False,
         cache=False,
+        visible=False,
     )
 
 
