@@ -209,7 +209,7 @@ class PretendEngine:
         )  # fmt: skip
         for index in range(shape[0]):
             if stop.wait(self.pause):
-                yield Stopped("restoration", index, str(partial))
+                yield Stopped("restoration", index, str(final))
                 return result
             pixels = image.read(part).transpose(order)[index : index + 1].repeat(fine, -1).repeat(fine, -2)
             array[index : index + 1] = pixels + 1

@@ -60,6 +60,18 @@ def test_the_result_lies_over_the_raw_layer(viewer, stack, tmp_path):
     np.testing.assert_array_equal(np.asarray(layer.data), stack + 1)
 
 
+def test_a_tile_written_just_before_the_run_was_stopped_is_seen(viewer, stack, tmp_path):
+    raw = viewer.add_image(stack, **place())
+    array = zarr.create_array(tmp_path / "x" / "0", shape=stack.shape, dtype="uint16", chunks=(1, 40, 50))
+    result = ResultLayer(viewer, raw, open_image(raw))
+    result.begin(tmp_path / "x", "0")
+    at = viewer.dims.current_step[0]
+    assert not result.layer._slice.image.view.any()
+    array[at] = stack[at]
+    assert not result.give_way()
+    np.testing.assert_array_equal(result.layer._slice.image.view, stack[at])
+
+
 def started(**more):
     return RestorationStarted("p", "0", 1, 0, (1, 40, 50), (0, 0, 0), 1, "uint16", "cpu", "float32", **more)
 

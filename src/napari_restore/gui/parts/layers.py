@@ -217,6 +217,8 @@ class ResultLayer:
         if empty := not np.any(np.asarray(data[plane])):
             self._uncover()
             self.layer.visible = False
+        else:
+            self.layer.refresh()  # a tile written since the last time would be black
         return empty
 
     def gone(self, layer: Any) -> None:

@@ -355,16 +355,18 @@ class Session(QObject):  # type: ignore[misc]
                 self.said.emit(f"{what.capitalize()} saved: {path}", "info")
             case Stopped(what=what, step=step, path=path):
                 self.said.emit(stopped_words(what, step, path), "warning")
-                if what == "restoration" and path in self._unfinished:
-                    self._leave_unfinished(path, tiles=step)
+                if what == "restoration" and self._run is not None and self._run.result in self._unfinished.values():
+                    self._leave_unfinished(self._run.result, tiles=step)
 
-    def _leave_unfinished(self, path: str, *, tiles: int) -> None:
+    def _leave_unfinished(self, result: ResultLayer, *, tiles: int) -> None:
         """A layer of nothing would hide the measured one."""
         if not tiles:
-            self._unfinished.pop(path).discard()
-        elif self._unfinished[path].give_way():
-            name = self._unfinished[path].layer.name
-            self.said.emit(f"Nothing of the plane in view was restored yet: the layer {name} is hidden.", "info")
+            self._forget(result)
+            result.discard()
+        elif result.give_way():
+            self.said.emit(
+                f"Nothing of the plane in view was restored yet: the layer {result.layer.name} is hidden.", "info"
+            )
 
     def _begin_result(self, started: RestorationStarted) -> None:
         path = started.path
@@ -387,7 +389,7 @@ class Session(QObject):  # type: ignore[misc]
             self._run.result.show_whole(self._whole)
 
     def _forget(self, result: ResultLayer) -> None:
-        """It is whole: another run of the same output does not take it away."""
+        """It is whole, or gone: another run of the same output does not take it away."""
         self._unfinished = {path: one for path, one in self._unfinished.items() if one is not result}
 
     def _refresh_result(self) -> None:
