@@ -9,7 +9,8 @@
 posterior mean and a copy of its own. ``stack``: the microscopy sample; its posterior mean looks at neighbouring planes,
 and its copy does. ``super``: super-resolution by 2 without noise; a teacher that learned from sharp
 pictures, its copy on the same ones, and a network of the copy's size that learned from the sharp pictures as many
-steps, at its own learning rate and at the copy's. Speed is of processor time on one core, teacher and copy in turn on
+steps, at its own learning rate and at the copy's; with ``--by`` all three learn by that method, which need not be shown
+sharp pictures. Speed is of processor time on one core, teacher and copy in turn on
 the same pixels.
 """
 

@@ -350,9 +350,9 @@ def distillation() -> Rows:
     return rows
 
 
-def distillation_super() -> Rows:
+def distillation_super(file: str = "distillation_super", taught: str = "teacher, from sharp pictures") -> Rows:
     """Of each seed on Set12 and BSD68; weights and speed of the first."""
-    seeds = found("distillation_super")
+    seeds = found(file)
     weights, speed = map(str, seeds[0]["weights"]), map(hundredths, seeds[0]["megapixels_a_second"])
 
     def each(of: Callable[[Any], float]) -> list[str]:
@@ -360,7 +360,7 @@ def distillation_super() -> Rows:
 
     return {
         "cubic interpolation": [None, *(hundredths(seeds[0][test]["bicubic"]) for test in ("set12", "bsd68")), None],
-        "teacher, from sharp pictures": [next(weights), *each(lambda psnr: psnr["teacher"]), next(speed)],
+        taught: [next(weights), *each(lambda psnr: psnr["teacher"]), next(speed)],
         "its copy": [next(weights), *each(lambda psnr: psnr["copy"]), next(speed)],
         "as small, at the copy's learning rate": [
             None,
@@ -369,6 +369,10 @@ def distillation_super() -> Rows:
         ],
         "as small, at its own": [None, *each(lambda psnr: psnr["same_without_teacher"]["own_rate"]), None],
     }
+
+
+def distillation_super_alone() -> Rows:
+    return distillation_super("distillation_super_alone", "teacher, from the coarse pictures alone")
 
 
 def inpainting() -> Rows:
@@ -532,6 +536,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "start_frames": start_frames,
     "distillation": distillation,
     "distillation_super": distillation_super,
+    "distillation_super_alone": distillation_super_alone,
     "error_bars": error_bars,
     "estimated": estimated,
     "inpainting": inpainting,
