@@ -21,7 +21,8 @@ from napari_restore.store.model import Model, build_method
 def trained_looking(spatial: str, depth: int, *, channels: int = 1, seed: int = 0) -> Model:
     """Random weights with batch statistics measured on noise, as training leaves them."""
     torch.manual_seed(seed)
-    config = {"dimensions": str(len(spatial)), "width": 4, "depth": depth}
+    floor = ((-1.0, 0.1), (1.0, 0.3))  # of an untrained network: in part more is left, and pixels are kept
+    config = {"dimensions": str(len(spatial)), "width": 4, "depth": depth, "floor": (floor,) * channels}
     method = build_method("noise2void", config, spatial=spatial, channels=channels, seed=seed)
     for module in method.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -12,22 +13,32 @@ from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from napari_restore import networks
+from napari_restore.core.events import Note
 from napari_restore.methods import METHODS
+from napari_restore.methods.kept import REACH, Floor, floor_of, kept, noise_by, share_kept
 from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import own
-from napari_restore.methods.refining import Refining, RefiningConfig, measured_settings
+from napari_restore.methods.refining import PATCHES, Refining, RefiningConfig, measured_settings
 from napari_restore.sources import Image
 
 _LEAST = 8
 _REDRAWS = 3
+_TOLD = 64  # patches, at most, that what noise leaves is told by
+_WORTH_SAYING = 0.02
 
 
 @dataclass(frozen=True)
 class Noise2VoidConfig(RefiningConfig):
-    """Settings of Noise2Void, and of what comes after it: with ``similar`` no it is as published.
+    """Settings of Noise2Void, and of what comes after it: with ``similar`` and ``keep`` no it is as published.
 
     Attributes
     ----------
+    keep
+        Whether pixels stay as they were measured where the network errs by more than their noise, as at sharp edges
+        after few steps: nearer to them the more it errs.
+    floor, kept
+        Settled after training, for each channel: what noise alone leaves, by signal, where it could not be measured
+        before; and the share of patches held out that was kept.
     dimensions
         ``"2"`` looks along Y and X, ``"3"`` along Z too, which takes some four times longer a pixel. ``"auto"`` is 2.
     masked
@@ -43,6 +54,9 @@ class Noise2VoidConfig(RefiningConfig):
         Times Y and X are halved.
     """
 
+    keep: Literal["yes", "no"] = "yes"
+    floor: tuple[Floor, ...] = field(default=(), repr=False)
+    kept: tuple[float, ...] = ()
     dimensions: Annotated[Literal["auto", "2", "3"], BeforeValidator(str)] = "auto"
     masked: Annotated[float, Interval(ge=0.001, le=0.25)] = 0.06
     sampler: Literal["stratified", "uniform"] = "stratified"
@@ -94,6 +108,49 @@ class Noise2Void(Refining):
     def ends_at_the_image(self) -> bool:
         """A U-Net does."""
         return True
+
+    @property
+    def after(self) -> int:  # type: ignore[override]
+        """Pixels about each that tell whether it is kept."""
+        return REACH if self.config.keep == "yes" else 0
+
+    def refined(self, channel: int, y: Tensor) -> Tensor:
+        """As of others, and pixels kept where that errs by more than their noise."""
+        found = super().refined(channel, y)
+        if self.config.keep == "no" or (noise := self._noise_of(channel, found)) is None:
+            return found
+        return kept(own(y, self.neighbours), found, noise)
+
+    def _noise_of(self, channel: int, found: Tensor) -> Tensor | None:
+        """Its variance as it was measured, or else as it is told by what is left; None where neither tells."""
+        if self.knows_noise:
+            return self.noise_variance(channel, found)
+        floor = self.config.floor[channel] if self.config.floor else ()
+        return noise_by(floor, found) if floor else None
+
+    def finish(self, batch: Batch) -> None:
+        """Measure what is kept of patches held out, and the noise by what is left there where it is not known."""
+        super().finish(batch)
+        if self.config.keep == "yes":
+            some = batch.pixels[:: math.ceil(len(batch.pixels) / _TOLD)]
+            told = [self._told(c, some[:, c : c + 1]) for c in range(self.channels)]
+            self.config = replace(self.config, floor=tuple(f for f, _ in told), kept=tuple(s for _, s in told))
+
+    def _told(self, channel: int, y: Tensor) -> tuple[Floor, float]:
+        found = torch.cat([super(Noise2Void, self).refined(channel, part) for part in torch.split(y, PATCHES)])
+        measured = own(y, self.neighbours)
+        floor = () if self.knows_noise else floor_of(measured, found)
+        noise = noise_by(floor, found) if floor else self.noise_variance(channel, found)
+        return floor, round(float(share_kept(measured, found, noise).mean()), 4)
+
+    def remarks(self) -> Iterator[Note]:
+        """What was kept."""
+        yield from super().remarks()
+        if (most := max(self.config.kept, default=0.0)) >= _WORTH_SAYING:
+            yield Note(
+                f"{most:.0%} is kept as it was measured: there the network is off by more than the noise. "
+                "More training leaves less of it; `keep` no takes what the network gives"
+            )
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error at hidden pixels, which the network is not shown (eq. 5)."""

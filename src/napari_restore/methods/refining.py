@@ -146,10 +146,13 @@ class Refining(Denoiser):
         0.1 and 0.3, for as much time and 18 more pixels around each tile.
     groups
         How thoroughly they are looked for.
+    after
+        Pixels along Y and X that what comes after these looks at around each.
     """
 
     passes: ClassVar[int] = 2
     groups: ClassVar[Groups] = THOROUGH
+    after: int = 0
 
     @property
     def refines(self) -> bool:
@@ -169,7 +172,7 @@ class Refining(Denoiser):
     @property
     def radius(self) -> tuple[int, ...]:
         """That of the network, and of the patches."""
-        more = RADIUS * self._most_passes if self.refines else 0
+        more = self.after + (RADIUS * self._most_passes if self.refines else 0)
         return tuple(r + more if a in "YX" else r for a, r in zip(self.spatial, super().radius, strict=True))
 
     @property
@@ -276,7 +279,8 @@ class Refining(Denoiser):
             return found
         passes = self.config.alike[channel] if self.config.alike else ((1.0, 1.0),) * self.passes
         for more, (spread, share) in enumerate(passes, 1 - len(passes)):
-            unread = tuple(max(0, n + RADIUS * more) for n in self.unread[-2:]) or (0, 0)  # later ones look on
+            seen = RADIUS * more - self.after  # by later ones
+            unread = tuple(max(0, n + seen) for n in self.unread[-2:]) or (0, 0)
             found = found.lerp(self._again(channel, y, found, spread, unread), share)
         return found
 

@@ -119,7 +119,7 @@ def test_its_network_blurs_and_has_no_top_skip():
     for network in method.networks:
         assert (network.pooling, network.top_skip) == ("blur", False)
     plain = Noise2Void(Noise2Void.Config(width=4, depth=2), spatial="ZYX", channels=2)
-    assert method.radius == (10, 26, 26) and plain.radius == (10, 23, 23)
+    assert method.radius == (10, 29, 29) and plain.radius == (10, 26, 26), "3 of them tell whether a pixel is kept"
     assert method.grid == plain.grid == (1, 4, 4)
 
 

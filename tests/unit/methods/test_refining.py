@@ -126,7 +126,7 @@ def test_what_is_predicted_without_the_pixel_itself_gains_most(method):
     clean = np.zeros((128, 128))  # half of it flat, where noise is measured
     clean[:, :64] = np.tile(200 * gaussian_filter(rng.normal(size=(32, 32)), 1.5, mode="wrap"), (4, 2))
     noisy = (clean + 5 * rng.normal(size=clean.shape)).astype(np.float32)
-    model = train(noisy, method, steps=40, seed=0, device="cpu")
+    model = train(noisy, method, steps=40, seed=0, device="cpu", keep="no")
     without = replace(model, method=copy.deepcopy(model.method))
     without.method.config = replace(model.method.config, similar="no")
     assert model.method.config.similar == "yes" and not without.method.refines

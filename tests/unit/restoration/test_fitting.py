@@ -112,7 +112,7 @@ def test_when_memory_runs_out_first_the_batch_then_the_tile_is_taken_in_parts(mo
     whole = inside(job, restore_together(job, samples))
     cut = Fitting(job)
     cut.together = 4
-    through = hungry(job, 70 * 70, monkeypatch)
+    through = hungry(job, 72 * 72, monkeypatch)
     found = inside(job, cut.restore(samples))
     np.testing.assert_allclose(found, whole, rtol=0, atol=CLOSE)
     words = list(cut.news())
@@ -121,7 +121,7 @@ def test_when_memory_runs_out_first_the_batch_then_the_tile_is_taken_in_parts(mo
     assert not list(cut.news()), "said once"
     cut.restore(samples)
     assert not list(cut.news()), "what was needed once is kept"
-    assert max(through) <= 70 * 70
+    assert max(through) <= 72 * 72
 
 
 def test_when_not_even_the_least_fits_it_is_said_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def test_tiles_take_one_plane_and_all_channels() -> None:
     image = open_image(np.zeros((4, 3, 5, 60, 70), np.uint8), axes="TCZYX")
     plan = tiles_over(image, small_model(channels=3).method, Restoring())
     assert plan.tile == (1, 3, 1, 60, 72)
-    assert plan.halo == (0, 0, 0, 24, 24)
+    assert plan.halo == (0, 0, 0, 28, 28)
     assert len(plan) == 20
 
 

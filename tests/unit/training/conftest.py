@@ -51,11 +51,11 @@ def stop_after():
 
 @pytest.fixture
 def train():
-    """Train a tiny network for a few steps; gives the model and the events."""
+    """Train a tiny network for a few steps, as it was published; gives the model and the events."""
 
     def run(images, *, steps=20, seed=0, spatial="YX", validation=(), stop=None, preview=None, config=None, **options):
         images = images if isinstance(images, list) else [images]
-        settled = {"width": 4, "depth": 1, **(config or {})}
+        settled = {"width": 4, "depth": 1, "keep": "no", **(config or {})}
         channels = images[0].geometry.length("C")
         method = build_method("noise2void", settled, spatial=spatial, channels=channels, seed=seed)
         usual = {"patch": (16,) * len(spatial), "batch": 4, "precision": "float32", "device": "cpu", "seed": seed}
