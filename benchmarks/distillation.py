@@ -75,13 +75,13 @@ def posterior(given: Any, seed: int) -> list[dict[str, Any]]:
 
 
 def frames(given: Any, seed: int) -> list[dict[str, Any]]:
-    from real_noise import gray
+    from real_noise import gray, names_in_both
 
     from napari_restore import train
     from napari_restore.metrics.similarity import psnr_fitted
 
     noisy, clean = given.pair
-    names = sorted(file.name for file in noisy.iterdir() if (clean / file.name).is_file())[: given.limit]
+    names = names_in_both(noisy, clean)[: given.limit]
     rows = []
     for name in names:
         frame, truth = gray(noisy / name), gray(clean / name)

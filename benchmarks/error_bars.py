@@ -23,6 +23,7 @@ import numpy as np
 import reporting
 from images import NAMES, eight_images
 from numpy.typing import NDArray
+from real_noise import names_in_both
 from skimage.io import imread
 
 WITHIN = 1.6449
@@ -142,10 +143,9 @@ def fitted(truth: Pixels, noisy: Pixels) -> tuple[Pixels, float]:
 
 def cases(pairs: list[list[str]], *, pictures: bool) -> Iterator[tuple[str, Pair]]:
     for noisy, average, frames in pairs:
-        for file in sorted(Path(noisy).iterdir()):
-            if (Path(average) / file.name).is_file():
-                frame, truth = (gray(folder / file.name) for folder in (Path(noisy), Path(average)))
-                yield f"{Path(noisy).parent.name}/{file.stem}", Pair(frame, truth.astype(np.float64), float(frames))
+        for name in names_in_both(Path(noisy), Path(average)):
+            frame, truth = (gray(Path(folder) / name) for folder in (noisy, average))
+            yield f"{Path(noisy).parent.name}/{Path(name).stem}", Pair(frame, truth.astype(np.float64), float(frames))
     for name, clean in samples().items():
         for peak in LIGHT:
             truth = clean / clean.max() * peak

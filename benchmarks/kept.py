@@ -52,7 +52,7 @@ Case = tuple[str, str, NDArray[np.float32], NDArray[np.float32], dict[str, Any]]
 
 def cases(given: Any, seed: int) -> Iterator[Case]:
     """Name, method, noisy and clean ``(N, Y, X)``, settings."""
-    from real_noise import gray
+    from real_noise import gray, names_in_both
     from skimage.io import imread
 
     rng = np.random.default_rng(100 + seed)
@@ -70,10 +70,9 @@ def cases(given: Any, seed: int) -> Iterator[Case]:
         for percent in (1, 5):
             shared = scaled(gaussian_filter(rng.normal(size=plane.shape), (0, 0.6, 0.6)), spread * percent / 100)
             yield f"{path.stem}, {percent} % of its range", "struct_noise2void", plane + shared, plane, {"mask": CROSS}
-    names = sorted(p.name for p in given.frames[0].iterdir() if (given.frames[1] / p.name).is_file())[: given.limit]
-    for name in names:
+    for name in names_in_both(*given.frames)[: given.limit]:
         frame, average = (gray(folder / name)[None] for folder in given.frames)
-        yield f"frame {name}", "noise2void2", frame.astype(np.float32), average.astype(np.float32), {}
+        yield f"frame {name}", "noise2void2", frame, average, {}
 
 
 def noise(rng: np.random.Generator, clean: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ def main() -> None:
 def one_pair(
     noisy: Path, clean: Path, methods: list[str], limit: int | None, options: dict[str, Any]
 ) -> dict[str, Any]:
-    names = sorted(file.name for file in noisy.iterdir() if (clean / file.name).is_file())[:limit]
+    names = names_in_both(noisy, clean)[:limit]
     if not names:
         sys.exit(f"{noisy} and {clean} have no file names in common.")
     rows = {}
@@ -97,6 +97,11 @@ def classical(noisy: np.ndarray) -> dict[str, list[Callable[[], np.ndarray]]]:
         ],
         "total_variation": [lambda w=w: denoise_tv_chambolle(unit, weight=w) for w in TV_WEIGHTS],
     }
+
+
+def names_in_both(noisy: Path, clean: Path) -> list[str]:
+    """Of the frames that have one without noise."""
+    return sorted(file.name for file in noisy.iterdir() if (clean / file.name).is_file())
 
 
 def gray(path: Path) -> np.ndarray:

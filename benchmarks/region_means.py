@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import reporting
+from real_noise import names_in_both
 
 SAMPLES = ("microscopy", "movie", "tissue")
 
@@ -33,7 +34,7 @@ def main() -> None:
     rows = []
     pairs = [(path, None) for path in given.images]
     for noisy, average in given.pair:
-        pairs += [(path, average / path.name) for path in sorted(noisy.iterdir()) if (average / path.name).is_file()]
+        pairs += [(noisy / name, average / name) for name in names_in_both(noisy, average)]
     images = [(name, sample_image(name), None) for name in SAMPLES]
     images += [(path.name, open_image(path), average) for path, average in pairs]
     for name, image, average in images:

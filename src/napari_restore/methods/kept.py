@@ -47,7 +47,8 @@ def floor_of(measured: Tensor, predicted: Tensor) -> Floor:
         Up to 16 pairs; none where nothing was measured.
     """
     left, known = _left(measured, predicted)
-    scatter = _mean(left.square(), known) - _mean(left, known).square()  # about what is off all around
+    square, mean = torch.split(_mean(torch.cat([left.square(), left], 1), known), 1, 1)
+    scatter = square - mean.square()  # about what is off all around
     inner = [slice(REACH, -REACH) if n > 4 * REACH else slice(None) for n in left.shape[-2:]]
     told = torch.stack([_planes(predicted), scatter])[..., inner[0], inner[1]]
     signal, around = told[:, known[..., inner[0], inner[1]] > 0].cpu().numpy()
@@ -107,9 +108,10 @@ def share_kept(measured: Tensor, predicted: Tensor, noise: Tensor) -> Tensor:
     """How near to the measured pixels that comes, 0 to 1; as ``predicted``, in float32."""
     left, known = _left(measured, predicted)
     squares, noise = left.square(), _planes(noise).clamp(min=_TINY)
-    several = _others(torch.minimum(squares, _LARGEST * noise), known) / noise
-    structure = ((several - _NOISE) / (_STRUCTURE - _NOISE)).clamp(0, 1)
-    error = (_others(squares, known) - noise).clamp(min=_TINY)
+    both = torch.cat([torch.minimum(squares, _LARGEST * noise), squares], 1)
+    several, all_of_it = torch.split(_others(both, known), 1, 1)
+    structure = ((several / noise - _NOISE) / (_STRUCTURE - _NOISE)).clamp(0, 1)
+    error = (all_of_it - noise).clamp(min=_TINY)
     return (known * structure * (1 - (noise / error).clamp(max=1))).view(predicted.shape)
 
 
@@ -124,14 +126,14 @@ def _left(measured: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
     return known * (y - _planes(predicted)), known
 
 
-def _mean(left: Tensor, known: Tensor) -> Tensor:
-    """Of the pixels about each that were measured."""
-    total, count = (F.avg_pool2d(each, 2 * REACH + 1, stride=1, padding=REACH) for each in (left, known))
+def _mean(values: Tensor, known: Tensor) -> Tensor:
+    """Of each channel, of the pixels about each that were measured."""
+    total, count = (F.avg_pool2d(each, 2 * REACH + 1, stride=1, padding=REACH) for each in (values, known))
     return total / count.clamp(min=_TINY)
 
 
-def _others(left: Tensor, known: Tensor) -> Tensor:
+def _others(values: Tensor, known: Tensor) -> Tensor:
     """The same without the pixel itself: whether it is kept is then up to no noise of its own."""
     side = 2 * REACH + 1
-    total, count = (F.avg_pool2d(each, side, stride=1, padding=REACH) * side**2 - each for each in (left, known))
+    total, count = (F.avg_pool2d(each, side, stride=1, padding=REACH) * side**2 - each for each in (values, known))
     return total.clamp(min=0) / count.clamp(min=1)

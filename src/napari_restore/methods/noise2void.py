@@ -110,22 +110,21 @@ class Noise2Void(Refining):
         return True
 
     @property
-    def after(self) -> int:  # type: ignore[override]
+    def after(self) -> int:
         """Pixels about each that tell whether it is kept."""
         return REACH if self.config.keep == "yes" else 0
 
     def refined(self, channel: int, y: Tensor) -> Tensor:
         """As of others, and pixels kept where that errs by more than their noise."""
         found = super().refined(channel, y)
-        if self.config.keep == "no" or (noise := self._noise_of(channel, found)) is None:
-            return found
-        return kept(own(y, self.neighbours), found, noise)
+        floor = self.config.floor[channel] if self.config.floor else ()
+        noise = self._noise_by(channel, found, floor) if self.config.keep == "yes" else None
+        return found if noise is None else kept(own(y, self.neighbours), found, noise)
 
-    def _noise_of(self, channel: int, found: Tensor) -> Tensor | None:
+    def _noise_by(self, channel: int, found: Tensor, floor: Floor) -> Tensor | None:
         """Its variance as it was measured, or else as it is told by what is left; None where neither tells."""
         if self.knows_noise:
             return self.noise_variance(channel, found)
-        floor = self.config.floor[channel] if self.config.floor else ()
         return noise_by(floor, found) if floor else None
 
     def finish(self, batch: Batch) -> None:
@@ -140,8 +139,8 @@ class Noise2Void(Refining):
         found = torch.cat([super(Noise2Void, self).refined(channel, part) for part in torch.split(y, PATCHES)])
         measured = own(y, self.neighbours)
         floor = () if self.knows_noise else floor_of(measured, found)
-        noise = noise_by(floor, found) if floor else self.noise_variance(channel, found)
-        return floor, round(float(share_kept(measured, found, noise).mean()), 4)
+        noise = self._noise_by(channel, found, floor)
+        return floor, 0.0 if noise is None else round(float(share_kept(measured, found, noise).mean()), 4)
 
     def remarks(self) -> Iterator[Note]:
         """What was kept."""

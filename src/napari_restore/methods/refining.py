@@ -146,18 +146,20 @@ class Refining(Denoiser):
         0.1 and 0.3, for as much time and 18 more pixels around each tile.
     groups
         How thoroughly they are looked for.
-    after
-        Pixels along Y and X that what comes after these looks at around each.
     """
 
     passes: ClassVar[int] = 2
     groups: ClassVar[Groups] = THOROUGH
-    after: int = 0
 
     @property
     def refines(self) -> bool:
         """Whether patches that look alike take part in what is restored; how sure it is, is told without them."""
         return self.config.similar == "yes" and not self.gives_deviations and self._most_passes > 0
+
+    @property
+    def after(self) -> int:
+        """Pixels along Y and X that what comes after these patches looks at around each."""
+        return 0
 
     @property
     def full(self) -> int:
