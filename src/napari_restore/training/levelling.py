@@ -8,7 +8,7 @@ restoring, which shows the pixels themselves, shows more light than training did
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ _OUTLIER = 20.0  # deviations
 _USUAL = 0.995  # of the pixels, from which these deviations are told
 _SURE = 0.1  # standard error up to which a gain is worth anything
 _MOST = 2.0  # of a gain
+_FEWEST, _TOLD_TO = 4, 0.0005  # boxes, and the standard error of their mean as a share of it
+_SEED = 2018
 
 
 def line_to_measured(
@@ -54,11 +56,12 @@ def line_to_measured(
     method
         A trained one, with as many restored pixels as measured ones.
     images
-        That it was trained on; up to 16 boxes are looked at, a million pixels.
+        That it was trained on; up to 16 boxes are looked at, a million pixels, and fewer where these already tell the
+        mean to 0.05 % (a standard error, by what the boxes differ by).
     precision
         That it will restore in.
     enough
-        Looked at after each box, from the middle of the images outwards: whether those so far have to do.
+        Looked at after each box, of which the first lies in the middle: whether those so far have to do.
 
     Returns
     -------
@@ -66,8 +69,8 @@ def line_to_measured(
         ``(2, channels)``, gain and offset.
     """
     sums = [_Channel() for _ in range(method.channels)]
-    boxes = _boxes(images, method.spatial[-2:] if method.neighbours else method.spatial)
-    for image, box in sorted(boxes, key=lambda each: _from_middle(*each)):
+    boxes = _in_turn(_boxes(images, method.spatial[-2:] if method.neighbours else method.spatial))
+    for image, box in boxes:
         try:
             measured = image.read(box)
             restored = restore_region(
@@ -79,7 +82,8 @@ def line_to_measured(
             scale = normalisation.std[c] or 1.0
             y, r = ((_planes(p, image.axes, c) - normalisation.mean[c]) / scale for p in (measured, restored))
             channel.add(y, r)
-        if enough():
+        levels = [m / (s or 1.0) for m, s in zip(normalisation.mean, normalisation.std, strict=True)]
+        if enough() or all(channel.sure(len(boxes), level) for channel, level in zip(sums, levels, strict=True)):
             break
     return np.array([channel.line() for channel in sums], np.float32).T
 
@@ -99,6 +103,12 @@ def _boxes(images: Sequence[Image], spatial: str) -> Iterator[tuple[Image, Regio
         place = np.unravel_index(within, [len(e) - 1 for e in each])
         start, stop = zip(*((e[k], e[k + 1]) for e, k in zip(each, place, strict=True)), strict=True)
         yield images[which], Region(start, stop)
+
+
+def _in_turn(boxes: Iterable[tuple[Image, Region]]) -> list[tuple[Image, Region]]:
+    """The one nearest to the middle of its image first; the others shuffled, so that the first few are like all."""
+    first, *others = sorted(boxes, key=lambda each: _from_middle(*each))
+    return [first, *(others[i] for i in np.random.default_rng(_SEED).permutation(len(others)))]
 
 
 def _from_middle(image: Image, box: Region) -> float:
@@ -128,6 +138,7 @@ class _Channel:
 
     def __init__(self) -> None:
         self._pixels: list[Pixels] = []
+        self._means: list[tuple[float, float]] = []
 
     def add(self, measured: Pixels, restored: Pixels) -> None:
         """Planes ``(N, Y, X)``; pixels that are not finite in either are left out."""
@@ -135,6 +146,18 @@ class _Channel:
         around = _around(np.where(known, measured, 0)), _around(known.astype(np.float64))
         known &= around[1] > 0
         self._pixels.append(np.stack([p[known] for p in (measured, restored, around[0] / np.maximum(around[1], 1e-9))]))
+        if known.any():
+            self._means.append((float(measured[known].mean()), float(restored[known].mean())))
+
+    def sure(self, boxes: int, level: float) -> bool:
+        """Whether some of so many boxes tell what all would, as a share of the mean; ``level`` is what 0 stands for."""
+        count = len(self._means)
+        if count < _FEWEST:
+            return False
+        measured, restored = np.array(self._means).T
+        left = max(0.0, 1 - count / boxes)  # of a mean of all, those that were looked at are known
+        error = float(np.std(measured - restored, ddof=1)) * math.sqrt(left / count)
+        return error <= _TOLD_TO * abs(level + float(measured.mean()))
 
     def line(self) -> tuple[float, float]:
         """Gain and offset."""

@@ -76,6 +76,24 @@ def test_whoever_waits_for_the_end_gets_the_mean_of_the_middle():
     assert told == pytest.approx(measured, rel=1e-2), "of a box beside the middle, not of a corner of the other half"
 
 
+@pytest.mark.parametrize(("uneven", "fewest", "most"), [(0.0, 4, 5), (0.5, 16, 16)])
+def test_boxes_that_are_alike_need_not_all_be_restored(uneven, fewest, most):
+    """The mean of all is told by a quarter of them where they agree, and by all where they do not."""
+    read = []
+
+    class Off(Bent):
+        def restore(self, pixels):
+            read.append(pixels.shape)
+            return super().restore(pixels) + uneven * (pixels.mean() - 100)
+
+    pixels = np.random.default_rng(0).poisson(100, (16, 96, 100)).astype(np.float32)
+    pixels += np.linspace(-5, 5, 16, dtype=np.float32)[:, None, None]
+    image = open_image(pixels, axes="ZYX")
+    gain, offset = line_to_measured(Off(1.0, 3.0), [image], normalisation=ASIDE, device=CPU)[:, 0]
+    assert fewest <= len(read) <= most
+    assert gain * 103 + offset == pytest.approx(100, rel=2e-3)
+
+
 def test_a_flat_image_has_no_contrast_to_bring_back():
     pixels = np.random.default_rng(1).normal(100, 10, (80, 80)).astype(np.float32)
     restored, gain = levelled(Bent(1.0, 3.0), pixels)
