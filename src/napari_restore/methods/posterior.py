@@ -36,6 +36,7 @@ _FIRST, _ALIKE = "networks.0.", ("dimensions", "width", "depth", "blocks")
 _BEGUN_RATE, _BEGUN_DECAY = 1e-3, 1.0  # of a network that begins with weights
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
+_OF_ALL = 1 / 60  # needed, where that is fewer: small images are held out few pixels of
 _SIGNALS, _SEED, _FAR = 16, 2019, 5.0  # bins of the signal in which noise is drawn; deviations
 _OF_ERROR, _OF_ALIKE, _ALIKE_AT_MOST = 0.8, 0.7, 1.5  # see ``_believed``
 _LEFT_AT_MOST, _PARTS = 1.0, 3  # see ``_bars``; of the pixels, by their variance
@@ -630,7 +631,8 @@ def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> t
     place = np.clip(((signal - low) / max(high - low, 1e-12) * _BINS).astype(int), 0, _BINS - 1)
     inside = (signal >= low) & (signal <= high)
     chosen = [inside & (place == b) for b in range(_BINS)]
-    points = [(signal[k].mean(), np.quantile(variance[k], _SUREST)) for k in chosen if k.sum() >= _FEWEST]
+    needed = min(_FEWEST, max(_FEWEST / 8, _OF_ALL * signal.size))
+    points = [(signal[k].mean(), np.quantile(variance[k], _SUREST)) for k in chosen if k.sum() >= needed]
     if not points:
         return 0.0, 0.0
     x, y = np.array(points).T

@@ -123,13 +123,16 @@ def plan_step(
     pool = pool_bytes(images, images_apiece=1 + partners, memory=settings.memory)
     besides = pool + 3 * sum(p.numel() * p.element_size() for p in method.parameters())
     seen = prod(patch) // patch[0] * (patch[0] - 2 * method.neighbours)  # planes beside one are channels of it
-    bound = _bound(method, max(batch, held_out_patches(patch, batch)) * seen)
+    pixels = sum(prod(image.shape) for image in images) // method.channels
+    held_out = partial(held_out_patches, pixels=pixels, beside=method.neighbours)
+    bound = _bound(method, max(batch, held_out(patch, batch)) * seen)
     plan = StepPlan(patch, batch, bound, besides, limit, measured=False)
     if not exact and bound <= _UNSAID and plan.fits:
         return plan, plan
 
     def measured(patch: tuple[int, ...], batch: int) -> StepPlan:
-        taken = step_bytes(method, patch, batch, precision=precision, partners=partners)
+        judged = held_out(patch, batch)
+        taken = step_bytes(method, patch, batch, judged=judged, precision=precision, partners=partners)
         return StepPlan(patch, batch, taken if card else ceil(HEAP * taken), besides, limit)
 
     plan = first = measured(patch, batch)
@@ -150,9 +153,15 @@ def pool_bytes(images: Sequence[Image], *, images_apiece: int = 1, memory: int =
 
 
 def step_bytes(
-    method: Method, patch: Sequence[int], count: int, *, precision: Precision = "float32", partners: bool = False
+    method: Method,
+    patch: Sequence[int],
+    count: int,
+    *,
+    judged: int,
+    precision: Precision = "float32",
+    partners: bool = False,
 ) -> int:
-    """Bytes of the tensors that exist at once in a step of training, or while the held-out loss is measured.
+    """Bytes of the tensors that exist at once in a step of ``count`` patches, or while ``judged`` are held out.
 
     They follow from the shapes; where a method decides by the values of its pixels, a step is made in short, and what
     it settles in the end.
@@ -172,7 +181,7 @@ def step_bytes(
     def learned(given: tuple[Batch, dict[str, torch.Tensor]]) -> None:
         torch.autograd.backward(loss(given, training=True))
 
-    def judged(given: tuple[Batch, dict[str, torch.Tensor]]) -> None:
+    def looked_at(given: tuple[Batch, dict[str, torch.Tensor]]) -> None:
         with torch.no_grad():
             loss(given, training=False)
 
@@ -184,9 +193,9 @@ def step_bytes(
         with torch.no_grad():
             learner.eval().restore(given[0].pixels)
 
-    held_out = _batch(learner, patch, held_out_patches(patch, count), partners=partners), weights
+    held_out = _batch(learner, patch, judged, partners=partners), weights
     batch = _batch(learner, patch, count, partners=partners), weights
-    work = [(judged, held_out), (learned, batch)]
+    work = [(looked_at, held_out), (learned, batch)]
     if precision != "float32":  # how much that costs is looked at in the end, in full precision
         work.append((restored, batch))
     try:

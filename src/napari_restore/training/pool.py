@@ -252,6 +252,11 @@ class PatchPool:
         """Pixels of a block along the spatial axes."""
         return tuple(self._pixels.shape[1:-1])
 
+    @property
+    def pixels(self) -> int:
+        """Of one channel of all that it draws from, whether or not they are in it now."""
+        return len(self._blocks) * prod(self.block_shape)
+
     def advance(self, step: int) -> None:
         """Put in the next block where it is time: every step while the pool fills, then one in eight."""
         filling = self._filled < self.capacity

@@ -27,6 +27,7 @@ from napari_restore.training.state import TrainingState
 from napari_restore.training.thumbnail import thumbnail
 
 _HELD_OUT_PATCHES, _HELD_OUT_PIXELS, _HELD_OUT_BATCHES = 48, 2**20, 16
+_TIMES_LOOKED_AT, _FEWEST_PATCHES = 3, 4
 _FREEZE_AT = 0.15
 _HELD_OUT_SEED = 2019
 _BFLOAT16_COST = 0.02
@@ -84,7 +85,9 @@ class Session:
     ) -> None:
         self.name, self.state, self.pool, self.settings, self.terms = name, state, pool, settings, terms
         rng = torch.Generator().manual_seed(_HELD_OUT_SEED)
-        self._held_out: Batch = judge.draw_held_out(held_out_patches(terms.patch, terms.batch), terms.patch, rng)
+        beside = state.method.neighbours
+        count = held_out_patches(terms.patch, terms.batch, pixels=judge.pixels, beside=beside)
+        self._held_out: Batch = judge.draw_held_out(count, terms.patch, rng)
         self._began = time.perf_counter() - state.seconds
         self._loss: Tensor | None = None
         self._losses = 0
@@ -264,14 +267,28 @@ class Timer:
         self._next = time.perf_counter() + max(self._every, cost / self._share)
 
 
-def held_out_patches(patch: Sequence[int], batch: int) -> int:
+def held_out_patches(patch: Sequence[int], batch: int, *, pixels: int | None = None, beside: int = 0) -> int:
     """How many patches the held-out loss is measured on, all at once: 48, or a million pixels' worth, and at least 2.
 
-    And no more than 16 batches, where memory leaves room for small ones only.
+    And no more than 16 batches, where memory leaves room for small ones only. Of planes with few pixels no more than
+    look at each of them three times, and 4 at least: others tell nothing new, and what follows the last step takes as
+    long as they are many. Patches of volumes are few, and smaller ones that covered them as often could take more
+    memory.
 
     48 patches of 24 x 84 x 84, which a microscope's PSF in 3-D asks for, take ten times the memory of a step.
+
+    Parameters
+    ----------
+    pixels
+        Of all images, one channel of them; None for as many as one likes.
+    beside
+        Planes at either end of a patch that are only seen.
     """
-    return max(2, min(_HELD_OUT_PATCHES, _HELD_OUT_PIXELS // math.prod(patch), _HELD_OUT_BATCHES * batch))
+    most = min(_HELD_OUT_PATCHES, _HELD_OUT_PIXELS // math.prod(patch), _HELD_OUT_BATCHES * batch)
+    if pixels is not None and len(patch) == 2 + bool(beside):
+        judged = math.prod(patch) // patch[0] * (patch[0] - 2 * beside)
+        most = min(most, max(_FEWEST_PATCHES, -(-_TIMES_LOOKED_AT * pixels // judged)))
+    return max(2, most)
 
 
 def usual_batch(patch: Sequence[int]) -> int:
