@@ -27,7 +27,7 @@ from napari_restore.methods.method import Batch, Fit
 from napari_restore.methods.neighbours import Neighbours, begun_as, beside, in_place, own, with_neighbours
 from napari_restore.methods.refining import Alike, Refining, similar_if, stabilised
 from napari_restore.methods.similar_patches import Choice
-from napari_restore.metrics.noise_level import NoiseLevel, describe, varied
+from napari_restore.metrics.noise_level import NoiseLevel, describe, most_noise, varied
 from napari_restore.sources import Image
 from napari_restore.sources.planes import planes_of_channels
 
@@ -37,6 +37,7 @@ _BEGUN_RATE, _BEGUN_DECAY = 1e-3, 1.0  # of a network that begins with weights
 _PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
 _BINS, _TAIL, _FEWEST, _SUREST = 12, 0.002, 64, 0.1  # of the signal; pixels left out, needed, and share that counts
 _OF_ALL = 1 / 60  # needed, where that is fewer: small images are held out few pixels of
+_MORE_NOISE_AT_LEAST, _OFF_LINE_AT_MOST, _OVER_MOST = 1.5, 1.25, 2.0  # see ``_unexplained``
 _SIGNALS, _SEED, _FAR = 16, 2019, 5.0  # bins of the signal in which noise is drawn; deviations
 _OF_ERROR, _OF_ALIKE, _ALIKE_AT_MOST = 0.8, 0.7, 1.5  # see ``_believed``
 _LEFT_AT_MOST, _PARTS = 1.0, 3  # see ``_bars``; of the pixels, by their variance
@@ -282,8 +283,9 @@ class Posterior(Refining):
         predicted = [self._predicted(c, batch.pixels[:, c : c + 1]) for c in range(self.channels)]
         lines = []
         for c, (mean, variance) in enumerate(predicted):
-            total = self.noise_variance(c, mean) + variance
-            lines.append(_least_line(_numbers(mean[target]), _numbers(total[target])))
+            noise = self.noise_variance(c, mean)
+            surest = _surest(*(_numbers(each[target]) for each in (mean, noise + variance, noise)))
+            lines.append(_unexplained(*surest, most=_most_noise(own(batch.pixels[:, c], self.neighbours))))
         self.config = replace(self.config, unexplained=tuple(lines))
         errors = [self._errors(c, batch, *each) for c, each in enumerate(predicted)]
         self.config = replace(self.config, errors=tuple(errors))
@@ -621,21 +623,67 @@ def _believed(error: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray
     return np.maximum(factor * error, _LEAST_VARIANCE)
 
 
-def _least_line(signal: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
-    """The highest line, value at 0 and slope of 0 or more, that the surest predictions of every signal lie above.
+def _unexplained(
+    signal: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    *,
+    most: NDArray[np.float64],
+) -> tuple[float, float]:
+    """The line under what the surest predictions leave, where light explains it, and noise that was measured does not.
 
-    Surest are the tenth with the least variance among those of about the same signal. What is bright in few pixels
-    counts as much as what is dark in many. A line through all instead of under all would call a texture noise.
+    Parameters
+    ----------
+    signal, variance, noise
+        As ``_surest`` gives them.
+    most
+        ``(N, 2)``: signals, and the variance that noise is not above there.
+
+    Returns
+    -------
+    tuple of float
+        Value at 0 and slope; 0 and 0 unless the line is half as high again somewhere as what was measured, as high as
+        the surest are at most signals, and nowhere far above what noise can be. What a network has not learned yet lies
+        off it: with 0.3 % of noise, it would take the walls of a foam for noise, and its 50 dB to 40.
+    """
+    if not signal.size:
+        return 0.0, 0.0
+    line = _least_line(signal, variance)
+    told = np.maximum(line[0] + line[1] * signal, noise)
+    explained = np.max(told / noise) >= _MORE_NOISE_AT_LEAST and np.median(variance / told) <= _OFF_LINE_AT_MOST
+    possible = np.all(line[0] + line[1] * most[:, 0] <= _OVER_MOST * most[:, 1])
+    return line if explained and possible else (0.0, 0.0)
+
+
+def _most_noise(planes: Tensor) -> NDArray[np.float64]:
+    """As ``most_noise``; nothing of patches that are too small."""
+    try:
+        return most_noise(list(_numbers(planes).reshape(-1, *planes.shape[-2:])))
+    except ImageError:
+        return np.empty((0, 2))
+
+
+def _surest(
+    signal: NDArray[np.float64], variance: NDArray[np.float64], noise: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Signal, the variance that a tenth of the predictions of about that signal are below, and the noise, in bins.
+
+    What is bright in few pixels counts as much as what is dark in many.
     """
     low, high = np.quantile(signal, (_TAIL, 1 - _TAIL))
     place = np.clip(((signal - low) / max(high - low, 1e-12) * _BINS).astype(int), 0, _BINS - 1)
     inside = (signal >= low) & (signal <= high)
-    chosen = [inside & (place == b) for b in range(_BINS)]
     needed = min(_FEWEST, max(_FEWEST / 8, _OF_ALL * signal.size))
-    points = [(signal[k].mean(), np.quantile(variance[k], _SUREST)) for k in chosen if k.sum() >= needed]
-    if not points:
-        return 0.0, 0.0
-    x, y = np.array(points).T
+    bins = [chosen for chosen in (inside & (place == b) for b in range(_BINS)) if chosen.sum() >= needed]
+    found = [(signal[k].mean(), np.quantile(variance[k], _SUREST), noise[k].mean()) for k in bins]
+    return tuple(np.array(found, np.float64).reshape(-1, 3).T)
+
+
+def _least_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """The highest line, value at 0 and slope of 0 or more, that all these points lie above.
+
+    A line through them instead of under them would call a texture noise.
+    """
     slopes = [0.0, *(g for g in ((y[:, None] - y) / (x[:, None] - x + np.eye(len(x)))).ravel() if g > 0)]
     lines = [(float((y - g * x).min()), float(g)) for g in slopes]
     return max(lines, key=lambda line: line[0] + line[1] * x.mean())

@@ -31,6 +31,7 @@ _ASIDE[:_HALF, :_HALF] = _ASIDE[_HALF:, _HALF:] = False  # along one axis alone
 _GROUPS = 8  # of tiles, for the jackknife
 
 _BLOCKS_AT_MOST = 200_000
+_SMALLEST = 0.005  # share of the blocks to start from
 
 # Chosen on downsampled and blurred natural images with noise of known level.
 _FEWEST = 40  # blocks to start from, most of them lying over each other
@@ -47,6 +48,7 @@ _ALIKE = 0.03  # correlation from which it is the noise's, where many blocks agr
 _BINS, _BLOCKS_IN_A_BIN, _POINTS = 12, 1000, 4  # of the signal: at most; at least; at least with a useful answer
 _TAIL, _APART = 4, 1.5  # more bins at either end; deviations of a block's mean between two edges, at least
 _ERROR_AT_MOST = 0.2  # of the variance in such a bin
+_OVER_BRIGHTER_AT_MOST = 1.5  # times what is brighter may have: no bin of 180 frames and pictures, but for two averages
 _SIGNIFICANT = 7.0  # standard errors of the slope
 _WHOLE, _PHOTONS = 1e-4, 0.1  # from whole numbers, at most; of the variance of counted photons from their mean
 _NOTHING = 1e-10  # of the signal: what rounding leaves
@@ -125,7 +127,7 @@ class _Blocks:
         return _Blocks(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
-def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> NoiseLevel:
+def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = _SMALLEST) -> NoiseLevel:
     """Estimate the noise that some planes have in common, from their flattest blocks.
 
     Blocks of 8 x 8 pixels are ordered by the energy of all but the finest quadrant of their cosine transform, and the
@@ -158,6 +160,32 @@ def estimate(planes: Sequence[NDArray[Any]], *, smallest: float = 0.005) -> Nois
         level = _alike(level, scaled)
     units = {name: scale * getattr(level, name) for name in ("sigma", "gain", "offset", "read")}
     return replace(level, **units)
+
+
+def most_noise(planes: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """What the variance of white noise is not above, by the signal.
+
+    Parameters
+    ----------
+    planes
+        As in ``estimate``.
+
+    Returns
+    -------
+    NDArray
+        ``(N, 2)``: the mean of the flattest blocks of about a signal, rising, and the energy of their finest quadrant,
+        which holds their noise and some of their structure; none where the planes have few blocks.
+
+    Raises
+    ------
+    ImageError
+        If no plane has a block of 8 x 8 finite pixels.
+    """
+    scale = _scale(planes)
+    blocks = _blocks([np.asarray(p, np.float64) / (scale or 1.0) for p in planes], photons=False)
+    variance = _found(blocks, _SMALLEST, alike=False).variance
+    found = [(scale * f.mean, scale**2 * f.finest) for f in _in_bins(blocks, _SMALLEST, variance, alike=False)]
+    return np.array(found, np.float64).reshape(-1, 2)
 
 
 def _scale(planes: Sequence[NDArray[Any]]) -> float:
@@ -337,12 +365,16 @@ def _chance(energy: NDArray[np.float64], tile: NDArray[np.int64]) -> float:
 
 @dataclass(frozen=True)
 class _Found:
-    """The variance of white noise in some blocks, its relative error, the share of blocks behind it and their mean."""
+    """The variance of white noise in some blocks, its relative error, the share of blocks behind it and their mean.
+
+    ``finest`` is the energy of the finest quadrant, above which the variance is not.
+    """
 
     variance: float
     error: float
     share: float
     mean: float
+    finest: float
 
 
 def _found(blocks: _Blocks, smallest: float, *, alike: bool) -> _Found:
@@ -365,7 +397,7 @@ def _found(blocks: _Blocks, smallest: float, *, alike: bool) -> _Found:
         abs(left) / 2 / variance if variance > 0 else 0.0,  # what is taken off is right by half or better
         _rise(blocks.fine, structure, index, order[: 4 * len(index)], variance),
     )
-    return _Found(variance, error, share, float(blocks.mean[index].mean()))
+    return _Found(variance, error, share, float(blocks.mean[index].mean()), finest)
 
 
 def _rise(
@@ -425,7 +457,7 @@ def _correlation(blocks: _Blocks, smallest: float) -> tuple[tuple[float, float],
 
 def _line(blocks: _Blocks, smallest: float, *, variance: float, alike: bool) -> tuple[float, float]:
     """Slope and constant of the variance against the mean; a slope of 0 where it is not significant."""
-    points = _points(blocks, smallest, _edges(blocks, variance), alike=alike)
+    points = _points(_in_bins(blocks, smallest, variance, alike=alike))
     if len(points) < _POINTS:
         return 0.0, 0.0
     mean, variances, error = points.T
@@ -435,12 +467,25 @@ def _line(blocks: _Blocks, smallest: float, *, variance: float, alike: bool) -> 
     return slope, middle - slope * float(mean.mean())
 
 
-def _points(blocks: _Blocks, smallest: float, edges: NDArray[np.float64], *, alike: bool) -> NDArray[np.float64]:
-    """Mean, variance and its relative error in bins of the signal: ``(N, 3)``, the bins with a useful answer."""
+def _in_bins(blocks: _Blocks, smallest: float, variance: float, *, alike: bool) -> list[_Found]:
+    """What the flattest blocks of about a signal tell, from dark to bright."""
+    edges = _edges(blocks, variance)
     part = np.searchsorted(edges, blocks.mean)
     bins = [blocks.take(np.flatnonzero(part == b)) for b in range(len(edges) + 1)]
-    found = [_found(b, smallest, alike=alike) for b in bins if len(b) >= _FEWEST]  # few where many blocks have one mean
-    points = [(f.mean, f.variance, f.error) for f in found if 0 < f.error < _ERROR_AT_MOST]
+    return [_found(b, smallest, alike=alike) for b in bins if len(b) >= _FEWEST]  # few where many have one mean
+
+
+def _points(found: Sequence[_Found]) -> NDArray[np.float64]:
+    """Mean, variance and its relative error of the bins with a useful answer: ``(N, 3)``.
+
+    Noise grows with the light: of what has far more of it than something brighter, most is structure.
+    """
+    brighter = np.minimum.accumulate(np.array([f.finest for f in found])[::-1])[::-1]
+    points = [
+        (f.mean, f.variance, f.error)
+        for f, least in zip(found, brighter, strict=True)
+        if 0 < f.error < _ERROR_AT_MOST and f.variance < _OVER_BRIGHTER_AT_MOST * least
+    ]
     return np.asarray(points, np.float64).reshape(-1, 3)
 
 

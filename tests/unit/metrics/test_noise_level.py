@@ -7,7 +7,7 @@ from skimage import data
 
 from napari_restore.core.errors import ImageError
 from napari_restore.metrics.noise import noise_sigma
-from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, rounded_up
+from napari_restore.metrics.noise_level import NoiseLevel, describe, estimate, most_noise, rounded_up
 from napari_restore.metrics.pixel_noise import PixelNoise
 from napari_restore.sources import open_image
 from napari_restore.sources.planes import middle_planes
@@ -146,6 +146,34 @@ def test_noise_is_found_to_grow_where_little_of_the_image_is_bright():
     level = estimate(list(noisy[::5]))
     bright = clean[clean > np.quantile(clean, 0.95)]
     assert level.pixels.at(bright).mean() == pytest.approx(np.mean(81 + 2 * (bright - 100)), rel=0.1)
+
+
+def walls(seed=7):
+    """Of a foam, sharp, with a fine texture: nothing of them is flat, and the bubbles are."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:192, :192]
+    found = 1 + 0.1 * gaussian_filter(rng.normal(size=(192, 192)), 0.7)
+    for cy, cx, r in zip(*rng.uniform(0, 192, (2, 160)), rng.uniform(4, 10, 160), strict=True):
+        found[np.hypot(y - cy, x - cx) < r] = 0
+    return found
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_what_is_less_noisy_than_something_darker_shows_that_to_be_structure(seed):
+    """Half light, half dark blocks have edges: they were taken for noise that grows with the light, 37 times as much."""
+    level = estimate([walls(seed) + 0.004 * np.random.default_rng(1).normal(size=(192, 192))])
+    assert level.gain == 0
+    assert level.sigma == pytest.approx(0.004, rel=0.1)
+
+
+def test_noise_is_not_above_the_finest_of_flat_parts():
+    rng = np.random.default_rng(0)
+    light = np.repeat(np.linspace(20, 300, 8), 40)[:, None] + 6 * gaussian_filter(rng.normal(size=(320, 300)), 2)
+    mean, most = most_noise([rng.poisson(np.maximum(light, 1)).astype(float)]).T
+    assert len(mean) >= 6 and np.all(np.diff(mean) > 0)
+    assert np.all(most > 0.9 * mean), "of photons it is the mean"
+    assert np.median(most / mean) < 1.3
+    assert most_noise([np.ones((20, 20))]).shape == (0, 2) or np.all(most_noise([np.ones((20, 20))])[:, 1] == 0)
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.37, 12.0])
