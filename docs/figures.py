@@ -374,6 +374,32 @@ def kept() -> Rows:
     return {name: row(case) for name, case in names.items()}
 
 
+def hardly_any_noise() -> Rows:
+    """Some of its cases."""
+    names = {
+        "slice of a foam, {} %": ("recon_clean, {} %", ("0.3", "1", "3")),
+        "made walls, sharp, {} %": ("sharp walls, {} %", ("0.3", "1", "3")),
+        "made walls, blurred, {} %": ("walls, {} %", ("0.3", "1", "3")),
+        "filaments of {} photons at most, read noise of 0.5": (
+            "filaments, {} photons, read noise 0.5",
+            ("20", "100", "500"),
+        ),
+    }
+    cases = {
+        name.format(each): found("hardly_any_noise")[case.format(each)]
+        for name, (case, several) in names.items()
+        for each in several
+    }
+    return {
+        name: [*(hundredths(row[which]) for which in ("noisy", "restored", "least_gain")), told_gain(row["said"])]
+        for name, row in cases.items()
+    }
+
+
+def told_gain(said: float | None) -> str:
+    return "" if said is None else hundredths(said)
+
+
 def distillation_super(file: str = "distillation_super", taught: str = "teacher, from sharp pictures") -> Rows:
     """Of each seed on Set12 and BSD68; weights and speed of the first."""
     seeds = found(file)
@@ -558,6 +584,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "quality_beside": quality,
     "similar_patches": similar_patches,
     "start_frames": start_frames,
+    "hardly_any_noise": hardly_any_noise,
     "kept": kept,
     "distillation": distillation,
     "distillation_super": distillation_super,

@@ -89,7 +89,8 @@ class PosteriorConfig:
         one does that begins with weights of other pictures, or of the ``"image"``'s deviation. None means the image's.
     unexplained
         Settled after training, one entry a channel, in units of the image's variance: the noise that the predictions
-        leave where they are surest, as its variance at the image's mean and its growth with the signal.
+        leave where they are surest, as its variance at the image's mean and its growth with the signal; 0 and 0 where
+        that says no more than the image did.
     alike
         Settled after training, one entry a channel, for each time that it is done: mean square, over the noise's
         variance, that patches which count differ by, and the share of what they say in what is restored, 0 to 1.
@@ -134,7 +135,8 @@ class Posterior(Refining):
 
     The noise is measured twice. In flat parts before training, which says nothing of what is bright and nowhere flat.
     And by the predictions after it: n + v is what their errors show, and where v is least it is the noise. The larger
-    counts, since too little noise brings back noise, and too much only a prediction without the pixel itself.
+    counts, since too little noise brings back noise; but not what light does not explain, see ``_unexplained``: where
+    the network has learned little yet, too much noise leaves a prediction that is far worse than the pixel itself.
     """
 
     listed = METHODS["posterior"]

@@ -160,7 +160,7 @@ def walls(seed=7):
 
 @pytest.mark.parametrize("seed", [7, 8, 9])
 def test_what_is_less_noisy_than_something_darker_shows_that_to_be_structure(seed):
-    """Half light, half dark blocks have edges: they were taken for noise that grows with the light, 37 times as much."""
+    """Half light, half dark blocks have edges: they passed for noise that grows with the light, 37 times as much."""
     level = estimate([walls(seed) + 0.004 * np.random.default_rng(1).normal(size=(192, 192))])
     assert level.gain == 0
     assert level.sigma == pytest.approx(0.004, rel=0.1)
